@@ -1,0 +1,52 @@
+# normscope: `make help` lists what there is.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := .venv/bootstrap/bin/uv
+SWEEP ?= sweeps/quickstart.yaml
+STORAGE ?= results
+NAME = $(basename $(notdir $(SWEEP)))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo sweep report ui test lint types check lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: SWEEP=$(SWEEP) STORAGE=$(STORAGE) PYTHON=$(PYTHON)"
+
+demo: sweep report ## run the quickstart sweep and its report, from nothing
+	@echo "browse:  make ui STORAGE=$(STORAGE)   (MLflow on http://127.0.0.1:5000)"
+
+sweep: .venv/ready ## run what is missing of SWEEP
+	$(BIN)/python -m pipeline.sweep $(SWEEP) --storage $(STORAGE)
+
+report: .venv/ready ## make the report of SWEEP
+	$(BIN)/python -m analysis.report $(NAME) --storage $(STORAGE)
+
+ui: .venv/ready ## open the MLflow UI on this machine's results
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
+
+test: check ## linters, types and tests, from nothing
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/ready ## linters and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+lock: $(UV) ## renew requirements.lock from pyproject.toml
+	$(UV) pip compile pyproject.toml --group test --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --generate-hashes --upgrade -o requirements.lock
+
+clean: ## remove the environment and caches; results stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+
+# uv lives in a small environment of its own: the machine needs nothing but Python, make and git.
+$(UV):
+	$(PYTHON) -m venv .venv/bootstrap
+	.venv/bootstrap/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+.venv/ready: requirements.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@touch $@

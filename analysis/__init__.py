@@ -1,0 +1,1 @@
+"""normscope's analysis: stored results become tables, figures and a report."""

@@ -1,0 +1,90 @@
+"""Activation fans: quantiles of a layer's pre-activations over the steps of training.
+
+What the 3-D histograms of Santurkar et al. (2018, Figs. 1, 2 and 9) wanted to show, on axes that
+can be read.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from analysis.curves import band
+from analysis.figures.figure import Figure
+from analysis.figures.one_lr import Slice, numbers, slices
+from analysis.figures.panels import few_ticks, say, sheet
+from analysis.figures.scene import Scene, condition
+from analysis.style import Look
+
+QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+PLACES = (("early", 1 / 6), ("middle", 1 / 2), ("late", 5 / 6))
+
+CAPTION = (
+    "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations of "
+    "an early, a middle and a late layer on the fixed probe batch; each is the interquartile mean "
+    "over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. Scales differ "
+    "between panels. {lr}"
+)
+
+
+def build(scene: Scene) -> list[Figure]:
+    """One figure a setting, at its one learning rate."""
+    frame = scene.records("moment_ics")
+    if frame is None or not set(QUANTILES) <= set(frame):
+        return []
+    return [_figure(scene, part) for part in slices(scene, frame.dropna(subset=["q50"]))]
+
+
+def _figure(scene: Scene, part: Slice) -> Figure:
+    return Figure(
+        name=f"activations_{part.slug}",
+        title=f"Activations over training: {part.setting}",
+        caption=CAPTION.replace("{lr}", part.said),
+        numbers=numbers(part),
+        draw=partial(draw, scene, part),
+    )
+
+
+def draw(scene: Scene, part: Slice) -> Drawing:
+    """Draw normalizers down, layers across."""
+    layers = chosen_layers(part.records)
+    wanted = part.records[part.records["index"].isin(layers)]
+    fans = _fans(wanted, scene.seed)
+    legend = scene.legend(part.runs)
+    runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
+    rows = [f"{label}  ({condition(runs[label])})" for label in legend]
+    names = [f"{place}: layer {index} of {part.layers}" for index, place in layers.items()]
+    page = sheet(rows, names, size=(2.2, 0.95), share="none", labelled="every")
+    for i, (label, look) in enumerate(legend.items()):
+        for panel, index in zip(page.panels[i], layers, strict=True):
+            fan(panel, fans[(fans["normalizer"] == label) & (fans["index"] == index)], look)
+            few_ticks(panel, y=3)
+        page.panels[i][0].set_ylabel("pre-activation\n(its own units)")
+    for panel in page.panels[-1]:
+        panel.set_xlabel("training (steps)")
+    return page.drawing
+
+
+def chosen_layers(frame: pd.DataFrame) -> dict[int, str]:
+    """Index of an early, a middle and a late layer (fewer where there are fewer), and its place."""
+    known = sorted(set(frame["index"]))
+    return {known[round(share * (len(known) - 1))]: place for place, share in PLACES}
+
+
+def _fans(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    keys = ["normalizer", "index", "step"]
+    parts = [band(frame, keys[:2], "step", q, seed).set_index(keys)["center"] for q in QUANTILES]
+    return pd.concat(parts, axis=1, keys=list(QUANTILES)).reset_index()
+
+
+def fan(panel: Axes, lines: pd.DataFrame, look: Look) -> None:
+    """Draw the five quantiles of one layer under one normalizer."""
+    if lines.empty:
+        say(panel, "not measured")
+    color, step = look.color, lines["step"]
+    panel.fill_between(step, lines["q05"], lines["q95"], color=color, alpha=0.16, lw=0)
+    panel.fill_between(step, lines["q25"], lines["q75"], color=color, alpha=0.34, lw=0)
+    panel.plot(step, lines["q50"], color=color)

@@ -1,0 +1,142 @@
+"""Heatmaps of a table's measure: normalizer × setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Patch, Rectangle
+
+from analysis.figures.figure import Figure
+from analysis.figures.scene import Scene, settings
+from analysis.order import names
+from analysis.render.numbers import significant
+from analysis.style import GREY, INK
+from analysis.tables import Measure, Table
+
+CAPTION = (
+    "{title}: the estimates of the table of the same name, over {runs} runs, {fewest} to {most} a "
+    "cell. Hatched: more than half of the cell's runs diverged. Grey: no estimate."
+)
+CELL = (1.15, 0.3)
+HATCH = "////"
+HEADLINES = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """One measure as a matrix: rows normalizers, columns settings; and which cells are hatched."""
+
+    measure: Measure
+    values: pd.DataFrame
+    diverged: pd.DataFrame
+
+
+def build(scene: Scene, tables: Sequence[Table]) -> list[Figure]:
+    """One heatmap for the headline measures of every table that compares normalizers."""
+    return [
+        _figure(scene, table, measure)
+        for table in tables
+        if "normalizer" in table.keys and len(table.cells)
+        for measure in table.measures
+        if measure.key in HEADLINES
+    ]
+
+
+def _figure(scene: Scene, table: Table, measure: Measure) -> Figure:
+    cells = table.cells[table.cells["measure"] == measure.key]
+    counts = cells["n"][cells["n"] > 0]
+    numbers = {"runs": int(counts.sum()), "fewest": int(counts.min()), "most": int(counts.max())}
+    return Figure(
+        name=f"heatmap_{measure.key}",
+        title=f"{measure.title}, normalizer × architecture",
+        caption=CAPTION.replace("{title}", measure.title),
+        numbers=numbers,
+        draw=partial(draw, scene, table, measure),
+    )
+
+
+def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
+    """Draw one measure's matrix, its numbers in the cells, its scale beside."""
+    import seaborn
+
+    grid = matrix(scene, table, measure)
+    height, width = CELL[1] * len(grid.values), CELL[0] * len(grid.values.columns)
+    drawing, panel, scale = _layout(grid, width, height)
+    finite = grid.values.to_numpy()[np.isfinite(grid.values.to_numpy())]
+    panel.set_facecolor(GREY)
+    seaborn.heatmap(
+        grid.values,
+        mask=grid.values.isna(),
+        annot=grid.values.map(lambda value: significant(value, measure.digits)),
+        fmt="",
+        norm=_norm(finite),
+        cmap="cividis",
+        linewidths=1,
+        annot_kws={"size": 7},
+        ax=panel,
+        cbar_ax=scale,
+        cbar_kws={"label": f"{measure.title}{_unit(measure)}"},
+    )
+    _hatch(panel, grid)
+    panel.set(xlabel="architecture", ylabel="normalizer")
+    panel.tick_params(length=0)
+    panel.set_xticklabels(panel.get_xticklabels(), rotation=25, ha="right")
+    panel.set_yticklabels(panel.get_yticklabels(), rotation=0)
+    return drawing
+
+
+def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
+    """Pivot a measure's estimates, and the share of diverged runs of the same cells."""
+    cells = table.cells[table.cells["measure"] == measure.key]
+    rows, columns = names(cells["normalizer"]), names(settings(cells, scene.study.planned))
+    cells = cells.assign(setting=settings(cells, scene.study.planned))
+    values = cells.pivot(index="normalizer", columns="setting", values="estimate")
+    lost = (scene.runs["status"] == "diverged").groupby(
+        [scene.runs["normalizer"], scene.runs["setting"]]
+    )
+    share = lost.mean().unstack().reindex(index=rows, columns=columns)
+    values = values.reindex(index=rows, columns=columns).astype(float)
+    return Map(measure=measure, values=values, diverged=share > 0.5)
+
+
+def _layout(grid: Map, width: float, height: float) -> tuple[Drawing, Axes, Axes]:
+    left = 0.6 + 0.075 * max(len(name) for name in grid.values.index)
+    bottom = 0.5 + 0.035 * max(len(name) for name in grid.values.columns)
+    full = (left + width + 1.1, bottom + height + 0.4)
+    drawing = Drawing(figsize=full)
+    box = (left / full[0], bottom / full[1], width / full[0], height / full[1])
+    panel = drawing.add_axes(box)
+    scale = drawing.add_axes((box[0] + box[2] + 0.15 / full[0], box[1], 0.12 / full[0], box[3]))
+    marks = [
+        Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="over half diverged"),
+        Patch(facecolor=GREY, label="no estimate"),
+    ]
+    drawing.legend(handles=marks, loc="upper left", ncols=2, bbox_to_anchor=(0, 1))
+    return drawing, panel, scale
+
+
+def _norm(finite: np.ndarray) -> Normalize:
+    """Logarithmic where the values are positive and span more than a factor of ten."""
+    if len(finite) == 0:
+        return Normalize(0, 1)
+    low, high = float(finite.min()), float(finite.max())
+    if low > 0 and high > 10 * low:
+        return LogNorm(low, high)
+    return Normalize(low, high if high > low else low + 1)
+
+
+def _hatch(panel: Axes, grid: Map) -> None:
+    for i, j in zip(*np.nonzero(grid.diverged.to_numpy()), strict=True):
+        square = Rectangle((j, i), 1, 1, fill=False, hatch=HATCH, edgecolor="white", linewidth=0)
+        panel.add_patch(square)
+
+
+def _unit(measure: Measure) -> str:
+    return f" ({measure.unit})" if measure.unit else ""

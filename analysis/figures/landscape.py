@@ -1,0 +1,122 @@
+"""The loss landscape along the gradient (Santurkar et al. 2018, Fig. 4), a row a normalizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from analysis.curves import band
+from analysis.figures.figure import Figure
+from analysis.figures.one_lr import Slice, numbers, slices
+from analysis.figures.panels import few_ticks, log_scale, say, sheet
+from analysis.figures.scene import Scene, condition
+from analysis.style import Look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A column of panels: what it is called, and the record columns of its line and its band."""
+
+    header: str
+    label: str
+    line: str | None = None
+    band: tuple[str, str] | None = None
+
+
+QUANTITIES = (
+    Quantity(
+        header="loss on the way",
+        label="loss\n(nats)",
+        line="loss",
+        band=("loss_min", "loss_max"),
+    ),
+    Quantity(
+        header="change of the gradient",
+        label="‖∇L′ − ∇L‖\n(nats / distance)",
+        band=("gradient_difference_min", "gradient_difference_max"),
+    ),
+    Quantity(
+        header="effective β",
+        label="β\n(nats / distance²)",
+        line="effective_beta",
+    ),
+)
+
+MEASURED = tuple(
+    name for quantity in QUANTITIES for name in (quantity.line, *(quantity.band or ())) if name
+)
+
+CAPTION = (
+    "Moving from θ along the gradient, by steps in the range tied to the learning rate: the loss "
+    "(line at θ, band from the smallest to the largest on the way), the band of the gradient's "
+    "change; effective β, the largest change over the distance moved. Each edge and line is the "
+    "interquartile mean over runs ({runs} runs, {fewest} to {most} a row); the bands are ranges on "
+    "the way, not intervals. Narrow also where a run never left its initial loss. {lr}"
+)
+
+
+def build(scene: Scene) -> list[Figure]:
+    """One figure a setting, at its one learning rate."""
+    frame = scene.records("landscape")
+    if frame is None:
+        return []
+    frame = frame[(frame["range"] == "lr") & (frame["direction"] == "gradient")]
+    return [_figure(scene, part) for part in slices(scene, frame)]
+
+
+def _figure(scene: Scene, part: Slice) -> Figure:
+    return Figure(
+        name=f"landscape_{part.slug}",
+        title=f"Loss landscape along the gradient: {part.setting}",
+        caption=CAPTION.replace("{lr}", part.said),
+        numbers=numbers(part),
+        draw=partial(draw, scene, part),
+    )
+
+
+def draw(scene: Scene, part: Slice) -> Drawing:
+    """Draw normalizers down, the three quantities across; a column shares its scale."""
+    centers = _centers(part.records, scene.seed)
+    legend = scene.legend(part.runs)
+    runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
+    rows = [f"{label}  ({condition(runs[label])})" for label in legend]
+    headers = [quantity.header for quantity in QUANTITIES]
+    page = sheet(rows, headers, size=(2.2, 0.95), share="column", labelled="every")
+    for i, (label, look) in enumerate(legend.items()):
+        own = centers[centers["normalizer"] == label]
+        for panel, quantity in zip(page.panels[i], QUANTITIES, strict=True):
+            draw_quantity(panel, own, quantity, look)
+            panel.set_ylabel(quantity.label)
+    for panel in page.panels[0]:
+        log_scale(panel)
+    for panel in page.each():
+        few_ticks(panel)
+    for panel in page.panels[-1]:
+        panel.set_xlabel("training (steps)")
+    return page.drawing
+
+
+def draw_quantity(panel: Axes, centers: pd.DataFrame, quantity: Quantity, look: Look) -> None:
+    """Draw one normalizer's line and band; an edge at or below zero is cut off by the log axis."""
+    if centers.empty:
+        say(panel, "not measured")
+    if quantity.band:
+        low, high = (_positive(centers[name]) for name in quantity.band)
+        floor = low.fillna(low.min()).where(high.notna())
+        panel.fill_between(centers["step"], floor, high, color=look.color, alpha=0.3, lw=0)
+    if quantity.line:
+        panel.plot(centers["step"], _positive(centers[quantity.line]), color=look.color)
+
+
+def _positive(values: pd.Series) -> pd.Series:
+    return values.where(values > 0)
+
+
+def _centers(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    keys = ["normalizer", "step"]
+    parts = [band(frame, keys[:1], "step", y, seed).set_index(keys)["center"] for y in MEASURED]
+    return pd.concat(parts, axis=1, keys=list(MEASURED)).reset_index()

@@ -1,0 +1,120 @@
+"""How training went: each run's outcomes, and at which learning rate a normalizer is judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import stats
+from analysis.reduce import BLOCK, levels, reach_step
+
+ROW = [*BLOCK, "normalizer"]
+"""What makes a row of a table."""
+
+
+def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+    """Runs with ``level``, ``reached`` (step), ``time``, ``loss``, ``accuracy`` (%), ``score``.
+
+    A diverged run is last in each: its time is the horizon, its accuracy chance (the mean training
+    accuracy of all untrained networks on its data), its loss the largest first or final loss of its
+    block. The score, by which a learning rate is chosen, is the validation accuracy, or −loss where
+    the data has none.
+    """
+    level = levels(runs, training)
+    reached = reach_step(runs, training, level)
+    diverged = runs["status"] == "diverged"
+    time = pd.Series(stats.restricted(reached, runs["steps"], diverged), runs.index)
+    chance = _chance(runs, training)
+    loss = runs["final_train_loss"].mask(diverged, _worst_loss(runs))
+    validation = runs["validation_accuracy"].mask(diverged & _measured(runs), chance)
+    has_validation = _measured(runs, "validation_accuracy")
+    return runs.assign(
+        level=level,
+        reached=reached,
+        time=time.where(level.notna()),
+        loss=loss,
+        accuracy=100 * runs["test_accuracy"].mask(diverged & _measured(runs), chance),
+        score=validation.where(has_validation, -loss),
+    )
+
+
+def _measured(runs: pd.DataFrame, name: str = "test_accuracy") -> pd.Series:
+    """Whether any run on the run's data has the number."""
+    return runs[name].notna().groupby(runs["data"]).transform("any")
+
+
+def _chance(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
+    if "train_accuracy" not in training:
+        return pd.Series(0.0, runs.index)
+    first = training[training["step"] == 0].groupby("data", observed=True)["train_accuracy"].mean()
+    return runs["data"].map(first).astype(float).fillna(0.0)
+
+
+def _worst_loss(runs: pd.DataFrame) -> pd.Series:
+    final = runs["final_train_loss"].where(runs["status"] == "ok")
+    worst = pd.concat([runs["initial_loss"], final], axis=1).max(axis=1)
+    return worst.groupby([runs[name] for name in BLOCK]).transform("max")
+
+
+def tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """One run per row and seed: at the learning rate with the best mean score of the *other* seeds.
+
+    So no number is reported on the seed that chose it. With one seed there is no other: it chooses
+    for itself. Ties go to the smaller rate. A seed that lacks a run at a rate cannot be given it.
+    """
+    if runs.empty:
+        return runs
+    chosen = [_by_other_seeds(group) for _, group in runs.groupby(ROW, sort=False)]
+    return runs.loc[np.concatenate(chosen)].sort_index()
+
+
+def _by_other_seeds(group: pd.DataFrame) -> np.ndarray:
+    """Index of the chosen runs of one normalizer in one block."""
+    scores = group.groupby(["seed", "lr"])["score"].mean().unstack()
+    known, values = scores.notna().to_numpy(), scores.fillna(0.0).to_numpy()
+    others = known.sum(axis=0) - known
+    if len(scores) == 1 or scores.shape[1] == 1:
+        means = np.where(known, values, -np.inf)
+    else:
+        means = (values.sum(axis=0) - values) / np.maximum(others, 1)
+        means = np.where(known & (others > 0), means, -np.inf)
+    usable = np.isfinite(means).any(axis=1)
+    lr = pd.Series(scores.columns.to_numpy()[means.argmax(axis=1)], scores.index)[usable]
+    return group.index[(group["lr"] == group["seed"].map(lr)).to_numpy()].to_numpy()
+
+
+def shared(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs at their block's shared rate: the best mean over normalizers of their mean scores."""
+    means = runs.groupby([*ROW, "lr"])["score"].mean().groupby([*BLOCK, "lr"]).mean().dropna()
+    best = means[means == means.groupby(BLOCK).transform("max")].reset_index()
+    best = best.drop_duplicates(BLOCK)[[*BLOCK, "lr"]].assign(is_shared=True)
+    marked = runs.merge(best, how="left", on=[*BLOCK, "lr"])["is_shared"]
+    return runs[marked.notna().to_numpy()]
+
+
+def stable_lr(group: pd.DataFrame) -> float:
+    """The largest learning rate of a row's runs at which none diverged; NaN if there is none."""
+    diverged = (group["status"] == "diverged").groupby(group["lr"]).any()
+    return float(diverged.index[~diverged].max()) if not diverged.all() else np.nan
+
+
+def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> stats.Estimate:
+    """Largest minus smallest mean over a row's learning rates; needs two of them.
+
+    Interval: bootstrap within learning rates. The statistic is biased upwards in resamples, so the
+    interval is, too.
+    """
+    known = group[group[name].notna()].sort_values("lr", kind="stable")
+    starts = np.flatnonzero(~known["lr"].duplicated())
+    if len(starts) < 2:
+        return stats.Estimate(np.nan, np.nan, np.nan, len(known))
+    values = known[name].to_numpy()
+    draws = values[stats.resample(known["lr"], rng)]
+    counts = np.diff(starts, append=len(values))
+
+    def spread(rows: np.ndarray) -> np.ndarray:
+        return np.ptp(np.add.reduceat(rows, starts, axis=-1) / counts, axis=-1)
+
+    factor, center = stats.inflation(known["lr"]), spread(values)
+    low, high = stats.widened(center, spread(draws), factor)
+    return stats.Estimate(float(center), float(low), float(high), len(values))

@@ -1,0 +1,1 @@
+"""normscope's pipeline: a sweep file becomes cells, trials, records and results."""

@@ -1,0 +1,146 @@
+"""Normalization by p-norms over the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.normalizers import Normalizer, Traits
+from pipeline.normalizers._common import Affine, channelwise, require_features, within
+
+Divisor = Callable[[Tensor, tuple[int, ...], float], Tensor]
+"""(values, axes of the batch, ε) → the divisor of each channel."""
+
+
+class LpNorm(nn.Module):
+    """Subtract the batch mean and divide by a batch-averaged norm, per channel; see `l1`."""
+
+    running_mean: Tensor
+    running_scale: Tensor
+
+    def __init__(
+        self, channels: int, divisor: Divisor, *, centered: bool, eps: float, momentum: float
+    ) -> None:
+        super().__init__()
+        self.divisor, self.centered, self.eps, self.momentum = divisor, centered, eps, momentum
+        self.track_running_stats = True
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_scale", torch.ones(channels))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W) → the same shape."""
+        require_features(inputs)
+        mean, scale = self.running_mean, self.running_scale
+        if self.training:
+            mean, scale = self._statistics(inputs)
+            if self.track_running_stats:
+                self._track(mean.detach(), scale.detach())
+        return (inputs - channelwise(mean, inputs)) / channelwise(scale, inputs)
+
+    def _statistics(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        if inputs.numel() == inputs.shape[1]:
+            raise ValueError("a batch needs more than one value per channel to be normalized")
+        axes = (0, *range(2, inputs.ndim))
+        mean = inputs.mean(axes)
+        values = inputs - channelwise(mean, inputs) if self.centered else inputs
+        return mean, self.divisor(values, axes, self.eps)
+
+    def _track(self, mean: Tensor, scale: Tensor) -> None:
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_scale.lerp_(scale, self.momentum)
+
+
+def l1(
+    *, centered: bool = False, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+) -> Normalizer:
+    """L1 normalization: zero mean, divided by the mean absolute value over the batch, per channel.
+
+    y = γ·(x − μ)/d + β with μ = mean x and d = mean |x| + ε, means over (N) or (N, H, W).
+    Evaluation uses running averages of μ and of d: r ← (1 − momentum)·r + momentum·batch value.
+
+    Args:
+        centered: take the norm of x − μ instead of x. The source divides by the norm "before
+            shifting the mean", so it is that of the raw activations by default; read so, the mean
+            of a unit changes its scale, and `l2` is not batch normalization.
+        eps: ε, at least 0.
+        momentum: weight of the newest batch in the running averages, in [0, 1].
+        affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
+
+    Raises:
+        ValueError: if an option is out of range; in training, if a batch holds one value a channel.
+
+    Source: Santurkar et al., NeurIPS 2018, section 3.3.
+    """
+    return _normalizer(_mean_absolute, centered, eps, momentum, affine)
+
+
+def l2(
+    *, centered: bool = False, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+) -> Normalizer:
+    """L2 normalization: zero mean, divided by the root mean square over the batch, per channel.
+
+    As `l1`, with d = √(mean x² + ε). Centered, it is batch normalization in training; in evaluation
+    it differs from it by averaging d and not the unbiased variance.
+
+    Args:
+        centered, eps, momentum, affine: as in `l1`.
+
+    Raises:
+        ValueError: as `l1` does.
+
+    Source: Santurkar et al., NeurIPS 2018, section 3.3.
+    """
+    return _normalizer(_root_mean_square, centered, eps, momentum, affine)
+
+
+def linf(
+    *, centered: bool = False, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+) -> Normalizer:
+    """L∞ normalization: zero mean, divided by the largest absolute value in the batch, per channel.
+
+    As `l1`, with d = max |x| + ε.
+
+    Args:
+        centered, eps, momentum, affine: as in `l1`.
+
+    Raises:
+        ValueError: as `l1` does.
+
+    Source: Santurkar et al., NeurIPS 2018, section 3.3.
+    """
+    return _normalizer(_largest, centered, eps, momentum, affine)
+
+
+def _mean_absolute(values: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    return values.abs().mean(axes) + eps
+
+
+def _root_mean_square(values: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    return (values.square().mean(axes) + eps).sqrt()
+
+
+def _largest(values: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    return values.abs().amax(axes) + eps
+
+
+def _normalizer(
+    divisor: Divisor, centered: bool, eps: float, momentum: float, affine: bool
+) -> Normalizer:
+    within(0, math.inf, eps=eps)
+    within(0, 1, momentum=momentum)
+
+    def features(channels: int) -> nn.Module:
+        norm = LpNorm(channels, divisor, centered=centered, eps=eps, momentum=momentum)
+        return nn.Sequential(norm, Affine(channels)) if affine else norm
+
+    traits = Traits(
+        batch_dependent=True,
+        running_stats=True,
+        scale_invariant_weights=True,
+        # A bias before moves the norm of uncentered values, so only β makes it redundant.
+        bias_free=affine or centered,
+    )
+    return Normalizer(features=features, traits=traits)

@@ -1,0 +1,137 @@
+"""The live view: a panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.spec import Cell
+
+_PLAIN_EVERY = 10.0
+"""Seconds between plain lines."""
+_SHOWN = 12
+"""Current cells shown at once."""
+
+
+def title(labels: Mapping[str, Any]) -> str:
+    """A cell in words: what distinguishes it from its neighbours."""
+    return "{architecture} · {normalizer} · lr {lr:g} · seed {seed}".format(**labels)
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two units that matter: 42s, 3m05s, 2h10m, 3d04h."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
+
+
+@dataclass
+class Progress:
+    """Counts, current cells and time left of a sweep; a context manager that shows them."""
+
+    cells: list[Cell]
+    """The cells to run now."""
+    finished_before: int
+    slots: int
+    """Cells that run at once."""
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    counts: Counter[str] = field(default_factory=Counter)
+    """Ended cells by status: ok, diverged, failed, lost."""
+    running: dict[str, float] = field(default_factory=dict)
+    """Current cells and when each started."""
+
+    def __post_init__(self) -> None:
+        self._labels = {cell.cell_id: cell.labels for cell in self.cells}
+        self._left = Counter(cell.labels["architecture"] for cell in self.cells)
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._began = self._printed = time.monotonic()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self._live = Live(
+                get_renderable=self._panel, console=self.console, refresh_per_second=4
+            )
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+        else:
+            self.console.print(self.line(), highlight=False)
+
+    def started(self, cell_id: str) -> None:
+        """A cell has started on some worker."""
+        self.running[cell_id] = time.monotonic()
+
+    def ended(self, cell_id: str, status: str) -> None:
+        """A cell has ended with a status, or is ``lost`` with its worker."""
+        now = time.monotonic()
+        began = self.running.pop(cell_id, now)
+        architecture = self._labels[cell_id]["architecture"]
+        self._seconds[architecture].append(now - began)
+        self._left[architecture] -= 1
+        self.counts[status] += 1
+        if self._live is None and now - self._printed > _PLAIN_EVERY:
+            self._printed = now
+            self.console.print(self.line(), highlight=False)
+
+    def eta(self) -> float | None:
+        """Seconds left, from the mean time of ended cells of each architecture; None at first."""
+        times = [t for times in self._seconds.values() for t in times]
+        if not times:
+            return None
+        overall = sum(times) / len(times)
+        now = time.monotonic()
+        expected = {a: sum(t) / len(t) for a, t in self._seconds.items()}
+        work = sum(n * expected.get(a, overall) for a, n in self._left.items())
+        spent = sum(now - began for began in self.running.values())
+        return max(0.0, work - spent) / min(self.slots, max(1, self._left.total()))
+
+    def line(self) -> str:
+        """Everything in one plain line."""
+        total = len(self.cells) + self.finished_before
+        done = self.finished_before + self.counts.total()
+        parts = [f"[{done}/{total}]"]
+        parts += [f"{self.counts[s]} {s}" for s in ("ok", "diverged", "failed")]
+        if self.counts["lost"]:
+            parts.append(f"{self.counts['lost']} lost")
+        if self.finished_before:
+            parts.append(f"{self.finished_before} from before")
+        parts.append(f"{len(self.running)} running")
+        eta = self.eta()
+        left = f"about {duration(eta)} left" if eta is not None else "estimating"
+        elapsed = duration(time.monotonic() - self._began)
+        ending = [elapsed] if done == total else [elapsed, left]
+        return " · ".join([*parts, *ending])
+
+    def _panel(self) -> RenderableType:
+        total = len(self.cells) + self.finished_before
+        done = self.finished_before + self.counts.total()
+        table = Table.grid(padding=(0, 2))
+        now = time.monotonic()
+        current = list(self.running.items())
+        for cell_id, began in current[:_SHOWN]:
+            table.add_row(
+                Text(cell_id[:8], style="dim"),
+                title(self._labels[cell_id]),
+                Text(duration(now - began), style="dim"),
+            )
+        if len(current) > _SHOWN:
+            table.add_row("", f"… and {len(current) - _SHOWN} more", "")
+        return Group(ProgressBar(total=total, completed=done), Text(self.line()), table)

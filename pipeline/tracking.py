@@ -1,0 +1,252 @@
+"""MLflow as a mirror of the store: one experiment a sweep, one flat run a cell, one summary run.
+
+A run is made when its cell has ended, from what the store holds, so that nothing is left RUNNING
+and any cell can be mirrored again at any time. Tracking may fail; training does not notice.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# A dead server must cost seconds, not the client's default of minutes; nothing is sent elsewhere.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import pyarrow.parquet
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from pipeline.coarse import coarse_curves
+from pipeline.store import Store
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+_KIND = "normscope.kind"
+_CELL, _SUMMARY = "cell", "summary"
+
+
+class TrackingError(ValueError):
+    """The tracking server cannot be used as asked; the message says why in one line."""
+
+
+def prepare(uri: str, sweep: str, description: str) -> None:
+    """Create the database and the sweep's experiment, and end runs that a dead process left.
+
+    The driver does this before any trial starts: several processes that open a fresh SQLite
+    database at once collide in its migration.
+    """
+    client = _client(uri)
+    experiment = client.get_experiment_by_name(sweep)
+    if experiment is None:
+        location = _artifact_location(uri, sweep)
+        tags = {_KIND: "sweep", "mlflow.note.content": description}
+        client.create_experiment(sweep, artifact_location=location, tags=tags)
+        return
+    for run in _runs(client, experiment):
+        if run.info.status == "RUNNING":
+            client.set_tag(run.info.run_id, "superseded", "true")
+            client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
+    """Make the run of a finished cell, with its parameters, coarse curves and record files."""
+    client = _client(uri)
+    experiment = _experiment(client, sweep)
+    result = store.result(cell_id)
+    files = store.files(result)
+    run_id = _new_run(client, experiment, result, result["status"])
+    client.log_batch(run_id, metrics=_metrics(result, files), params=_params(result["settings"]))
+    _log_files(client, run_id, _CELL, files)
+    client.set_terminated(run_id, status="FINISHED")
+
+
+def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
+    """Make the run of a cell whose trial raised."""
+    client = _client(uri)
+    failure = store.failure(cell_id)
+    run_id = _new_run(client, _experiment(client, sweep), failure, "failed")
+    client.set_tag(run_id, "error", failure["error"][:5000])
+    client.set_terminated(run_id, status="FAILED")
+
+
+def unmirrored(uri: str, sweep: str, cell_ids: Iterable[str]) -> list[str]:
+    """Those of the finished cells that have no live run yet."""
+    client = _client(uri)
+    live = _live_cells(client, _experiment(client, sweep))
+    done = {cell for cell, run in live.items() if run.data.tags["status"] != "failed"}
+    return [cell_id for cell_id in cell_ids if cell_id not in done]
+
+
+def write_summary(uri: str, sweep: str, store: Store) -> None:
+    """Attach the sweep's plan to its summary run, which makes MLflow alone enough for a report."""
+    client = _client(uri)
+    run_id = _summary_run(client, _experiment(client, sweep))
+    _log_files(client, run_id, "sweep", {f"{sweep}.json": store.plan_bytes(sweep)})
+
+
+def attach_report(uri: str, sweep: str, folder: str) -> None:
+    """Attach a report's folder to the sweep's summary run."""
+    client = _client(uri)
+    run_id = _summary_run(client, _experiment(client, sweep))
+    client.log_artifacts(run_id, folder, "report")
+
+
+def download(uri: str, sweeps: Sequence[str], folder: str) -> None:
+    """Make a store in ``folder`` from MLflow alone, byte for byte that which was mirrored.
+
+    Raises:
+        TrackingError: if the server does not answer, or a sweep is not there.
+    """
+    client = _client(uri)
+    store = Store(folder)
+    for sweep in sweeps or _sweep_names(client):
+        experiment = _experiment(client, sweep)
+        summary = _summary_run(client, experiment)
+        for name, data in _artifact_files(client, summary, "sweep").items():
+            store.write_file(f"sweeps/{name}", data)
+        for cell_id, run in _live_cells(client, experiment).items():
+            if run.data.tags["status"] == "failed":
+                continue
+            for name, data in _artifact_files(client, run.info.run_id, _CELL).items():
+                store.write_file(f"cells/{cell_id}/{name}", data)
+
+
+@cache
+def _client(uri: str) -> MlflowClient:
+    try:
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:  # the store behind a URI may raise anything
+        reason = str(error).strip().splitlines()[0][:200]
+        raise TrackingError(f"{uri}: cannot be used for tracking: {reason}") from None
+    return client
+
+
+def _experiment(client: MlflowClient, sweep: str) -> Experiment:
+    experiment = client.get_experiment_by_name(sweep)
+    if experiment is None:
+        names = ", ".join(_sweep_names(client)) or "none"
+        raise TrackingError(f"{sweep}: no such sweep in MLflow; it has: {names}")
+    return experiment
+
+
+def _sweep_names(client: MlflowClient) -> list[str]:
+    found = client.search_experiments(filter_string=f"tags.`{_KIND}` = 'sweep'")
+    return sorted(experiment.name for experiment in found)
+
+
+def _artifact_location(uri: str, sweep: str) -> str | None:
+    """Beside a SQLite file, wherever the command runs; a server decides for itself."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    folder = Path(uri.removeprefix("sqlite:///")).resolve().parent
+    return (folder / "mlflow-artifacts" / sweep).as_uri()
+
+
+def _runs(client: MlflowClient, experiment: Experiment) -> list[Run]:
+    runs, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            run_view_type=ViewType.ACTIVE_ONLY,
+            max_results=1000,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        runs += page
+        if not (token := page.token):
+            return runs
+
+
+def _live_cells(client: MlflowClient, experiment: Experiment) -> dict[str, Run]:
+    """The latest ended run of every cell."""
+    return {
+        run.data.tags["cell_id"]: run
+        for run in _runs(client, experiment)
+        if run.data.tags.get(_KIND) == _CELL
+        and run.data.tags.get("superseded") != "true"
+        and run.info.status in ("FINISHED", "FAILED")
+    }
+
+
+def _new_run(
+    client: MlflowClient, experiment: Experiment, ended: Mapping[str, Any], status: str
+) -> str:
+    """Start a cell's run, setting aside the runs of its earlier trials."""
+    cell_id, labels = ended["cell_id"], ended["labels"]
+    for run in client.search_runs(
+        [experiment.experiment_id], filter_string=f"tags.cell_id = '{cell_id}'"
+    ):
+        client.set_tag(run.info.run_id, "superseded", "true")
+    tags = {_KIND: _CELL, "cell_id": cell_id, "status": status}
+    tags |= {name: str(labels[name]) for name in ("data", "architecture", "normalizer")}
+    tags |= {"lr": f"{labels['lr']:g}", "seed": str(labels["seed"])}
+    name = "{architecture} · {normalizer} · lr {lr} · seed {seed}".format(**tags)
+    run = client.create_run(experiment.experiment_id, tags=tags, run_name=name)
+    return run.info.run_id
+
+
+def _summary_run(client: MlflowClient, experiment: Experiment) -> str:
+    found = client.search_runs(
+        [experiment.experiment_id], filter_string=f"tags.`{_KIND}` = '{_SUMMARY}'", max_results=1
+    )
+    if found:
+        return found[0].info.run_id
+    name = f"summary of {experiment.name}"
+    run = client.create_run(experiment.experiment_id, tags={_KIND: _SUMMARY}, run_name=name)
+    client.set_terminated(run.info.run_id, status="FINISHED")
+    return run.info.run_id
+
+
+def _params(settings: Mapping[str, Any]) -> list[Param]:
+    return [Param(key, str(value)) for key, value in _flat(settings, "")]
+
+
+def _flat(value: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for index, inner in enumerate(value):
+            yield from _flat(inner, f"{prefix}.{index}")
+    else:
+        yield prefix, value
+
+
+def _metrics(result: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Metric]:
+    tables = {
+        name.removesuffix(".parquet"): pyarrow.parquet.read_table(io.BytesIO(data))
+        for name, data in files.items()
+        if name.endswith(".parquet")
+    }
+    return [
+        Metric(key, value, 0, step)
+        for key, curve in coarse_curves(result, tables).items()
+        for step, value in curve
+    ]
+
+
+def _log_files(client: MlflowClient, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        for name, data in files.items():
+            (Path(place) / name).write_bytes(data)
+        client.log_artifacts(run_id, place, folder)
+
+
+def _artifact_files(client: MlflowClient, run_id: str, folder: str) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            path = client.download_artifacts(run_id, folder, place)
+        except MlflowException as error:
+            raise TrackingError(f"run {run_id}: its {folder} files: {error}") from None
+        return {file.name: file.read_bytes() for file in sorted(Path(path).iterdir())}

@@ -1,0 +1,167 @@
+"""The loop: steps, evaluation, probes, divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline import measure
+from pipeline.architectures import Network
+from pipeline.batches import Batches
+from pipeline.data import Dataset
+from pipeline.evaluation import evaluate
+from pipeline.objective import correct, objective
+from pipeline.observation import Observer
+from pipeline.optimization import learning_rate, optimizer
+
+_LOOK_EVERY = 50
+"""Steps between two looks at the losses: a look waits for the device."""
+
+
+@dataclass
+class Outcome:
+    """What one run of the loop found."""
+
+    diverged_step: int | None = None
+    curve: dict[str, list[Any]] = field(default_factory=dict)
+    """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """Rows: step, and loss and accuracy of each evaluated split."""
+    probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
+    """By probe: blocks of columns, one block a step."""
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    probe_seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train(settings: Mapping[str, Any], dataset: Dataset, network: Network) -> Outcome:
+    """Run the cell's training from the network's present weights.
+
+    Every quantity of step t is taken at θ_t, before the update t → t + 1. A loss that is not
+    finite, or above ``explode`` times the first, ends the run there, as a result.
+
+    Args:
+        settings: a cell's settings, resolved.
+        dataset: on the network's device.
+        network: initialized; it is changed in place.
+    """
+    return _Loop(settings, dataset, network).run()
+
+
+class _Loop:
+    """What the steps of one run share."""
+
+    def __init__(self, settings: Mapping[str, Any], dataset: Dataset, network: Network) -> None:
+        self.training, self.seed = settings["training"], settings["seed"]
+        self.dataset, self.network = dataset, network
+        self.batches = Batches(
+            dataset,
+            batch_size=self.training["batch_size"],
+            augment=self.training["augment"],
+            seed=self.seed,
+        )
+        self.optimizer = optimizer(network, self.training)
+        self.observer = Observer(settings, dataset, network)
+        self.outcome = Outcome()
+        self.losses: list[float] = []
+        self.accuracies: list[float | None] = []
+        self.pending: list[tuple[Tensor, Tensor | None]] = []
+
+    def run(self) -> Outcome:
+        """Take all steps, or stop where the loss diverges."""
+        self.network.train()
+        steps = self.training["steps"]
+        for step in range(steps):
+            if step % self.training["evaluate_every"] == 0:
+                self._evaluate(step, self.training["evaluate_samples"])
+            self._step(step)
+            if (step + 1) % _LOOK_EVERY == 0 or step + 1 == steps:
+                self._look()
+            if self.outcome.diverged_step is not None:
+                break
+        else:
+            self._evaluate(steps, None)
+            if not _finite(self.outcome.evaluations[-1]):
+                self.outcome.diverged_step = steps
+        return self._finish()
+
+    def _step(self, step: int) -> None:
+        start = time.perf_counter()
+        lr = learning_rate(self.training, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        measure.set_noise(self.network, self.seed, step)
+        batch = self.batches.at(step)
+        outputs = self.network(batch.inputs)
+        loss = objective(self.dataset.task, outputs, batch.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        before = measure.parameters(self.network) if self.observer.due(step) else None
+        self.optimizer.step()
+        self.pending.append(
+            (loss.detach(), correct(self.dataset.task, outputs.detach(), batch.targets))
+        )
+        self.outcome.training_seconds += time.perf_counter() - start
+        if before is not None:
+            self.observer.observe(step, lr, before, batch, loss.detach())
+
+    def _evaluate(self, step: int, limit: int | None) -> None:
+        start = time.perf_counter()
+        row: dict[str, Any] = {"step": step}
+        for name in ("validation", "test"):
+            loss, accuracy = evaluate(self.network, self.dataset, name, limit)
+            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        self.outcome.evaluations.append(row)
+        self.outcome.evaluation_seconds += time.perf_counter() - start
+
+    def _look(self) -> None:
+        """Bring the pending losses to the host, and see whether one of them has diverged."""
+        start = time.perf_counter()
+        first = len(self.losses)
+        self.losses += torch.stack([loss for loss, _ in self.pending]).tolist()
+        hits = [right for _, right in self.pending if right is not None]
+        size = self.training["batch_size"] or len(self.dataset.train.targets)
+        shares = (
+            (torch.stack(hits).double() / size).tolist() if hits else [None] * len(self.pending)
+        )
+        self.accuracies += shares
+        self.pending.clear()
+        limit = self.training["explode"] * abs(self.losses[0])
+        self.outcome.diverged_step = next(
+            (t for t in range(first, len(self.losses)) if not _in_bounds(self.losses[t], limit)),
+            None,
+        )
+        self.outcome.training_seconds += time.perf_counter() - start
+
+    def _finish(self) -> Outcome:
+        """Fill in the outcome, without what came between a divergence and the look at it."""
+        end = self.outcome.diverged_step
+        done = len(self.losses) if end is None else min(end + 1, len(self.losses))
+        self.outcome.curve = {
+            "step": list(range(done)),
+            "lr": [learning_rate(self.training, step) for step in range(done)],
+            "train_loss": self.losses[:done],
+            "train_accuracy": self.accuracies[:done],
+        }
+        last = self.training["steps"] if end is None else end
+        self.outcome.evaluations = [r for r in self.outcome.evaluations if r["step"] <= last]
+        self.outcome.probes = {
+            name: [block for block in blocks if block["step"][0] <= last]
+            for name, blocks in self.observer.blocks.items()
+        }
+        self.outcome.probe_seconds = dict(self.observer.seconds)
+        return self.outcome
+
+
+def _in_bounds(loss: float, limit: float) -> bool:
+    return math.isfinite(loss) and loss <= limit
+
+
+def _finite(row: Mapping[str, Any]) -> bool:
+    return all(math.isfinite(value) for value in row.values() if value is not None)

@@ -1,0 +1,87 @@
+"""Bad options and inputs are refused in one plain line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.pipeline.normalizers.blocks import make
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("batch", {"eps": 0.0}, "eps must be above 0, not 0"),
+        ("batch", {"momentum": 1.5}, "momentum must be between 0 and 1, not 1.5"),
+        ("noisy_batch", {"eps": -1.0}, "eps must be above 0, not -1"),
+        ("noise", {"scale_jitter": -0.1}, "scale_jitter must be at least 0, not -0.1"),
+        ("l1", {"eps": float("nan")}, "eps must be at least 0, not nan"),
+        ("l2", {"momentum": -0.5}, "momentum must be between 0 and 1, not -0.5"),
+        ("linf", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("layer", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("instance", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("rms", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("group", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("group", {"groups": 0}, "groups must be at least 1, not 0"),
+        ("group", {"channels_per_group": 0}, "channels_per_group must be at least 1, not 0"),
+        ("weight_standardization", {"eps": -1.0}, "eps must be at least 0, not -1"),
+    ],
+)
+def test_option(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        make(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "channels", "message"),
+    [
+        ({}, 48, "48 channels do not divide into 32 groups; the nearest that fits is 24 or 48"),
+        ({}, 12, "12 channels do not divide into 32 groups; the nearest that fits is 12"),
+        (
+            {"channels_per_group": 16},
+            36,
+            "36 channels do not divide into groups of 16; the nearest that fits is 12 or 18",
+        ),
+    ],
+)
+def test_groups_that_do_not_divide(options: dict[str, Any], channels: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^group: {message}$"):
+        make("group", **options).features(channels)
+
+
+def test_channels_per_group_overrules_groups() -> None:
+    made = make("group", groups=7, channels_per_group=3).features(12)
+    assert isinstance(made, nn.GroupNorm)
+    assert made.num_groups == 4
+
+
+@pytest.mark.parametrize("name", ["batch", "noise", "l1", "layer", "instance", "rms"])
+def test_inputs_of_another_rank(name: str) -> None:
+    with pytest.raises(ValueError, match=r"inputs \(N, C\) or \(N, C, H, W\), not \(2, 4, 5\)"):
+        make(name).features(4)(torch.zeros(2, 4, 5))
+
+
+@pytest.mark.parametrize("name", ["batch", "noisy_batch", "l1", "l2", "linf"])
+@pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1)], ids=str)
+def test_one_value_a_channel(name: str, shape: tuple[int, ...]) -> None:
+    module = make(name).features(4)
+    with pytest.raises(ValueError, match=r"more than (1|one) value per channel"):
+        module(torch.zeros(shape))
+    assert module.eval()(torch.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize("name", ["l1", "linf"])
+def test_constant_channels_stay_finite(name: str) -> None:
+    inputs = torch.zeros(4, 3, requires_grad=True)
+    outputs = make(name).features(3)(inputs)
+    outputs.square().sum().backward()
+    assert inputs.grad is not None
+    assert inputs.grad.isfinite().all()
+
+
+def test_standardizing_single_weights() -> None:
+    with pytest.raises(ValueError, match=r"at least 2 weights a unit.*shape \(4, 1, 1, 1\)"):
+        make("weight_standardization").weight(nn.Conv2d(1, 4, 1))
