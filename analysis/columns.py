@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,19 @@ import numpy as np
 import pandas as pd
 
 from analysis import contrasts, stats
+from analysis.contrasts import NO_CONTRAST, Contrast
 from analysis.measures import Measure
 from analysis.outcomes import ROW, spread_over_lr, stable_lr
 from analysis.reduce import BLOCK
 from analysis.stats import Estimate
 from pipeline.seeds import derive
 
+CELL = ["estimate", "low", "high", "n", "best", "tested", "note", "reference", *Contrast._fields]
+
+_ABOUT_RUNS = [*ROW, "lr", "seed", "status", "stuck", "steps", "diverged", "reached", "choice"]
+
 Estimator = Callable[[pd.DataFrame, "Column", np.random.Generator], Estimate]
+Note = Callable[[pd.DataFrame], list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,35 +31,39 @@ class Column:
 
     measure: Measure
     value: str
-    """The column of the runs that is measured."""
+    """The column of ``runs`` that is measured."""
     runs: pd.DataFrame
     """The runs that count: all, or each seed's at a chosen learning rate."""
-    pair: tuple[str, ...] = ("lr", "seed")
-    """What pairs the runs of two normalizers within a block; without "lr" the runs of a row are one
-    stratum. Empty: nothing is paired."""
     estimator: Estimator
-    note: Callable[[pd.DataFrame, Column], list[str]]
+    pair: tuple[str, ...] = ("lr", "seed")
+    """What pairs the runs of two normalizers within a block; empty: nothing does. Without "lr" the
+    runs of a row are one stratum."""
+    relative: bool = False
+    """Show the effect against the reference normalizer instead of the estimate."""
+    note: Note
+    """What to say beside a cell, given its runs (of their columns, `_ABOUT_RUNS`)."""
 
 
 def interquartile(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Interquartile mean over runs, resampled within learning rates."""
-    return stats.interval(rows[column.value], _strata(rows, column), rng)
+    return _interval(rows, column, rng, stats.iqm_weights)
 
 
-def mean(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
-    """Arithmetic mean over runs: of restricted times, the restricted mean."""
-    return stats.interval(rows[column.value], _strata(rows, column), rng, stats.mean_weights)
+def restricted_mean(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
+    """Arithmetic mean over runs of restricted times, the restricted mean: at most the horizon."""
+    cell = _interval(rows, column, rng, stats.mean_weights)
+    return cell._replace(high=float(np.minimum(cell.high, rows["steps"].max())))
 
 
 def rate(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Per cent of runs for which the value is true."""
-    estimate = stats.wilson(int(rows[column.value].sum()), len(rows))
-    return Estimate(*(100 * number for number in estimate[:3]), estimate.n)
+    share = stats.wilson(int(rows[column.value].sum()), len(rows))
+    return Estimate(100 * share.estimate, 100 * share.low, 100 * share.high, share.n)
 
 
 def largest_stable(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """The largest learning rate without a divergence; it has no interval."""
-    return Estimate(stable_lr(rows) if len(rows) else np.nan, np.nan, np.nan, len(rows))
+    return Estimate(stable_lr(rows), np.nan, np.nan, len(rows))
 
 
 def spread(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
@@ -61,10 +71,109 @@ def spread(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Esti
     return spread_over_lr(rows, column.value, rng)
 
 
-def ratio(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
-    """A placeholder for the effect against the reference, which `cells` puts in its place."""
-    return Estimate(np.nan, np.nan, np.nan, len(rows))
+def fill(
+    columns: Sequence[Column], planned: pd.DataFrame, reference: str, seed: int
+) -> pd.DataFrame:
+    """The cells of a table, a row each (`Table.cells`).
+
+    Args:
+        planned: the rows of the table, in order: data, training, architecture, normalizer.
+        reference: the normalizer that the others are compared with.
+    """
+    cells = []
+    for column in columns:
+        blocks = dict(iter(_slim(column).groupby(BLOCK)))
+        for block, rows in planned.groupby(BLOCK, sort=False):
+            runs = blocks.get(block, column.runs.iloc[:0])
+            filled = _block(column, block, runs, list(rows["normalizer"]), reference, seed)
+            where = {**dict(zip(BLOCK, block, strict=True)), "measure": column.measure.key}
+            cells += [{**where, "normalizer": name, **cell} for name, cell in filled.items()]
+    return pd.DataFrame(cells, columns=[*ROW, "measure", *CELL])
 
 
-def _strata(rows: pd.DataFrame, column: Column) -> np.ndarray:
-    return rows["lr"].to_numpy() if "lr" in column.pair else np.zeros(len(rows))
+def _slim(column: Column) -> pd.DataFrame:
+    """The columns of the runs that the measure, its estimator and its notes use."""
+    wanted = dict.fromkeys([*_ABOUT_RUNS, column.value])
+    return column.runs[[name for name in wanted if name in column.runs]]
+
+
+def _block(
+    column: Column,
+    block: tuple[Any, ...],
+    runs: pd.DataFrame,
+    normalizers: list[str],
+    reference: str,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """The cells of one measure in the one block within which normalizers are compared."""
+    words = (column.measure.key, *block)
+    own = {name: runs[runs["normalizer"] == name] for name in normalizers}
+    wide = contrasts.paired(runs, column.value, column.pair) if column.pair else pd.DataFrame()
+    rng = _rng(seed, "tests", *words)
+    effects = contrasts.against(wide, reference, column.measure, rng)
+    found = {}
+    for name, rows in own.items():
+        effect = effects.get(name, NO_CONTRAST)
+        found[name] = (
+            _as_estimate(effect, len(rows) if name == reference else 0)
+            if column.relative
+            else column.estimator(rows, column, _rng(seed, *words, name))
+        )
+    winners, tested = contrasts.best(_centers(found), wide, column.measure, rng)
+    return {
+        name: {
+            **_bounded(found[name], column.measure),
+            **{"best": name in winners, "tested": tested, "reference": reference},
+            "note": _note(column, own[name], found[name]),
+            **effects.get(name, NO_CONTRAST)._asdict(),
+        }
+        for name in normalizers
+    }
+
+
+def _rng(seed: int, *words: str) -> np.random.Generator:
+    """A generator of a cell's own: its interval depends on no other cell."""
+    return np.random.default_rng(derive(seed, *words))
+
+
+def _interval(
+    rows: pd.DataFrame, column: Column, rng: np.random.Generator, weights: stats.Weights
+) -> Estimate:
+    values = rows[column.value].to_numpy(float)
+    strata = rows["lr"].to_numpy() if "lr" in column.pair else np.zeros(len(rows))
+    known = np.isfinite(values)
+    return stats.interval(values[known], strata[known], rng, weights)
+
+
+def _as_estimate(effect: Contrast, own_reference_runs: int) -> Estimate:
+    if own_reference_runs:
+        return Estimate(1.0, np.nan, np.nan, own_reference_runs)
+    return Estimate(effect.effect, effect.effect_low, effect.effect_high, effect.pairs)
+
+
+def _centers(found: dict[str, Estimate]) -> pd.Series:
+    return pd.Series({name: cell.estimate for name, cell in found.items()}, dtype=float)
+
+
+def _bounded(cell: Estimate, measure: Measure) -> dict[str, Any]:
+    low, high = np.clip([cell.low, cell.high], measure.least, measure.most).tolist()
+    return {**cell._asdict(), "low": low, "high": high}
+
+
+def _note(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
+    """What a reader must know of a cell, in few words."""
+    if runs.empty:
+        return "not estimable: no finished run"
+    notes = column.note(runs)
+    if np.isnan(cell.estimate):
+        notes = ["not estimable", *notes]
+    elif np.isnan(cell.low) and column.estimator is not largest_stable:
+        notes = [*notes, _why_no_interval(column, runs, cell)]
+    return "; ".join(note for note in notes if note)
+
+
+def _why_no_interval(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
+    if column.relative:
+        return "" if cell.estimate == 1 else f"no interval: {cell.n} pairs"
+    seeds = runs["seed"].nunique()
+    return "no interval: 1 seed" if seeds == 1 else "no interval: 1 run a learning rate"

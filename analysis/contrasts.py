@@ -44,10 +44,10 @@ def against(
     for name in wide.columns.drop(reference, errors="ignore") if reference in wide else ():
         d, blocks = _differences(wide, name, reference, measure)
         effect = stats.hodges_lehmann(d)
-        numbers = np.array(effect[:3])
-        numbers = np.exp(numbers) if measure.contrast == "ratio" else numbers
+        numbers = np.array([effect.estimate, effect.low, effect.high])
+        center, low, high = (np.exp(numbers) if measure.contrast == "ratio" else numbers).tolist()
         p = stats.sign_flip(d, blocks, rng)
-        found[str(name)] = Contrast(*numbers.tolist(), effect.n, p, np.nan)
+        found[str(name)] = Contrast(center, low, high, effect.n, p, np.nan)
     adjusted = stats.holm([contrast.p for contrast in found.values()])
     return {
         name: contrast._replace(p_holm=float(p))
@@ -87,11 +87,12 @@ def _differences(
     """Paired differences (of logs, for a ratio) where both are known, and each pair's block."""
     if name not in wide or other not in wide:
         return np.empty(0), np.empty(0)
-    both = wide[[name, other]]
-    both = both[np.isfinite(both).all(axis=1)]
+    one, two = wide[name].to_numpy(float), wide[other].to_numpy(float)
+    usable = np.isfinite(one) & np.isfinite(two)
     if measure.contrast == "ratio":
-        both = np.log(both[(both > 0).all(axis=1)])
-    return (both[name] - both[other]).to_numpy(), _blocks(both.index)
+        usable &= (one > 0) & (two > 0)
+        return np.log(one[usable] / two[usable]), _blocks(wide.index[usable])
+    return one[usable] - two[usable], _blocks(wide.index[usable])
 
 
 def _blocks(index: pd.Index) -> np.ndarray:

@@ -60,36 +60,41 @@ def tuned(runs: pd.DataFrame) -> pd.DataFrame:
     """One run per row and seed: at the learning rate with the best mean score of the *other* seeds.
 
     So no number is reported on the seed that chose it. With one seed there is no other: it chooses
-    for itself. Ties go to the smaller rate. A seed that lacks a run at a rate cannot be given it.
+    for itself, and ``choice`` says so. Ties go to the smaller rate. A seed that lacks a run at a
+    rate cannot be given it.
     """
-    if runs.empty:
-        return runs
     chosen = [_by_other_seeds(group) for _, group in runs.groupby(ROW, sort=False)]
-    return runs.loc[np.concatenate(chosen)].sort_index()
+    return pd.concat(chosen).sort_index() if chosen else runs.assign(choice="")
 
 
-def _by_other_seeds(group: pd.DataFrame) -> np.ndarray:
-    """Index of the chosen runs of one normalizer in one block."""
+def _by_other_seeds(group: pd.DataFrame) -> pd.DataFrame:
+    """The chosen runs of one normalizer in one block."""
     scores = group.groupby(["seed", "lr"])["score"].mean().unstack()
     known, values = scores.notna().to_numpy(), scores.fillna(0.0).to_numpy()
-    others = known.sum(axis=0) - known
-    if len(scores) == 1 or scores.shape[1] == 1:
+    if only := scores.shape[1] == 1 or len(scores) == 1:
         means = np.where(known, values, -np.inf)
     else:
+        others = known.sum(axis=0) - known
         means = (values.sum(axis=0) - values) / np.maximum(others, 1)
         means = np.where(known & (others > 0), means, -np.inf)
     usable = np.isfinite(means).any(axis=1)
     lr = pd.Series(scores.columns.to_numpy()[means.argmax(axis=1)], scores.index)[usable]
-    return group.index[(group["lr"] == group["seed"].map(lr)).to_numpy()].to_numpy()
+    own = only and scores.shape[1] > 1
+    choice = "chosen on the reported seed" if own else ""
+    is_chosen = group["lr"].eq(group["seed"].map(lr).astype(float))
+    return group[is_chosen].assign(choice=choice)
 
 
 def shared(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs at their block's shared rate: the best mean over normalizers of their mean scores."""
+    """Runs at their block's shared rate: the best mean over normalizers of their mean scores.
+
+    Ties go to the smaller rate.
+    """
     means = runs.groupby([*ROW, "lr"])["score"].mean().groupby([*BLOCK, "lr"]).mean().dropna()
     best = means[means == means.groupby(BLOCK).transform("max")].reset_index()
-    best = best.drop_duplicates(BLOCK)[[*BLOCK, "lr"]].assign(is_shared=True)
-    marked = runs.merge(best, how="left", on=[*BLOCK, "lr"])["is_shared"]
-    return runs[marked.notna().to_numpy()]
+    rates = best.drop_duplicates(BLOCK)[[*BLOCK, "lr"]].rename(columns={"lr": "shared"})
+    shared_lr = runs[BLOCK].merge(rates, how="left", on=BLOCK)["shared"].to_numpy()
+    return runs[runs["lr"] == shared_lr].assign(choice="")
 
 
 def stable_lr(group: pd.DataFrame) -> float:

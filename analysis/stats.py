@@ -184,7 +184,7 @@ def sign_flip(differences: ArrayLike, blocks: ArrayLike, rng: np.random.Generato
     size = np.bincount(code)
     shares = d / (size[code] * len(size))
     exact = len(d) <= EXACT_PAIRS
-    signs = _patterns(len(d)) if exact else rng.choice([-1.0, 1.0], (2**EXACT_PAIRS, len(d)))
+    signs = _patterns(len(d)) if exact else _drawn_patterns(len(d), rng)
     margin = 1e-9 * np.abs(shares).sum()  # equal sums in another order are equal
     hits = int(np.count_nonzero(np.abs(signs @ shares) >= abs(shares.sum()) - margin))
     return hits / len(signs) if exact else (1 + hits) / (1 + len(signs))
@@ -194,6 +194,11 @@ def sign_flip(differences: ArrayLike, blocks: ArrayLike, rng: np.random.Generato
 def _patterns(n: int) -> Floats:
     bits = np.arange(2**n)[:, None] >> np.arange(n)
     return 1.0 - 2.0 * (bits & 1)
+
+
+def _drawn_patterns(n: int, rng: np.random.Generator) -> Floats:
+    raw = rng.integers(256, size=(2**EXACT_PAIRS, -(-n // 8)), dtype=np.uint8)
+    return 1.0 - 2.0 * np.unpackbits(raw, axis=1, count=n).astype(np.float64)
 
 
 def smallest_p(n: int) -> float:

@@ -83,9 +83,9 @@ class _Resolver:
     def __init__(self, file: SweepFile) -> None:
         self.base = {**file.base.model_dump(), "probes": file.probes}
         self.known: dict[tuple[str, ...], Any] = {}
-        for section in file.grid:
-            if self.base.get(section):  # what the grid replaces must be right all the same
-                self._section(section, [])
+        for section, config in self.base.items():
+            if config is not None:  # what the grid completes or replaces must be right as well
+                _resolve(section, config, _below_base(section), partial=True)
 
     def point(self, changes: Sequence[_Change]) -> Point:
         """Resolve the base with some keys changed."""
@@ -102,7 +102,7 @@ class _Resolver:
 
     def _resolved(self, section: str, changes: list[_Change]) -> Any:
         """Resolve a section; what is wrong with a changed value is said of where that stands."""
-        where = section if section == "probes" else f"base.{section}"
+        where = _below_base(section)
         config, moved = self.base[section], {}
         for change in sorted(changes, key=lambda c: "." in c.key):  # the whole before its options
             _, *steps = change.key.split(".", 2)
@@ -117,6 +117,10 @@ class _Resolver:
             raise SpecError(error.problem, _moved(error.key, moved)) from None
 
 
+def _below_base(section: str) -> str:
+    return section if section == "probes" else f"base.{section}"
+
+
 def _moved(key: str, moved: Mapping[str, str]) -> str:
     for old, new in moved.items():
         if key == old or key.startswith((f"{old}.", f"{old}[")):
@@ -124,24 +128,28 @@ def _moved(key: str, moved: Mapping[str, str]) -> str:
     return key
 
 
-def _resolve(section: str, config: Any, where: str) -> Any:
+def _resolve(section: str, config: Any, where: str, *, partial: bool = False) -> Any:
+    """Check a section and fill in its defaults, or, if partial, check what it gives."""
     if section == "training":
         return validate(Training, config, where).model_dump()
     if section == "probes":
-        return _probes(config, where)
+        return _probes(config, where, partial)
     if config is None:
         known = did_you_mean("", parts(KINDS[section]))
         raise SpecError(f"no {section} is given, here or in the grid; {known}", where)
     if section != "normalizer":
-        return resolve(KINDS[section], config, where)
+        return resolve(KINDS[section], config, where, partial=partial)
     if not isinstance(config, list):
-        return [resolve("normalizers", config, where)]
+        return [resolve("normalizers", config, where, partial=partial)]
     if not config:
         raise SpecError("must have at least 1 normalizer, or be none, not []", where)
-    return [resolve("normalizers", part, f"{where}[{i}]") for i, part in enumerate(config)]
+    return [
+        resolve("normalizers", part, f"{where}[{i}]", partial=partial)
+        for i, part in enumerate(config)
+    ]
 
 
-def _probes(config: Any, where: str) -> dict[str, Any]:
+def _probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise SpecError(f"must be a mapping of probes, not {shown(config)}", where)
     resolved = {}
@@ -150,7 +158,8 @@ def _probes(config: Any, where: str) -> dict[str, Any]:
         if not isinstance(options, dict) or "name" in options:
             right = "a mapping that says when to measure, e.g. {every: 50}"
             raise SpecError(f"must be {right}, not {shown(options)}", f"{where}.{name}")
-        resolved[name] = resolve("probes", {**options, "name": name}, f"{where}.{name}")
+        named = {**options, "name": name}
+        resolved[name] = resolve("probes", named, f"{where}.{name}", partial=partial)
         del resolved[name]["name"]
     return resolved
 

@@ -40,11 +40,10 @@ def override(data: dict[str, Any], changes: Iterable[str], places: dict[str, str
             raise SpecError("has no value; give it as KEY=VALUE", place=place)
         steps = _steps(key, place)
         path = ".".join(steps)
-        data = assign(data, steps, _value(written, path, place), path)
-        below = (f"{path}.", f"{path}[")
-        for old in [old for old in places if old.startswith(below)]:
-            del places[old]
+        for below in [p for p in places if p.startswith((f"{path}.", f"{path}["))]:
+            del places[below]
         places[path] = place
+        data = assign(data, steps, _value(written, path, place), path)
     return data
 
 

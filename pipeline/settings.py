@@ -54,7 +54,7 @@ class Training(Strict, title="training"):
     betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     """Decay rates of the first and the second moment in adam and adamw."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """Learning rate after warmup: lr, half a cosine from lr to 0, or lr cut at the milestones."""
+    """Factor on the rate from step 0 on: 1, half a cosine from 1 to 0, or decay per milestone."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate first rises linearly to lr."""
     milestones: list[Fraction] = [0.5, 0.75]

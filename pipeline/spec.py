@@ -21,7 +21,7 @@ from pipeline.yaml_file import SpecError, read
 __all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
 
 SCHEMA = 1
-"""Version of what settings mean; part of every cell id."""
+"""Version of the settings' meaning, the store's layout and the record columns; in every cell id."""
 CADENCE = ("every", "at", "log")
 """The keys of a probe's settings that say when it measures."""
 KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normalizers"}

@@ -23,11 +23,10 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.spec import SCHEMA
+
 if TYPE_CHECKING:
     import pyarrow
-
-SCHEMA = 1
-"""Version of the files' layout and of the record columns; part of every cell id."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -40,7 +39,10 @@ class Store:
     """A store at ``root``: a local folder or an fsspec URI (``s3://bucket/folder``)."""
 
     def __init__(self, root: str) -> None:
-        filesystem, path = fsspec.url_to_fs(root)
+        try:
+            filesystem, path = fsspec.url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"{root}: not a place for a store: {error}") from None
         self.filesystem: fsspec.AbstractFileSystem = filesystem
         self.root = path.rstrip("/")
         self.uri = self.root if isinstance(filesystem, LocalFileSystem) else root

@@ -83,12 +83,12 @@ def _run(sweep: Sweep, options: argparse.Namespace) -> int:
     from pipeline.spec import plan
     from pipeline.store import Store
 
+    tracking = _tracking_uri(options)
     store = Store(options.storage)
     store.write_plan(plan(sweep))
     finished = store.finished()
     missing = [cell for cell in sweep.cells if cell.cell_id not in finished]
     chosen = missing[: options.limit]
-    tracking = _tracking_uri(options)
     if chosen:
         _run_cells(sweep, chosen, len(sweep.cells) - len(missing), store, tracking, options)
     if tracking:

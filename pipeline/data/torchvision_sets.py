@@ -1,7 +1,7 @@
 """Standard image sets by torchvision: downloaded once a machine, decoded once.
 
-``root`` is the folder of the downloads; without it, ``NORMSCOPE_DATA`` or
-``~/.cache/normscope/data``. Once a set is in the cache of decoded images, ``root`` is not read.
+Downloads lie in ``NORMSCOPE_DATA`` (``~/.cache/normscope/data``), which is not read once a set is
+in the cache of decoded images.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data import Dataset, Location
+from pipeline.data import Dataset
 from pipeline.data._cache import cached, data_folder
 from pipeline.data._images import Images, classification
 
 
-def cifar10(*, root: Location | None = None, validation: float = 0.1) -> Dataset:
+def cifar10(*, validation: float = 0.1) -> Dataset:
     """CIFAR-10: 50,000 + 10,000 colour images of 32x32 pixels, 10 classes (Krizhevsky, 2009).
 
     Raises:
         ValueError: if the download fails or ``validation`` is outside [0, 1).
     """
-    return _dataset("CIFAR10", root, validation, classes=10)
+    return _dataset("CIFAR10", validation, classes=10)
 
 
-def cifar100(*, root: Location | None = None, validation: float = 0.1) -> Dataset:
+def cifar100(*, validation: float = 0.1) -> Dataset:
     """CIFAR-100: 50,000 + 10,000 colour images of 32x32 pixels, 100 classes (Krizhevsky, 2009).
 
     Raises:
         ValueError: if the download fails or ``validation`` is outside [0, 1).
     """
-    return _dataset("CIFAR100", root, validation, classes=100)
+    return _dataset("CIFAR100", validation, classes=100)
 
 
-def svhn(*, root: Location | None = None, validation: float = 0.1) -> Dataset:
+def svhn(*, validation: float = 0.1) -> Dataset:
     """Street View House Numbers: 73,257 + 26,032 colour 32x32 images, 10 classes (Netzer, 2011).
 
     The 531,131 "extra" images are left out.
@@ -43,20 +43,20 @@ def svhn(*, root: Location | None = None, validation: float = 0.1) -> Dataset:
     Raises:
         ValueError: if the download fails or ``validation`` is outside [0, 1).
     """
-    return _dataset("SVHN", root, validation, classes=10)
+    return _dataset("SVHN", validation, classes=10)
 
 
-def fashion_mnist(*, root: Location | None = None, validation: float = 0.1) -> Dataset:
+def fashion_mnist(*, validation: float = 0.1) -> Dataset:
     """Fashion-MNIST: 60,000 + 10,000 grey images of 28x28 pixels, 10 classes (Xiao et al., 2017).
 
     Raises:
         ValueError: if the download fails or ``validation`` is outside [0, 1).
     """
-    return _dataset("FashionMNIST", root, validation, classes=10)
+    return _dataset("FashionMNIST", validation, classes=10)
 
 
-def _dataset(name: str, root: Location | None, validation: float, *, classes: int) -> Dataset:
-    folder = Path(root).expanduser() if root is not None else data_folder()
+def _dataset(name: str, validation: float, *, classes: int) -> Dataset:
+    folder = data_folder()
     splits = cached(
         f"torchvision-{name}-1", lambda: {s: _download(name, folder, s) for s in ("train", "test")}
     )
@@ -73,7 +73,7 @@ def _download(name: str, folder: Path, split: str) -> Images:
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ValueError(
             f"{name} could not be downloaded into {folder} ({error}): connect this machine, or put "
-            "torchvision's files there and set NORMSCOPE_DATA or the option root"
+            "torchvision's files there and set NORMSCOPE_DATA"
         ) from error
     labels = loaded.labels if name == "SVHN" else loaded.targets
     return Images(_channels_first(np.asarray(loaded.data)), np.asarray(labels, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""A small catalog of parts and a good sweep file, for tests that must not depend on the real ones."""
+"""A small catalog and a good sweep file, for tests that must not depend on the real parts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline import spec
-from pipeline.spec import Resources, SpecError, Sweep, cadence_steps, plan, read_sweep
+from pipeline.spec import Resources, Sweep, cadence_steps, plan, read_sweep
 from tests.pipeline import small_parts
 
 BASE = "name: s\nbase: {data: digits, architecture: vgg11, normalizer: batch}\n"
@@ -171,110 +171,6 @@ def test_probes_can_vary(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "left"),
-    [
-        ("{normalizer: batch}", "gGhH"),
-        ("{normalizer: group}", "bB"),
-        ("{normalizer: {name: group, groups: 8}}", "bBgG"),
-        ("{normalizer: [group]}", "bB"),
-        ("{normalizer: [weight_standardization, group]}", "bBgGhH"),
-        ("{normalizer.groups: 32}", "bBhH"),
-        ("{training.lr: 1}", "bgh"),
-        ("{training: {lr: 1.0, momentum: 0}}", "bgh"),
-        ("{normalizer: batch, training.lr: 1}", "bgGhH"),
-        ("{architecture: vgg11, probes.landscape.every: 5}", ""),
-        ("{probes.landscape: {every: 6}}", "bBgGhH"),
-        ("{training.batch_size: null}", "bBgGhH"),
-    ],
-)
-def test_exclusion_rules(tmp_path: Path, rule: str, left: str) -> None:
-    text = (
-        BASE + "probes: {landscape: {every: 5}}\ninclude: [{training.lr: 7}]\n"
-        "grid: {normalizer: [batch, group, {name: group, groups: 8}], training.lr: [0.1, 1]}\n"
-    )
-    letters = {"batch": "bB", "group": "gG", "group(groups=8)": "hH"}
-    *grid, extra = labels(tmp_path, text, f"exclude=[{rule}]")
-    assert "".join(letters[norm][lr == 1] for norm, lr, _ in grid) == left
-    assert extra == ("batch", 7.0, 0)
-
-
-def test_overrides_reach_every_part_of_a_file(tmp_path: Path) -> None:
-    changes = [
-        "seeds=[5]",
-        "data=parquet",
-        "data.path=/x/y",
-        "base.training.momentum=0.9",
-        "grid.training.lr=[1e-3]",
-        "grid.normalizer=[none]",
-        "probes.landscape.every=10",
-        "resources.gpus=0.5",
-        "include=[]",
-        "exclude=[]",
-    ]
-    read = sweep(tmp_path, small_parts.QUICKSTART, *changes)
-    (cell,) = read.cells
-    assert cell.labels == {
-        "data": "parquet(path=y)",
-        "architecture": "vgg11(width=0.25)",
-        "normalizer": "none",
-        "lr": 0.001,
-        "seed": 5,
-        "training": "",
-    }
-    assert cell.settings["training"]["momentum"] == 0.9
-    assert cell.settings["probes"]["landscape"]["every"] == 10
-    assert read.resources == Resources(1, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            "training.lr=1",
-            "training.lr: has no effect, since the grid varies training.lr; use --set",
-        ),
-        (
-            "base.training.lr=1",
-            "base.training.lr: has no effect, since the grid varies training.lr",
-        ),
-        (
-            "normalizer.groups=4",
-            "normalizer.groups: has no effect, since the grid varies normalizer",
-        ),
-        ("seeds", "seeds: has no value; give it as KEY=VALUE"),
-        ("lr=1", "lr: no such key; did you mean 'training.lr'? known: "),
-        ("trainng.steps=1", "trainng.steps: no such key; did you mean 'training.steps'? known: "),
-        (
-            "training.steps=0",
-            "training.steps: base.training.steps: must be greater than or equal to",
-        ),
-        (
-            "training.stps=1",
-            "training.stps: base.training.stps: training has no option 'stps'; did",
-        ),
-        ("training.steps=[1", "training.steps: base.training.steps: the value is not valid YAML"),
-        ("seeds.a=1", "seeds.a: seeds.a: 3 has no option 'a'"),
-        ("seeds={a: 1}", "seeds: seeds: must be a number of seeds from 1 to 100000, or a list"),
-        ("probes.landscap.at=[1]", "probes.landscap.at: probes.landscap: no probe 'landscap'; did"),
-        (
-            "grid.training.lr=[a]",
-            "grid.training.lr: grid.training.lr[0]: must be a number, not 'a'",
-        ),
-        ("training.steps=2", None),
-    ],
-)
-def test_errors_of_overrides_name_the_override(
-    tmp_path: Path, change: str, message: str | None
-) -> None:
-    with pytest.raises(SpecError) as caught:
-        sweep(tmp_path, small_parts.QUICKSTART, change)
-    expected = f"{tmp_path / 's.yaml'}: --set {message}"
-    if message is None:  # what breaks is elsewhere: a probe asks for a step that is gone
-        expected = f"{tmp_path / 's.yaml'}:18: probes.landscape.at: step 3 is beyond the last"
-    assert str(caught.value).startswith(expected)
-
-
 def test_a_plan_is_the_whole_sweep_as_json(tmp_path: Path) -> None:
     read = sweep(tmp_path, small_parts.QUICKSTART)
     planned = json.loads(json.dumps(plan(read)))
@@ -284,12 +180,6 @@ def test_a_plan_is_the_whole_sweep_as_json(tmp_path: Path) -> None:
         assert planned["settings"][cell.cell_id] == cell.settings
         assert planned["labels"][cell.cell_id] == cell.labels
         assert spec.identify(planned["settings"][cell.cell_id]) == cell.cell_id
-
-
-def test_schema_is_the_stores() -> None:
-    from pipeline import store
-
-    assert spec.SCHEMA == store.SCHEMA
 
 
 def cadence(**given: Any) -> dict[str, Any]:
@@ -320,5 +210,5 @@ def test_ten_thousand_cells_are_quick(tmp_path: Path) -> None:
         "seeds: 3", "seeds: 20"
     )
     start = time.process_time()
-    assert len(sweep(tmp_path, text).cells) == 10_020
+    assert len(sweep(tmp_path, text).cells) == 10_000
     assert time.process_time() - start < 1.5

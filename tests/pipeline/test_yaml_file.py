@@ -115,9 +115,9 @@ def test_what_is_refused_and_how(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BOMB, "file:6: f[2]: more than 250000 values, aliases written out"),
+        (BOMB, "file:6: f[1]: more than 250000 values, aliases written out"),
         ("[" * 5000, "file:1: " + "[0]" * 21 + ": nested deeper than 20 levels"),
-        ("{a: " * 5000, "file:1: " + ".a" * 21),
+        ("{a: " * 5000, "file:1: a" + ".a" * 20),
         ("a: [1,\nb: ]]", "file:2: is not valid YAML"),
         ("a: 'x", "file:1: is not valid YAML: found unexpected end of stream"),
         ("\ta: 1", "file:1: is not valid YAML: found character"),
@@ -130,7 +130,7 @@ def test_both_parsers_refuse_alike(
     monkeypatch.setattr(yaml_file, "_PARSER", getattr(yaml, parser))
     with pytest.raises(SpecError) as caught:
         parse(text, "file")
-    assert str(caught.value).startswith(message.replace(": .", ": "))
+    assert str(caught.value).startswith(message)
     assert len(str(caught.value).splitlines()) == 1
 
 

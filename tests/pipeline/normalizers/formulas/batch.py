@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.pipeline.normalizers.formulas.common import Buffers, State, affine, each_channel
+from tests.pipeline.normalizers.formulas import common
+from tests.pipeline.normalizers.formulas.common import Buffers, State
 
 
 def batch(
@@ -29,14 +30,11 @@ def batch(
         new_variance[c] = (1 - momentum) * old_variance[c] + momentum * squares.detach() / (m - 1)
         return (values - mean) / (squares / m + eps).sqrt()
 
-    outputs = each_channel(inputs, one)
+    outputs = common.each_channel(inputs, one)
     if affine:
         gain, shift = (state.parameters[f"{prefix}{name}"] for name in ("weight", "bias"))
-        outputs = _affine(outputs, gain, shift)
+        outputs = common.affine(outputs, gain, shift)
     return outputs, {f"{prefix}running_mean": new_mean, f"{prefix}running_var": new_variance}
-
-
-_affine = affine
 
 
 def noise(

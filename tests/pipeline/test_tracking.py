@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline import tracking
+from pipeline.coarse import MAX_KEYS
+from pipeline.store import SCHEMA, Store
+
+SWEEP = "small"
+LABELS = {"data": "digits", "architecture": "vgg11", "normalizer": "batch", "lr": 0.1, "seed": 0}
+
+
+def add_cell(store: Store, cell_id: str, final_loss: float = 1.0) -> None:
+    """Write a finished cell with a training curve and one probe."""
+    steps = list(range(120))
+    training = {"step": steps, "lr": [0.1] * 120, "train_loss": [2.0 - s / 120 for s in steps]}
+    probe = {"step": [0, 0, 50, 50], "layer": ["a", "b"] * 2, "relative": [0.0, 1.0, None, 3.0]}
+    result = {
+        "schema": SCHEMA,
+        "cell_id": cell_id,
+        "status": "ok",
+        "settings": {"training": {"lr": 0.1}, "normalizer": [{"name": "batch", "eps": 1e-5}]},
+        "labels": LABELS,
+        "summary": {"final_train_loss": final_loss, "test_accuracy": None},
+        "cost": {"seconds": 1.0, "seconds_per_step": 0.01},
+    }
+    tables = {"training": pa.table(training), "gradient_ics": pa.table(probe)}
+    store.write_result(result, tables)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "results"))
+    store.write_plan({"schema": SCHEMA, "name": SWEEP, "cells": ["aa", "bb"]})
+    add_cell(store, "aa")
+    add_cell(store, "bb")
+    return store
+
+
+@pytest.fixture(scope="module")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without experiments: the migration takes seconds, a copy nothing."""
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def uri(tmp_path: Path, fresh_database: Path) -> str:
+    uri = f"sqlite:///{shutil.copy(fresh_database, tmp_path / 'mlflow.db')}"
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    return uri
+
+
+def runs(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "vgg11 · batch · lr 0.1 · seed 0"
+    tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
+    assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
+    assert run.data.params["normalizer.0.eps"] == "1e-05"
+    assert run.data.metrics["final/final_train_loss"] == 1.0
+    assert run.data.metrics["gradient_ics/relative"] == 3.0
+    assert len(run.data.metrics) <= MAX_KEYS
+    curve = MlflowClient(uri).get_metric_history(run.info.run_id, "training/train_loss")
+    assert {point.step for point in curve} >= {0, 119}
+    assert len(curve) <= 40
+
+
+def test_mirroring_again_sets_the_old_run_aside(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    add_cell(store, "aa", final_loss=0.5)
+    tracking.mirror(uri, SWEEP, store, "aa")
+    live = [run for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    assert len(runs(uri)) == 2
+    assert [run.data.metrics["final/final_train_loss"] for run in live] == [0.5]
+
+
+def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str) -> None:
+    failure = {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "ValueError: no"}
+    store.write_failure(failure)
+    tracking.mirror_failure(uri, SWEEP, store, "cc")
+    (run,) = runs(uri)
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "ValueError: no")
+    assert tracking.unmirrored(uri, SWEEP, ["aa", "cc"]) == ["aa", "cc"]
+
+
+def test_what_has_no_live_run_is_named(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    assert tracking.unmirrored(uri, SWEEP, ["aa", "bb"]) == ["bb"]
+
+
+def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    client.create_run(
+        experiment.experiment_id, tags={"cell_id": "aa", "normscope.kind": "cell", "status": "ok"}
+    )
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    (run,) = runs(uri)
+    assert run.info.status == "KILLED"
+    assert tracking.unmirrored(uri, SWEEP, ["aa"]) == ["aa"]
+
+
+def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path) -> None:
+    for cell_id in ("aa", "bb"):
+        tracking.mirror(uri, SWEEP, store, cell_id)
+    tracking.write_summary(uri, SWEEP, store)
+    tracking.download(uri, [], str(tmp_path / "copy"))
+
+    def files(root: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    assert files(tmp_path / "copy") == files(tmp_path / "results")
+
+
+def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.html").write_text("<p>conclusions</p>")
+    tracking.write_summary(uri, SWEEP, store)
+    tracking.attach_report(uri, SWEEP, str(folder))
+    (run,) = runs(uri)
+    path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")
+    assert Path(path).read_text() == "<p>conclusions</p>"
+    plan = MlflowClient(uri).download_artifacts(run.info.run_id, f"sweep/{SWEEP}.json")
+    assert json.loads(Path(plan).read_text())["cells"] == ["aa", "bb"]
+
+
+def test_an_unknown_sweep_is_named_with_those_there_are(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        tracking.TrackingError, match="smal: no such sweep in MLflow; it has: small"
+    ):
+        tracking.download(uri, ["smal"], str(tmp_path / "copy"))
+
+
+def test_a_dead_server_is_given_up_within_seconds() -> None:
+    start = time.monotonic()
+    with pytest.raises(tracking.TrackingError, match=r"http://127.0.0.1:9: cannot be used"):
+        tracking.prepare("http://127.0.0.1:9", SWEEP, "")
+    assert time.monotonic() - start < 30
