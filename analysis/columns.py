@@ -81,11 +81,13 @@ def fill(
         reference: the normalizer that the others are compared with.
     """
     cells = []
+    blocks = {block: list(rows["normalizer"]) for block, rows in planned.groupby(BLOCK, sort=False)}
     for column in columns:
-        blocks = dict(iter(_slim(column).groupby(BLOCK)))
-        for block, rows in planned.groupby(BLOCK, sort=False):
-            runs = blocks.get(block, column.runs.iloc[:0])
-            filled = _block(column, block, runs, list(rows["normalizer"]), reference, seed)
+        own_runs = _slim(column)
+        places = own_runs.groupby(BLOCK).indices
+        for block, names in blocks.items():
+            runs = own_runs.iloc[places.get(block, [])]
+            filled = _block(column, block, runs, names, reference, seed)
             where = {**dict(zip(BLOCK, block, strict=True)), "measure": column.measure.key}
             cells += [{**where, "normalizer": name, **cell} for name, cell in filled.items()]
     return pd.DataFrame(cells, columns=[*ROW, "measure", *CELL])
@@ -107,18 +109,21 @@ def _block(
 ) -> dict[str, dict[str, Any]]:
     """The cells of one measure in the one block within which normalizers are compared."""
     words = (column.measure.key, *block)
-    own = {name: runs[runs["normalizer"] == name] for name in normalizers}
+    places = runs.groupby("normalizer").indices
+    own = {name: runs.iloc[places.get(name, [])] for name in normalizers}
     wide = contrasts.paired(runs, column.value, column.pair) if column.pair else pd.DataFrame()
     rng = _rng(seed, "tests", *words)
     effects = contrasts.against(wide, reference, column.measure, rng)
-    found = {}
-    for name, rows in own.items():
-        effect = effects.get(name, NO_CONTRAST)
-        found[name] = (
-            _as_estimate(effect, len(rows) if name == reference else 0)
-            if column.relative
-            else column.estimator(rows, column, _rng(seed, *words, name))
-        )
+    if column.relative:
+        found = {
+            name: _as_estimate(effects.get(name, NO_CONTRAST), len(rows), name == reference)
+            for name, rows in own.items()
+        }
+    else:
+        found = {
+            name: column.estimator(rows, column, _rng(seed, *words, name))
+            for name, rows in own.items()
+        }
     winners, tested = contrasts.best(_centers(found), wide, column.measure, rng)
     return {
         name: {
@@ -145,9 +150,9 @@ def _interval(
     return stats.interval(values[known], strata[known], rng, weights)
 
 
-def _as_estimate(effect: Contrast, own_reference_runs: int) -> Estimate:
-    if own_reference_runs:
-        return Estimate(1.0, np.nan, np.nan, own_reference_runs)
+def _as_estimate(effect: Contrast, runs: int, is_reference: bool) -> Estimate:
+    if is_reference and runs:
+        return Estimate(1.0, np.nan, np.nan, runs)
     return Estimate(effect.effect, effect.effect_low, effect.effect_high, effect.pairs)
 
 
@@ -165,6 +170,8 @@ def _note(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
     if runs.empty:
         return "not estimable: no finished run"
     notes = column.note(runs)
+    if 0 < cell.n < len(runs) and not column.relative:
+        notes = [*notes, f"known of {cell.n}/{len(runs)} runs"]
     if np.isnan(cell.estimate):
         notes = ["not estimable", *notes]
     elif np.isnan(cell.low) and column.estimator is not largest_stable:

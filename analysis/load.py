@@ -114,11 +114,11 @@ class _Reader:
     def _plan(self, name: str) -> dict[str, Any]:
         plan = self.store.plan(name)
         try:
-            complete = all(set(LABELS) <= set(plan["labels"][cell]) for cell in plan["cells"])
-        except (KeyError, TypeError):
-            complete = False
-        if not complete:
-            raise StoreError(f"sweeps/{name}.json: a planned cell lacks its labels")
+            rows = [[plan["labels"][cell][key] for key in LABELS] for cell in plan["cells"]]
+            pd.DataFrame(rows, columns=LABELS).astype({"lr": float, "seed": int})
+        except (KeyError, TypeError, ValueError):
+            message = f"sweeps/{name}.json: a planned cell lacks its labels, or they are damaged"
+            raise StoreError(message) from None
         return plan
 
     def _cells(

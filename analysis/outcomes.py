@@ -76,12 +76,12 @@ def _by_other_seeds(group: pd.DataFrame) -> pd.DataFrame:
     else:
         others = known.sum(axis=0) - known
         means = (values.sum(axis=0) - values) / np.maximum(others, 1)
-        means = np.where(known & (others > 0), means, -np.inf)
+        means = np.where(known & (others > 0), means.round(12), -np.inf)  # equal means tie
     usable = np.isfinite(means).any(axis=1)
-    lr = pd.Series(scores.columns.to_numpy()[means.argmax(axis=1)], scores.index)[usable]
+    best = np.where(usable, scores.columns.to_numpy()[means.argmax(axis=1)], np.nan)
     own = only and scores.shape[1] > 1
     choice = "chosen on the reported seed" if own else ""
-    is_chosen = group["lr"].eq(group["seed"].map(lr).astype(float))
+    is_chosen = group["lr"].eq(group["seed"].map(pd.Series(best, scores.index)))
     return group[is_chosen].assign(choice=choice)
 
 

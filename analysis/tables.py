@@ -22,10 +22,11 @@ _TUNED = (
     "Each run at the learning rate that did best, by mean validation accuracy (final training loss "
     "where there is none), on the other seeds of its row; divergence, stability, sensitivity and "
     "costs over all learning rates. A diverged run is last in every outcome, and never left out. "
+    "Steps: restricted mean. "
 )
 _INTERVAL = (
-    "Estimate: interquartile mean over runs (restricted mean for steps). Interval: 95 %, "
-    "stratified bootstrap, runs resampled within learning rates, widened for few seeds. "
+    "Estimate: interquartile mean over runs. Interval: 95 %, stratified bootstrap, runs resampled "
+    "within learning rates, widened for few seeds. "
 )
 _TROUBLE = (
     "Columns marked as rescaling change when weights before a normalizer are scaled. A diverged "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ def untouched(network: nn.Module) -> Iterator[None]:
         module.track_running_stats = False
     network.train()
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
+        # Where CUDA has not begun there is nothing to save, and asking would begin it.
+        devices = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+        with torch.random.fork_rng(range(devices)):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = matmul
@@ -112,6 +115,21 @@ def flat(tensors: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
     """All entries in one vector, in the given order."""
     values = tensors.values() if isinstance(tensors, Mapping) else tensors
     return torch.cat([tensor.reshape(-1) for tensor in values])
+
+
+def norm(values: Tensor) -> Tensor:
+    """‖x‖₂, summed in float64: a float32 sum of 10⁷ squares can be a percent off on a CPU."""
+    return torch.linalg.vector_norm(values, dtype=torch.float64)
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of the angle between two vectors, summed in float64; NaN where one of them is 0."""
+    return (a / norm(a) * (b / norm(b))).sum(dtype=torch.float64).clamp(-1, 1)
+
+
+def ratio(value: Tensor, unit: Tensor) -> Tensor:
+    """value / unit, NaN where the unit is 0: there is nothing to measure in."""
+    return value / unit.masked_fill(unit == 0, torch.nan)
 
 
 @dataclass(frozen=True)
@@ -157,10 +175,7 @@ def _is_weight(parameter: str, layer: str) -> bool:
 
 def run_stages(network: Network, params: Params, inputs: Tensor, stages: range) -> Tensor:
     """Run consecutive stages as a pure function of ``params`` (those of the whole network)."""
-    children = list(network.named_children())
-    for index in stages:
-        name, stage = children[index]
-        prefix = f"{name}."
-        own = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
-        inputs = functional_call(stage, own, (inputs,))
-    return inputs
+    children = list(network.named_children())[stages.start : stages.stop]
+    part = nn.Sequential(OrderedDict(children))
+    own = {name: params[name] for name, _ in part.named_parameters()}
+    return functional_call(part, own, (inputs,))

@@ -49,7 +49,10 @@ class Observer:
     def observe(self, step: int, lr: float, before: Params, batch: Batch, value: Tensor) -> None:
         """Run the probes of a step that the optimizer has just taken from ``before``."""
         after = measure.parameters(self._network)
-        grad = {n: p.grad for n, p in self._network.named_parameters() if p.grad is not None}
+        grad = {
+            name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for name, parameter in self._network.named_parameters()
+        }
         for name in (name for name, steps in self._steps.items() if step in steps):
             start = _finished_time(value.device)
             view = View(

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,10 +79,11 @@ _STATES = {
 
 
 def _run(sweep: Sweep, options: argparse.Namespace) -> int:
+    from pipeline.places import tracking_uri
     from pipeline.spec import plan
     from pipeline.store import Store
 
-    tracking = _tracking_uri(options)
+    tracking = tracking_uri(options.tracking, options.storage)
     store = Store(options.storage)
     store.write_plan(plan(sweep))
     finished = store.finished()
@@ -140,23 +140,6 @@ def _conclude(sweep: Sweep, store: Store, chosen: list[Cell]) -> int:
     return 1
 
 
-def _tracking_uri(options: argparse.Namespace) -> str | None:
-    """--tracking, or MLFLOW_TRACKING_URI, or a SQLite file inside a local store."""
-    uri = options.tracking or os.environ.get("MLFLOW_TRACKING_URI")
-    if uri == "none":
-        return None
-    if uri is None and "://" in options.storage:
-        raise ValueError(
-            f"--tracking: say where MLflow is (or none), as --storage {options.storage} is remote"
-        )
-    uri = uri or f"sqlite:///{options.storage}/mlflow.db"
-    if uri.startswith("sqlite:///"):  # workers have other working directories
-        file = Path(uri.removeprefix("sqlite:///")).resolve()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{file}"
-    return uri
-
-
 def _prepare_tracking(sweep: Sweep, uri: str) -> None:
     from pipeline import tracking
 
@@ -167,16 +150,12 @@ def _prepare_tracking(sweep: Sweep, uri: str) -> None:
 
 
 def _complete_tracking(sweep: Sweep, store: Store, uri: str) -> None:
-    """Mirror what no worker has mirrored: cells of other sweeps, and of times without a server."""
+    """Make MLflow whole, whatever it missed while cells ran."""
     from pipeline import tracking
 
     try:
         tracking.prepare(uri, sweep.name, sweep.description)
-        finished = store.finished()
-        done = [cell.cell_id for cell in sweep.cells if cell.cell_id in finished]
-        for cell_id in tracking.unmirrored(uri, sweep.name, done):
-            tracking.mirror(uri, sweep.name, store, cell_id)
-        tracking.write_summary(uri, sweep.name, store)
+        tracking.complete(uri, sweep.name, store, [cell.cell_id for cell in sweep.cells])
     except Exception as error:  # the results are safe in the store whatever MLflow does
         print(f"tracking is incomplete, run the same command again: {error}", file=sys.stderr)
 

@@ -76,20 +76,24 @@ def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     failure = store.failure(cell_id)
     run_id = _new_run(client, _experiment(client, sweep), failure, "failed")
     client.set_tag(run_id, "error", failure["error"][:5000])
+    _log_files(client, run_id, _CELL, {"failure.json": store.failure_bytes(cell_id)})
     client.set_terminated(run_id, status="FAILED")
 
 
-def unmirrored(uri: str, sweep: str, cell_ids: Iterable[str]) -> list[str]:
-    """Those of the finished cells that have no live run yet."""
+def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> None:
+    """Mirror what no worker has mirrored, and the plan: MLflow alone is then enough for a report.
+
+    Such are cells that another sweep of the store has run, and cells of a time without a server.
+    """
     client = _client(uri)
     live = _live_cells(client, _experiment(client, sweep))
-    done = {cell for cell, run in live.items() if run.data.tags["status"] != "failed"}
-    return [cell_id for cell_id in cell_ids if cell_id not in done]
-
-
-def write_summary(uri: str, sweep: str, store: Store) -> None:
-    """Attach the sweep's plan to its summary run, which makes MLflow alone enough for a report."""
-    client = _client(uri)
+    status = {cell_id: run.data.tags["status"] for cell_id, run in live.items()}
+    finished, failed = store.finished(), store.failed()
+    for cell_id in cell_ids:
+        if cell_id in finished and status.get(cell_id) not in ("ok", "diverged"):
+            mirror(uri, sweep, store, cell_id)
+        elif cell_id in failed and cell_id not in status:
+            mirror_failure(uri, sweep, store, cell_id)
     run_id = _summary_run(client, _experiment(client, sweep))
     _log_files(client, run_id, "sweep", {f"{sweep}.json": store.plan_bytes(sweep)})
 
@@ -111,12 +115,12 @@ def download(uri: str, sweeps: Sequence[str], folder: str) -> None:
     store = Store(folder)
     for sweep in sweeps or _sweep_names(client):
         experiment = _experiment(client, sweep)
-        summary = _summary_run(client, experiment)
+        summary = _existing_summary(client, experiment)
+        if summary is None:
+            raise TrackingError(f"{sweep}: has no plan in MLflow yet; run the sweep to its end")
         for name, data in _artifact_files(client, summary, "sweep").items():
             store.write_file(f"sweeps/{name}", data)
         for cell_id, run in _live_cells(client, experiment).items():
-            if run.data.tags["status"] == "failed":
-                continue
             for name, data in _artifact_files(client, run.info.run_id, _CELL).items():
                 store.write_file(f"cells/{cell_id}/{name}", data)
 
@@ -196,12 +200,17 @@ def _new_run(
     return run.info.run_id
 
 
-def _summary_run(client: MlflowClient, experiment: Experiment) -> str:
+def _existing_summary(client: MlflowClient, experiment: Experiment) -> str | None:
     found = client.search_runs(
         [experiment.experiment_id], filter_string=f"tags.`{_KIND}` = '{_SUMMARY}'", max_results=1
     )
-    if found:
-        return found[0].info.run_id
+    return found[0].info.run_id if found else None
+
+
+def _summary_run(client: MlflowClient, experiment: Experiment) -> str:
+    existing = _existing_summary(client, experiment)
+    if existing is not None:
+        return existing
     name = f"summary of {experiment.name}"
     run = client.create_run(experiment.experiment_id, tags={_KIND: _SUMMARY}, run_name=name)
     client.set_terminated(run.info.run_id, status="FINISHED")

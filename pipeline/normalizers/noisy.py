@@ -80,7 +80,7 @@ def noise(
     Raises:
         ValueError: if an option is negative.
 
-    Source: Santurkar et al., NeurIPS 2018, appendix A ("noisy" BatchNorm), without its BatchNorm.
+    Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix, without the BatchNorm.
     """
     ranges = {"shift_range": shift_range, "scale_range": scale_range}
     jitters = {"shift_jitter": shift_jitter, "scale_jitter": scale_jitter}
@@ -113,7 +113,7 @@ def noisy_batch(
     Raises:
         ValueError: as `batch` and `noise` do.
 
-    Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix A.
+    Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix.
     """
     noises = noise(
         shift_range=shift_range,

@@ -12,8 +12,12 @@ from pipeline.measure import (
     Params,
     Records,
     View,
+    cosine,
     flat,
+    leaves,
+    norm,
     parameters_by_layer,
+    ratio,
     run_stages,
 )
 from pipeline.objective import objective
@@ -48,17 +52,17 @@ def gradient_ics(view: View, *, parameters: Literal["weights", "all"] = "weights
     new = [old[0], *_gradients_after_prefix(view, layers, measured)]
     moved = torch.stack([_squared_move(view, layer.all) for layer in layers])
     before_layer = torch.cat([moved.new_zeros(1), moved.cumsum(0)[:-1]]).sqrt()
-    norm = torch.stack([gradient.norm() for gradient in old])
-    shift = torch.stack([(a - b).norm() for a, b in zip(old, new, strict=True)])
+    size = torch.stack([norm(gradient) for gradient in old])
+    shift = torch.stack([norm(a - b) for a, b in zip(old, new, strict=True)])
     return {
         "layer": [layer.name for layer in layers],
         "index": range(1, len(layers) + 1),
         "layers": [len(layers)] * len(layers),
-        "gradient_norm": norm,
+        "gradient_norm": size,
         "l2": shift,
-        "relative": shift / norm,
-        "cosine": torch.stack([_cosine(a, b) for a, b in zip(old, new, strict=True)]),
-        "per_update": shift / before_layer,
+        "relative": ratio(shift, size),
+        "cosine": torch.stack([cosine(a, b) for a, b in zip(old, new, strict=True)]),
+        "per_update": ratio(shift, before_layer),
     }
 
 
@@ -83,16 +87,12 @@ def _suffix_gradient(
     view: View, params: Params, names: tuple[str, ...], inputs: Tensor, stage: int
 ) -> Tensor:
     """∇ of the loss with respect to the named parameters, from the input of ``stage`` on."""
-    wanted = {name: params[name].detach().requires_grad_() for name in names}
+    wanted = leaves({name: params[name] for name in names})
     stages = range(stage, len(view.network))
     outputs = run_stages(view.network, {**params, **wanted}, inputs, stages)
     loss = objective(view.network.task, outputs, view.batch.targets)
-    return flat(torch.autograd.grad(loss, list(wanted.values())))
+    return flat(torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True))
 
 
 def _squared_move(view: View, names: tuple[str, ...]) -> Tensor:
-    return flat([view.after[name] - view.before[name] for name in names]).square().sum()
-
-
-def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    return torch.dot(a, b) / (a.norm() * b.norm())
+    return norm(flat([view.after[name] - view.before[name] for name in names])).square()

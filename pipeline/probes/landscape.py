@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pipeline.measure import Records, View, flat, leaves, parameters_by_layer
+from pipeline.measure import (
+    Records,
+    View,
+    cosine,
+    flat,
+    leaves,
+    norm,
+    parameters_by_layer,
+    ratio,
+)
 
 
 def landscape(
@@ -39,6 +49,9 @@ def landscape(
     cap for its deep linear network); ``common``: the distance moved lies in common_span, the same
     for all cells; ``relative``: it lies in relative_span·‖θ‖.
 
+    A quantity is null where it is not defined: on a range that the cap leaves empty (lr_cap ≤
+    lr_span[0]·lr), where a direction is 0, and where a loss or gradient on the line is NaN.
+
     Cost: S gradients for all quantities of one line.
 
     Args:
@@ -52,44 +65,48 @@ def landscape(
         relative_span: ends of the range ``relative``, as shares of ‖θ‖.
         parameters: the coordinates of the landscape; ``weights`` holds all else at θ_t.
 
+    Raises:
+        ValueError: if there is no length, range or direction, or a span is not two ascending
+            numbers above 0.
+
     Source: Santurkar et al., NeurIPS 2018, Figure 4 and section 3.1.
     """
+    spans = {"lr_span": lr_span, "common_span": common_span, "relative_span": relative_span}
+    _check(lengths, ranges, directions, spans)
     names = _coordinates(view, parameters)
     gradient = [view.grad[name] for name in names]
-    slope = flat(gradient).norm()
+    slope = norm(flat(gradient))
     lines: dict[str, Callable[[], list[Tensor]]] = {
         "gradient": lambda: gradient,
         "random": lambda: _filter_normalized(view, names),
     }
-    spans: dict[str, tuple[float | Tensor, float | Tensor]] = {
-        "lr": _lr_span(view.lr, lr_span, lr_cap, slope),
-        "common": (common_span[0], common_span[1]),
-        "relative": _relative_span(view, names, relative_span),
+    size = norm(flat([view.before[name] for name in names]))
+    distances = {
+        "lr": slope * _spaced(_capped(view.lr, lr_span, lr_cap), lengths, slope),
+        "common": _spaced(common_span, lengths, slope),
+        "relative": size * _spaced(relative_span, lengths, slope),
     }
     rows = []
     for direction in directions:
         line = lines[direction]()
-        unit = flat(line).norm()
         for span in ranges:
-            low, high = (torch.as_tensor(end / unit) for end in spans[span])
-            points = low * (high / low) ** torch.linspace(0, 1, lengths, device=unit.device)
-            row = _along(view, names, gradient, line, points)
+            row = _along(view, names, gradient, line, distances[span])
             rows.append({"range": span, "direction": direction, "lengths": lengths, **row})
     return {key: _column([row[key] for row in rows]) for key in rows[0]}
 
 
 def _along(
-    view: View, names: list[str], gradient: list[Tensor], line: list[Tensor], points: Tensor
+    view: View, names: list[str], gradient: list[Tensor], line: list[Tensor], distances: Tensor
 ) -> dict[str, Tensor]:
-    """All quantities of one line; ``points`` are the lengths s, ascending."""
-    start, slope = flat(gradient), flat(gradient).norm()
+    """All quantities of one line; ``distances`` are ‖s·d‖, ascending."""
+    start, points = flat(gradient), ratio(distances, norm(flat(line)))
     losses, differences, cosines = [], [], []
     for s in points:
         loss, there = _gradient_at(view, names, line, s)
         losses.append(loss)
-        differences.append((there - start).norm())
-        cosines.append(torch.dot(there, start) / (there.norm() * slope))
-    loss, difference = torch.stack(losses), torch.stack(differences)
+        differences.append(norm(there - start))
+        cosines.append(cosine(there, start))
+    loss, difference, slope = torch.stack(losses), torch.stack(differences), norm(start)
     spread = loss.max() - loss.min()
     return {
         "length_min": points[0],
@@ -98,13 +115,13 @@ def _along(
         "loss_min": loss.min(),
         "loss_max": loss.max(),
         "loss_range": spread,
-        "loss_range_relative": spread / view.value,
+        "loss_range_relative": ratio(spread, view.value),
         "gradient_norm": slope,
         "gradient_difference_min": difference.min(),
         "gradient_difference_max": difference.max(),
-        "gradient_difference_relative": difference.max() / slope,
+        "gradient_difference_relative": ratio(difference.max(), slope),
         "cosine_min": torch.stack(cosines).min(),
-        "effective_beta": (difference / (points * flat(line).norm())).max(),
+        "effective_beta": (difference / distances).max(),
     }
 
 
@@ -114,7 +131,9 @@ def _gradient_at(
     """L and its gradient at θ − s·d: one forward and one backward."""
     moved = leaves({n: view.before[n] - s * d for n, d in zip(names, line, strict=True)})
     loss = view.loss({**view.before, **moved}, view.batch)
-    return loss.detach(), flat(torch.autograd.grad(loss, list(moved.values())))
+    return loss.detach(), flat(
+        torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
+    )
 
 
 def _coordinates(view: View, parameters: str) -> list[str]:
@@ -123,16 +142,19 @@ def _coordinates(view: View, parameters: str) -> list[str]:
     return [name for names in chosen for name in names]
 
 
-def _lr_span(
-    lr: float, span: Sequence[float], cap: float | None, slope: Tensor
-) -> tuple[Tensor, Tensor]:
-    ends = [end * lr if cap is None else min(end * lr, cap) for end in span]
-    return ends[0] * slope, ends[1] * slope
+def _capped(lr: float, span: Sequence[float], cap: float | None) -> tuple[float, float]:
+    """Ends of the range ``lr`` as step lengths; NaN above where the cap leaves no range."""
+    low, high = span[0] * lr, span[1] * lr
+    if cap is None or high <= cap:
+        return low, high
+    return low, cap if low < cap else math.nan
 
 
-def _relative_span(view: View, names: list[str], span: Sequence[float]) -> tuple[Tensor, Tensor]:
-    size = flat([view.before[name] for name in names]).norm()
-    return span[0] * size, span[1] * size
+def _spaced(ends: Sequence[float], count: int, like: Tensor) -> Tensor:
+    """Geometrically spaced numbers from one end to the other, on the device of ``like``."""
+    low, high = torch.tensor(ends, dtype=like.dtype, device=like.device).log()
+    place = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
+    return (low + place * (high - low)).exp()
 
 
 def _filter_normalized(view: View, names: list[str]) -> list[Tensor]:
@@ -145,6 +167,19 @@ def _like_filters(values: Tensor, rng: torch.Generator) -> Tensor:
     dims = tuple(range(1, values.dim())) or (0,)
     scale = torch.linalg.vector_norm(values, dim=dims, keepdim=True)
     return noise * scale / torch.linalg.vector_norm(noise, dim=dims, keepdim=True)
+
+
+def _check(
+    lengths: int,
+    ranges: Sequence[str],
+    directions: Sequence[str],
+    spans: Mapping[str, Sequence[float]],
+) -> None:
+    if lengths < 1 or not ranges or not directions:
+        raise ValueError("landscape needs lengths of at least 1, a range and a direction")
+    for name, span in spans.items():
+        if len(span) != 2 or not 0 < span[0] <= span[1]:
+            raise ValueError(f"{name} must be two ascending numbers above 0, not {list(span)}")
 
 
 def _column(values: list[Tensor] | list[str] | list[int]) -> Tensor | list[str] | list[int]:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.measure import Params, Records, View, flat
+from pipeline.measure import Params, Records, View, flat, norm, ratio
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLE = 2**14
+T = TypeVar("T")
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of every unit of every activation layer, and layer quantiles."""
+    """Mean and standard deviation of every unit: (layers, most units), NaN beyond a layer's own."""
 
-    mean: list[Tensor]
-    std: list[Tensor]
-    quantiles: list[Tensor]
+    mean: Tensor
+    std: Tensor
+    units: Tensor
+    """How many units each layer has."""
 
 
 def moment_ics(view: View) -> Records:
@@ -41,25 +45,31 @@ def moment_ics(view: View) -> Records:
 
     Cost: 2 forward passes (and one more, once a cell, for θ_0).
 
+    Raises:
+        ValueError: if the network has no activation.
+
     Source: Ioffe & Szegedy, ICML 2015 (the change of a layer's input distribution); Santurkar et
     al., NeurIPS 2018, Figures 2 and 8 (change of mean and variance between successive steps).
     """
+    layers = view.network.activation_layers()
+    if not layers:
+        raise ValueError("moment_ics needs a network with activations; this one has none")
     with torch.no_grad():
         if "initial" not in view.memory:
-            view.memory["initial"] = _moments(view, view.initial, 0)
-        now = _moments(view, view.before, view.step)
-        following = _moments(view, view.after, view.step + 1)
+            view.memory["initial"] = _moments(_seen(view, view.initial, 0, _mean_and_std))
+        both = _seen(view, view.before, view.step, lambda x: (_mean_and_std(x), _quantiles(x)))
+        now = _moments([moments for moments, _ in both])
+        following = _moments(_seen(view, view.after, view.step + 1, _mean_and_std))
         shift, drift = _distances(now, following), _distances(view.memory["initial"], now)
-        moved = (flat(view.after) - flat(view.before)).norm()
-    layers = view.network.activation_layers()
+        moved = norm(flat(view.after) - flat(view.before))
+        quantiles = torch.stack([quantiles for _, quantiles in both], dim=1)
     columns: dict[str, Tensor] = {
-        "mean_shift_per_update": shift["mean_shift"] / moved,
-        "log_std_shift_per_update": shift["log_std_shift"] / moved,
+        "mean_shift_per_update": ratio(shift["mean_shift"], moved),
+        "log_std_shift_per_update": ratio(shift["log_std_shift"], moved),
         **shift,
         **{name.replace("shift", "drift"): value for name, value in drift.items()},
-        "dead": torch.stack([(std == 0).float().mean() for std in now.std]),
+        "dead": (now.std == 0).sum(1) / now.units,
     }
-    quantiles = torch.stack(now.quantiles, dim=1)
     columns |= {f"q{round(100 * q):02d}": row for q, row in zip(QUANTILES, quantiles, strict=True)}
     return {
         "layer": [layer.name for layer in layers],
@@ -69,17 +79,12 @@ def moment_ics(view: View) -> Records:
     }
 
 
-def _moments(view: View, params: Params, step: int) -> Moments:
-    """Run the probe batch once and take the moments of what enters every activation."""
-    found = Moments([], [], [])
+def _seen(view: View, params: Params, step: int, function: Callable[[Tensor], T]) -> list[T]:
+    """What a function makes of the inputs of every activation, in one run of the probe batch."""
+    found: list[T] = []
 
     def take(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0]
-        units = values.transpose(0, 1).flatten(1)  # unit by everything else
-        std, mean = torch.std_mean(units, dim=1, correction=0)
-        found.mean.append(mean)
-        found.std.append(std)
-        found.quantiles.append(_quantiles(values))
+        found.append(function(inputs[0]))
 
     hooks = [
         layer.module.register_forward_pre_hook(take) for layer in view.network.activation_layers()
@@ -93,33 +98,43 @@ def _moments(view: View, params: Params, step: int) -> Moments:
     return found
 
 
+def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each unit. Seen from the unit's first value, so that σ of a constant is exactly 0."""
+    units = values.movedim(1, -1).flatten(0, -2)  # everything else by unit
+    first = units[0]
+    centered = units - first
+    mean = centered.mean(0)
+    return first + mean, centered.sub_(mean).square_().mean(0).sqrt()
+
+
 def _quantiles(values: Tensor) -> Tensor:
     """Quantiles of a tensor's entries, on an evenly spread sample where there are many."""
-    values = values.flatten()
-    if len(values) > _SAMPLE:
+    count = values.numel()
+    if count > _SAMPLE:
         # Multiples of the golden ratio mod 1: even, and never in step with a row or a channel.
         golden = (math.sqrt(5) - 1) / 2
-        index = torch.arange(_SAMPLE, device=values.device, dtype=torch.float64) * golden % 1
-        values = values[(index * len(values)).long()]
+        place = torch.arange(_SAMPLE, device=values.device, dtype=torch.float64) * golden % 1
+        values = values.take((place * count).long())
     levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
-    return torch.quantile(values, levels)
+    return torch.quantile(values.flatten(), levels)
+
+
+def _moments(layers: Sequence[tuple[Tensor, Tensor]]) -> Moments:
+    """Join the layers' moments, so that what follows is a few operations on all of them."""
+    mean, std = (pad_sequence(part, True, torch.nan) for part in zip(*layers, strict=True))
+    return Moments(mean, std, mean.new_tensor([len(unit) for unit, _ in layers]))
 
 
 def _distances(old: Moments, new: Moments) -> dict[str, Tensor]:
     """The two shifts between two sets of moments, a row a layer."""
-    mean = [(b - a).abs() / s for a, b, s in zip(old.mean, new.mean, old.std, strict=True)]
-    log_std = [(b / a).log().abs() for a, b in zip(old.std, new.std, strict=True)]
-    return {
-        name: torch.stack([reduce(_measurable(unit)) for unit in units])
-        for label, units in (("mean_shift", mean), ("log_std_shift", log_std))
-        for name, reduce in ((label, torch.nanmean), (f"{label}_p90", _ninetieth))
+    distances = {
+        "mean_shift": (new.mean - old.mean).abs() / old.std,
+        "log_std_shift": (new.std / old.std).log().abs(),
     }
-
-
-def _measurable(units: Tensor) -> Tensor:
-    """Mark units without spread, whose distances are infinite or undefined, as missing."""
-    return units.masked_fill(~units.isfinite(), torch.nan)
-
-
-def _ninetieth(units: Tensor) -> Tensor:
-    return torch.nanquantile(units, 0.9)
+    reduced: dict[str, Tensor] = {}
+    for name, values in distances.items():
+        # Units without spread, whose distances are infinite or undefined, are left out.
+        units = values.masked_fill(~values.isfinite(), torch.nan)
+        reduced[name] = units.nanmean(1)
+        reduced[f"{name}_p90"] = units.nanquantile(0.9, 1)
+    return reduced

@@ -182,7 +182,8 @@ def _gradient_ics(run: _Run) -> dict[str, Any]:
     norm = run.scatter(run.loss[rows["step"]], len(moves))
     relative = np.where(moves, run.scatter(0.1 * run.truth.ics, len(moves)), 0.0)
     rows |= {"gradient_norm": norm, "l2": relative * norm, "relative": relative}
-    rows["cosine"] = np.where(moves, 1 - 0.15 * run.scatter(run.truth.ics, len(moves)), 1.0)
+    cosine = np.maximum(1 - 0.15 * run.scatter(run.truth.ics, len(moves)), -1)
+    rows["cosine"] = np.where(moves, cosine, 1.0)
     return rows | {"per_update": np.where(moves, relative * norm / run.lr, np.nan)}
 
 
@@ -216,7 +217,8 @@ def _landscape(run: _Run) -> dict[str, Any]:
     rows |= {"loss_range": loss * relative, "loss_range_relative": relative}
     rows |= {"gradient_norm": loss, "gradient_difference_min": 0.1 * loss * relative}
     rows |= {"gradient_difference_max": 2 * loss * relative}
-    rows |= {"gradient_difference_relative": 2 * relative, "cosine_min": 1 - relative}
+    cosine = np.maximum(1 - relative, -1)
+    rows |= {"gradient_difference_relative": 2 * relative, "cosine_min": cosine}
     return rows | {"effective_beta": beta}
 
 

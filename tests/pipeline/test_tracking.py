@@ -67,6 +67,12 @@ def runs(uri: str) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
+def live_cells(uri: str) -> dict[str, str]:
+    """The status of every cell, by the run that counts."""
+    live = [run.data.tags for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    return {tags["cell_id"]: tags["status"] for tags in live if "cell_id" in tags}
+
+
 def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, uri: str) -> None:
     tracking.mirror(uri, SWEEP, store, "aa")
     (run,) = runs(uri)
@@ -98,12 +104,19 @@ def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str)
     tracking.mirror_failure(uri, SWEEP, store, "cc")
     (run,) = runs(uri)
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "ValueError: no")
-    assert tracking.unmirrored(uri, SWEEP, ["aa", "cc"]) == ["aa", "cc"]
+    add_cell(store, "cc")
+    tracking.complete(uri, SWEEP, store, ["cc"])
+    assert live_cells(uri) == {"cc": "ok"}
 
 
-def test_what_has_no_live_run_is_named(store: Store, uri: str) -> None:
+def test_completing_mirrors_what_is_missing_and_nothing_twice(store: Store, uri: str) -> None:
     tracking.mirror(uri, SWEEP, store, "aa")
-    assert tracking.unmirrored(uri, SWEEP, ["aa", "bb"]) == ["bb"]
+    failure = {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "ValueError: no"}
+    store.write_failure(failure)
+    for _ in range(2):
+        tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc", "dd"])
+        assert live_cells(uri) == {"aa": "ok", "bb": "ok", "cc": "failed"}
+        assert len(runs(uri)) == 4
 
 
 def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
@@ -116,13 +129,13 @@ def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
     tracking.prepare(uri, SWEEP, "a small sweep")
     (run,) = runs(uri)
     assert run.info.status == "KILLED"
-    assert tracking.unmirrored(uri, SWEEP, ["aa"]) == ["aa"]
+    tracking.complete(uri, SWEEP, store, ["aa"])
+    assert live_cells(uri) == {"aa": "ok"}
 
 
 def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path) -> None:
-    for cell_id in ("aa", "bb"):
-        tracking.mirror(uri, SWEEP, store, cell_id)
-    tracking.write_summary(uri, SWEEP, store)
+    store.write_failure({"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "no"})
+    tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc"])
     tracking.download(uri, [], str(tmp_path / "copy"))
 
     def files(root: Path) -> dict[str, bytes]:
@@ -135,7 +148,7 @@ def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_p
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "report.html").write_text("<p>conclusions</p>")
-    tracking.write_summary(uri, SWEEP, store)
+    tracking.complete(uri, SWEEP, store, [])
     tracking.attach_report(uri, SWEEP, str(folder))
     (run,) = runs(uri)
     path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")

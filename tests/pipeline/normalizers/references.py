@@ -29,7 +29,13 @@ class Reference:
 
 
 AFFINE = ({}, {"affine": False}, {"eps": 0.1})
-LP = ({}, {"centered": True}, {"affine": False}, {"eps": 0.1, "momentum": 0.7})
+LP = (
+    {},
+    {"centered": True},
+    {"affine": False},
+    {"centered": True, "affine": False},
+    {"eps": 0.1, "momentum": 0.7},
+)
 
 REFERENCES: dict[str, Reference] = {
     "none": Reference(),
@@ -52,7 +58,7 @@ REFERENCES: dict[str, Reference] = {
     "instance": Reference(sample.instance, variants=AFFINE, lr=1.0),
     "group": Reference(
         sample.group,
-        variants=({}, {"groups": 4}, {"channels_per_group": 2}, {"affine": False}, {"eps": 0.1}),
+        variants=(*AFFINE, {"groups": 4}, {"channels_per_group": 2}, {"channels_per_group": 1}),
         channels=128,
     ),
     "rms": Reference(sample.rms, variants=AFFINE),

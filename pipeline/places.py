@@ -1,0 +1,32 @@
+"""Where tracking is, for a command that says where the results are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_SQLITE = "sqlite:///"
+
+
+def tracking_uri(given: str | None, storage: str) -> str | None:
+    """MLflow's URI: the given one, or MLFLOW_TRACKING_URI, or a SQLite file inside a local store.
+
+    The word ``none`` turns tracking off. A SQLite file's path becomes absolute, and its folder is
+    made, since workers have other working directories.
+
+    Raises:
+        ValueError: if nothing is given and the store is remote.
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri == "none":
+        return None
+    if uri is None and "://" in storage:
+        raise ValueError(
+            f"--tracking: say where MLflow is (or none), as --storage {storage} is remote"
+        )
+    uri = uri or f"{_SQLITE}{storage}/mlflow.db"
+    if not uri.startswith(_SQLITE):
+        return uri
+    file = Path(uri.removeprefix(_SQLITE)).resolve()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return f"{_SQLITE}{file}"
