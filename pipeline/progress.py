@@ -24,7 +24,7 @@ _SHOWN = 12
 
 def title(labels: Mapping[str, Any]) -> str:
     """A cell in words: what distinguishes it from its neighbours."""
-    return "{architecture} · {normalizer} · lr {lr:g} · seed {seed}".format(**labels)
+    return "{normalizer} · {architecture} · lr {lr:g} · seed {seed}".format(**labels)
 
 
 def duration(seconds: float) -> str:

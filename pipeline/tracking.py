@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _KIND = "normscope.kind"
 _CELL, _SUMMARY = "cell", "summary"
+_TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes the UI open the experiment on its runs, and not on its (absent) traces of agents."""
 
 
 class TrackingError(ValueError):
@@ -49,7 +52,7 @@ def prepare(uri: str, sweep: str, description: str) -> None:
     experiment = client.get_experiment_by_name(sweep)
     if experiment is None:
         location = _artifact_location(uri, sweep)
-        tags = {_KIND: "sweep", "mlflow.note.content": description}
+        tags = {_KIND: "sweep", "mlflow.note.content": description, **_TRAINING_VIEW}
         client.create_experiment(sweep, artifact_location=location, tags=tags)
         return
     for run in _runs(client, experiment):
@@ -64,17 +67,20 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     experiment = _experiment(client, sweep)
     result = store.result(cell_id)
     files = store.files(result)
-    run_id = _new_run(client, experiment, result, result["status"])
+    ended = datetime.fromisoformat(result["provenance"]["time"]).timestamp()
+    began = ended - result["cost"]["seconds"]
+    run_id = _new_run(client, experiment, result, result["status"], began)
     client.log_batch(run_id, metrics=_metrics(result, files), params=_params(result["settings"]))
     _log_files(client, run_id, _CELL, files)
-    client.set_terminated(run_id, status="FINISHED")
+    client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(ended))
 
 
 def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     """Make the run of a cell whose trial raised."""
     client = _client(uri)
     failure = store.failure(cell_id)
-    run_id = _new_run(client, _experiment(client, sweep), failure, "failed")
+    ended = datetime.fromisoformat(failure["time"]).timestamp()
+    run_id = _new_run(client, _experiment(client, sweep), failure, "failed", ended)
     client.set_tag(run_id, "error", failure["error"][:5000])
     _log_files(client, run_id, _CELL, {"failure.json": store.failure_bytes(cell_id)})
     client.set_terminated(run_id, status="FAILED")
@@ -184,10 +190,14 @@ def _live_cells(client: MlflowClient, experiment: Experiment) -> dict[str, Run]:
 
 
 def _new_run(
-    client: MlflowClient, experiment: Experiment, ended: Mapping[str, Any], status: str
+    client: MlflowClient,
+    experiment: Experiment,
+    trial: Mapping[str, Any],
+    status: str,
+    began: float,
 ) -> str:
     """Start a cell's run, setting aside the runs of its earlier trials."""
-    cell_id, labels = ended["cell_id"], ended["labels"]
+    cell_id, labels = trial["cell_id"], trial["labels"]
     for run in client.search_runs(
         [experiment.experiment_id], filter_string=f"tags.cell_id = '{cell_id}'"
     ):
@@ -195,9 +205,14 @@ def _new_run(
     tags = {_KIND: _CELL, "cell_id": cell_id, "status": status}
     tags |= {name: str(labels[name]) for name in ("data", "architecture", "normalizer")}
     tags |= {"lr": f"{labels['lr']:g}", "seed": str(labels["seed"])}
-    name = "{architecture} · {normalizer} · lr {lr} · seed {seed}".format(**tags)
-    run = client.create_run(experiment.experiment_id, tags=tags, run_name=name)
+    name = "{normalizer} · {architecture} · lr {lr} · seed {seed}".format(**tags)
+    start = _milliseconds(began)
+    run = client.create_run(experiment.experiment_id, start, tags=tags, run_name=name)
     return run.info.run_id
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 def _existing_summary(client: MlflowClient, experiment: Experiment) -> str | None:

@@ -1,4 +1,4 @@
-"""What several normalizers need: checks of options and inputs, and a per-channel affine map."""
+"""What several normalizers need: checks, groups, reparametrization, a per-channel affine map."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 
 def within(low: float, high: float, **options: float) -> None:
@@ -29,6 +30,66 @@ def require_features(inputs: Tensor) -> None:
     if inputs.ndim not in (2, 4):
         shape = tuple(inputs.shape)
         raise ValueError(f"a normalizer needs inputs (N, C) or (N, C, H, W), not {shape}")
+
+
+def group_count(name: str, channels: int, groups: int, channels_per_group: int | None) -> int:
+    """Count the groups into which channels divide: ``groups``, or groups of a size if one is given.
+
+    Raises:
+        ValueError: if they do not, with the nearest that would.
+    """
+    if channels_per_group is None:
+        return _divides(name, channels, groups, f"{groups} groups")
+    return channels // _divides(
+        name, channels, channels_per_group, f"groups of {channels_per_group}"
+    )
+
+
+def _divides(name: str, channels: int, divisor: int, wanted: str) -> int:
+    """Return the divisor, or say which divisors of the channel count are nearest to it."""
+    if channels % divisor == 0:
+        return divisor
+    divisors = [number for number in range(1, channels + 1) if channels % number == 0]
+    below = max(number for number in divisors if number < divisor)
+    above = min((number for number in divisors if number > divisor), default=None)
+    near = f"{below}" if above is None else f"{below} or {above}"
+    raise ValueError(
+        f"{name}: {channels} channels do not divide into {wanted}; the nearest that fits is {near}"
+    )
+
+
+def reparametrized(module: nn.Module, function: nn.Module, *, fan_in: int = 1) -> nn.Module:
+    """Put the function before the weight, which must have at least ``fan_in`` entries a unit.
+
+    Raises:
+        ValueError: if the weight has fewer, or is reparametrized already.
+    """
+    if parametrize.is_parametrized(module, "weight"):
+        raise ValueError("at most one normalizer of a composition may act on the weights")
+    shape = tuple(module.get_parameter("weight").shape)
+    if math.prod(shape[1:]) < fan_in:
+        raise ValueError(
+            f"a weight normalizer needs at least {fan_in} weights a unit, but a layer's are of "
+            f"shape {shape}: take larger kernels or more channels"
+        )
+    parametrize.register_parametrization(module, "weight", function)
+    return module
+
+
+def require_batch(inputs: Tensor) -> None:
+    """Check that inputs are features with something to average over.
+
+    Raises:
+        ValueError: if they are not (N, C) or (N, C, H, W), or hold one value per channel.
+    """
+    require_features(inputs)
+    if inputs.numel() == inputs.shape[1]:
+        raise ValueError("a batch needs more than one value per channel to be normalized")
+
+
+def batch_axes(inputs: Tensor) -> tuple[int, ...]:
+    """All axes of (N, C) or (N, C, H, W) but the channels'."""
+    return (0, *range(2, inputs.ndim))
 
 
 def channelwise(vector: Tensor, inputs: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,6 +17,22 @@ class BatchNorm(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         require_features(input)
+
+
+class GhostBatchNorm(BatchNorm):
+    """Batch normalization of every ghost batch on its own; see `ghost_batch`."""
+
+    def __init__(
+        self, channels: int, *, ghost: int, eps: float, momentum: float, affine: bool
+    ) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum, affine=affine)
+        self.ghost = ghost
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W) → the same shape."""
+        if not self.training:
+            return super().forward(input)
+        return torch.cat([super(GhostBatchNorm, self).forward(p) for p in input.split(self.ghost)])
 
 
 def batch(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> Normalizer:
@@ -41,4 +60,36 @@ def batch(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> N
         traits=Traits(
             batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=True
         ),
+    )
+
+
+def ghost_batch(
+    *, ghost: int = 16, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+) -> Normalizer:
+    """Ghost batch normalization: `batch`, over consecutive parts of a batch, each on its own.
+
+    The batch is cut, in its order, into ghosts of ``ghost`` samples, the last of which holds what
+    remains; μ and σ² of y = γ·(x − μ)/√(σ² + ε) + β are those of a sample's ghost. The running
+    averages take in the ghosts one after another, as if each were a batch. Evaluation is that of
+    `batch`, which also a batch of at most one ghost equals.
+
+    Args:
+        ghost: samples of a ghost, at least 2. The source takes 128 of a batch of 4,096 and names no
+            default; this is an eighth of the common batch of 128.
+        eps: ε, above 0.
+        momentum: weight of the newest ghost in the running averages, in [0, 1].
+        affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
+
+    Raises:
+        ValueError: if an option is out of range; in training, if a ghost holds one value a channel.
+
+    Source: Hoffer, Hubara & Soudry, NeurIPS 2017.
+    """
+    within(2, math.inf, ghost=ghost)
+    plain = batch(eps=eps, momentum=momentum, affine=affine)
+    return Normalizer(
+        features=lambda channels: GhostBatchNorm(
+            channels, ghost=ghost, eps=eps, momentum=momentum, affine=affine
+        ),
+        traits=plain.traits,
     )

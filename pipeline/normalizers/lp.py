@@ -9,13 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import Affine, channelwise, require_features, within
+from pipeline.normalizers._common import (
+    Affine,
+    batch_axes,
+    channelwise,
+    require_batch,
+    require_features,
+    within,
+)
+from pipeline.normalizers._running import RunningAverages
 
 Divisor = Callable[[Tensor, tuple[int, ...], float], Tensor]
 """(values, axes of the batch, ε) → the divisor of each channel."""
 
 
-class LpNorm(nn.Module):
+class LpNorm(RunningAverages):
     """Subtract the batch mean and divide by a batch-averaged norm, per channel; see `l1`."""
 
     running_mean: Tensor
@@ -24,11 +32,10 @@ class LpNorm(nn.Module):
     def __init__(
         self, channels: int, divisor: Divisor, *, centered: bool, eps: float, momentum: float
     ) -> None:
-        super().__init__()
-        self.divisor, self.centered, self.eps, self.momentum = divisor, centered, eps, momentum
-        self.track_running_stats = True
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_scale", torch.ones(channels))
+        super().__init__(
+            momentum, running_mean=torch.zeros(channels), running_scale=torch.ones(channels)
+        )
+        self.divisor, self.centered, self.eps = divisor, centered, eps
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
@@ -36,21 +43,15 @@ class LpNorm(nn.Module):
         mean, scale = self.running_mean, self.running_scale
         if self.training:
             mean, scale = self._statistics(inputs)
-            if self.track_running_stats:
-                self._track(mean.detach(), scale.detach())
+            self.average(running_mean=mean, running_scale=scale)
         return (inputs - channelwise(mean, inputs)) / channelwise(scale, inputs)
 
     def _statistics(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        if inputs.numel() == inputs.shape[1]:
-            raise ValueError("a batch needs more than one value per channel to be normalized")
-        axes = (0, *range(2, inputs.ndim))
+        require_batch(inputs)
+        axes = batch_axes(inputs)
         mean = inputs.mean(axes)
         values = inputs - channelwise(mean, inputs) if self.centered else inputs
         return mean, self.divisor(values, axes, self.eps)
-
-    def _track(self, mean: Tensor, scale: Tensor) -> None:
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_scale.lerp_(scale, self.momentum)
 
 
 def l1(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import Affine, require_features, within
+from pipeline.normalizers._common import Affine, group_count, require_features, within
 
 
 class GroupNorm(nn.GroupNorm):
@@ -115,11 +115,7 @@ def group(
         within(1, math.inf, channels_per_group=channels_per_group)
 
     def features(channels: int) -> nn.Module:
-        if channels_per_group is None:
-            count = _divides(channels, groups, f"{groups} groups")
-        else:
-            size = _divides(channels, channels_per_group, f"groups of {channels_per_group}")
-            count = channels // size
+        count = group_count("group", channels, groups, channels_per_group)
         return GroupNorm(count, channels, eps, affine)
 
     smallest = 2 if channels_per_group == 1 else 1
@@ -153,16 +149,3 @@ def rms(*, eps: float = 1e-5, affine: bool = True) -> Normalizer:
         return nn.Sequential(norm, Affine(channels, shift=False)) if affine else norm
 
     return Normalizer(features=features, traits=Traits(scale_invariant_weights=True))
-
-
-def _divides(channels: int, divisor: int, wanted: str) -> int:
-    """Return the divisor, or say which divisors of the channel count are nearest to it."""
-    if channels % divisor == 0:
-        return divisor
-    divisors = [number for number in range(1, channels + 1) if channels % number == 0]
-    below = max(number for number in divisors if number < divisor)
-    above = min((number for number in divisors if number > divisor), default=None)
-    near = f"{below}" if above is None else f"{below} or {above}"
-    raise ValueError(
-        f"group: {channels} channels do not divide into {wanted}; the nearest that fits is {near}"
-    )

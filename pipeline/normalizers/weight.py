@@ -6,10 +6,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import within
+from pipeline.normalizers._common import reparametrized, within
 
 
 class WeightNorm(nn.Module):
@@ -44,6 +43,40 @@ class WeightStandardization(nn.Module):
         return weight
 
 
+class CentredWeightNorm(nn.Module):
+    """w = g·(v − v̄)/‖v − v̄‖ per output unit."""
+
+    def forward(self, magnitude: Tensor, raw: Tensor) -> Tensor:
+        """g (out, 1, ...) and v (out, in, ...) → w (out, in, ...)."""
+        centred = _centred(raw)
+        return magnitude * centred / _norm(centred)
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose v = w and g = ‖w − w̄‖, so that the effective weight is w less its mean."""
+        return _norm(_centred(weight)), weight
+
+
+class ScaledStandardization(nn.Module):
+    """w = γ·g·(v − mean v)/√max(n·var v, ε) per output unit."""
+
+    def __init__(self, gamma: float, learned_gain: bool, eps: float) -> None:
+        super().__init__()
+        self.gamma, self.learned_gain, self.eps = gamma, learned_gain, eps
+
+    def forward(self, raw: Tensor, gain: Tensor | None = None) -> Tensor:
+        """v (out, in, ...) and g (out, 1, ...), where it is learned → w (out, in, ...)."""
+        centred = _centred(raw)
+        power = centred.square().sum(_fan_in(raw), keepdim=True)
+        weight = self.gamma * centred * torch.rsqrt(power.clamp(min=self.eps))
+        return weight if gain is None else gain * weight
+
+    def right_inverse(self, weight: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Choose v = w and g = 1: few weights are standardized, so the raw one is set."""
+        if not self.learned_gain:
+            return weight
+        return weight, weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
+
+
 def weight() -> Normalizer:
     """Weight normalization: the length and the direction of every unit's weights learned apart.
 
@@ -58,7 +91,7 @@ def weight() -> Normalizer:
 
     Source: Salimans & Kingma, NeurIPS 2016.
     """
-    return Normalizer(weight=lambda module: _reparametrized(module, WeightNorm()))
+    return Normalizer(weight=lambda module: reparametrized(module, WeightNorm()))
 
 
 def weight_standardization(*, eps: float = 1e-5) -> Normalizer:
@@ -83,23 +116,62 @@ def weight_standardization(*, eps: float = 1e-5) -> Normalizer:
     """
     within(0, math.inf, eps=eps)
     return Normalizer(
-        weight=lambda module: _reparametrized(module, WeightStandardization(eps), fan_in=2),
+        weight=lambda module: reparametrized(module, WeightStandardization(eps), fan_in=2),
         traits=Traits(scale_invariant_weights=True),
     )
 
 
-def _reparametrized(module: nn.Module, function: nn.Module, *, fan_in: int = 1) -> nn.Module:
-    """Put the function before the weight, which must have at least ``fan_in`` entries a unit."""
-    if parametrize.is_parametrized(module, "weight"):
-        raise ValueError("at most one normalizer of a composition may act on the weights")
-    shape = tuple(module.get_parameter("weight").shape)
-    if math.prod(shape[1:]) < fan_in:
-        raise ValueError(
-            f"a weight normalizer needs at least {fan_in} weights a unit, but a layer's are of "
-            f"shape {shape}: take larger kernels or more channels"
-        )
-    parametrize.register_parametrization(module, "weight", function)
-    return module
+def centred_weight() -> Normalizer:
+    """Centred weight normalization: `weight`, with every unit's mean weight taken off first.
+
+    w = g·(v − v̄)/‖v − v̄‖₂ per output unit of convolutions and linear layers, mean and norm over
+    its fan-in. At the start v is the common initialization and g = ‖v − v̄‖, so that w is the drawn
+    weight less its mean; the source's g starts at a constant, and its code adds 10⁻³ to the norm.
+
+    Its output scales with g, so it is not scale invariant, though it is in v alone.
+
+    Raises:
+        ValueError: if a unit has a single weight; if another normalizer already acts on the weight.
+
+    Source: Huang, Liu, Liu, Lang & Tao, ICCV 2017.
+    """
+    return Normalizer(weight=lambda module: reparametrized(module, CentredWeightNorm(), fan_in=2))
+
+
+def scaled_weight_standardization(
+    *, gamma: float = 1.7128585504496627, learned_gain: bool = True, eps: float = 1e-4
+) -> Normalizer:
+    """Scaled weight standardization: weights that keep the variance through a ReLU.
+
+    w = γ·g·(v − μ)/√max(n·σ², ε) per output unit, μ and σ² the mean and the biased variance over
+    its fan-in n; γ is fixed and g learned. Inputs that are ReLUs of unit normals give outputs of
+    unit variance at γ = √(2/(1 − 1/π)), so no feature normalizer is needed.
+
+    The initialization is drawn for v, and g starts at 1. Of the source's normalizer-free networks
+    this is the weights alone: not the scaled residual branches, nor the clipping of gradients. It
+    acts on the hidden linear layers as on convolutions.
+
+    Args:
+        gamma: γ, above 0. The default is that of ReLU.
+        learned_gain: learn g per unit (NF-Nets); without, g = 1 and the weights are scale
+            invariant.
+        eps: ε, at least 0.
+
+    Raises:
+        ValueError: if an option is out of range; if a unit has a single weight; if another
+            normalizer already acts on the weight.
+
+    Source: Brock, De & Smith, ICLR 2021; the gain: Brock, De, Smith & Simonyan, ICML 2021.
+    """
+    if not gamma > 0:
+        raise ValueError(f"gamma must be above 0, not {gamma:g}")
+    within(0, math.inf, eps=eps)
+    return Normalizer(
+        weight=lambda module: reparametrized(
+            module, ScaledStandardization(gamma, learned_gain, eps), fan_in=2
+        ),
+        traits=Traits(scale_invariant_weights=not learned_gain),
+    )
 
 
 def _fan_in(weight: Tensor) -> tuple[int, ...]:
@@ -108,3 +180,7 @@ def _fan_in(weight: Tensor) -> tuple[int, ...]:
 
 def _norm(weight: Tensor) -> Tensor:
     return torch.linalg.vector_norm(weight, dim=_fan_in(weight), keepdim=True)
+
+
+def _centred(weight: Tensor) -> Tensor:
+    return weight - weight.mean(_fan_in(weight), keepdim=True)

@@ -121,7 +121,7 @@ def _quantiles(values: Tensor) -> Tensor:
 
 def _moments(layers: Sequence[tuple[Tensor, Tensor]]) -> Moments:
     """Join the layers' moments, so that what follows is a few operations on all of them."""
-    mean, std = (pad_sequence(part, True, torch.nan) for part in zip(*layers, strict=True))
+    mean, std = (pad_sequence([*part], True, torch.nan) for part in zip(*layers, strict=True))
     return Moments(mean, std, mean.new_tensor([len(unit) for unit, _ in layers]))
 
 

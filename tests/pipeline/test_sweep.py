@@ -127,7 +127,7 @@ def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(
 def test_a_cell_that_raises_is_reported_with_the_command_that_shows_it(tmp_path: Path) -> None:
     grid = {"normalizer": ["none", {"name": "group", "groups": 7}]}
     file = write_sweep(tmp_path, grid=grid, seeds=1)
-    done = sweep(file, tmp_path / "results")
+    done = sweep(file, tmp_path / "results", "--tracking", "none")
     assert done.returncode == 1
     assert "1 of 2 cells done" in done.stdout
     assert "1 failed: ValueError" in done.stderr
@@ -154,7 +154,7 @@ def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
     }
     file, storage = write_sweep(tmp_path, base=base, seeds=6), tmp_path / "results"
     process = subprocess.Popen(
-        command(file, storage),
+        command(file, storage, "--tracking", "none"),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -171,7 +171,7 @@ def test_after_a_kill_only_unfinished_cells_run(tmp_path: Path) -> None:
     time.sleep(2)  # workers outlive their driver by a moment, and may finish a cell
     kept = results(storage)
     assert 3 <= len(kept) < 12
-    done = sweep(file, storage)
+    done = sweep(file, storage, "--tracking", "none")
     assert done.returncode == 0, done.stderr
     assert f"{12 - len(kept)} cells to run, {len(kept)} done" in done.stderr
     after = results(storage)
@@ -181,7 +181,6 @@ def test_after_a_kill_only_unfinished_cells_run(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     _, storage, process = start_slow(tmp_path)
-    process.stderr = None
     wait_for_results(storage, 1, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130

@@ -15,6 +15,7 @@ from pipeline.coarse import MAX_KEYS
 from pipeline.store import SCHEMA, Store
 
 SWEEP = "small"
+TIME = "2026-01-02T03:04:05+00:00"
 LABELS = {"data": "digits", "architecture": "vgg11", "normalizer": "batch", "lr": 0.1, "seed": 0}
 
 
@@ -30,7 +31,8 @@ def add_cell(store: Store, cell_id: str, final_loss: float = 1.0) -> None:
         "settings": {"training": {"lr": 0.1}, "normalizer": [{"name": "batch", "eps": 1e-5}]},
         "labels": LABELS,
         "summary": {"final_train_loss": final_loss, "test_accuracy": None},
-        "cost": {"seconds": 1.0, "seconds_per_step": 0.01},
+        "cost": {"seconds": 1.5, "seconds_per_step": 0.01},
+        "provenance": {"time": TIME},
     }
     tables = {"training": pa.table(training), "gradient_ics": pa.table(probe)}
     store.write_result(result, tables)
@@ -77,7 +79,8 @@ def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, ur
     tracking.mirror(uri, SWEEP, store, "aa")
     (run,) = runs(uri)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "vgg11 · batch · lr 0.1 · seed 0"
+    assert run.info.run_name == "batch · vgg11 · lr 0.1 · seed 0"
+    assert run.info.end_time - run.info.start_time == 1500
     tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
     assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
     assert run.data.params["normalizer.0.eps"] == "1e-05"
@@ -99,7 +102,13 @@ def test_mirroring_again_sets_the_old_run_aside(store: Store, uri: str) -> None:
 
 
 def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str) -> None:
-    failure = {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "ValueError: no"}
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": "cc",
+        "labels": LABELS,
+        "error": "ValueError: no",
+        "time": TIME,
+    }
     store.write_failure(failure)
     tracking.mirror_failure(uri, SWEEP, store, "cc")
     (run,) = runs(uri)
@@ -111,7 +120,13 @@ def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str)
 
 def test_completing_mirrors_what_is_missing_and_nothing_twice(store: Store, uri: str) -> None:
     tracking.mirror(uri, SWEEP, store, "aa")
-    failure = {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "ValueError: no"}
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": "cc",
+        "labels": LABELS,
+        "error": "ValueError: no",
+        "time": TIME,
+    }
     store.write_failure(failure)
     for _ in range(2):
         tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc", "dd"])
@@ -134,7 +149,9 @@ def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
 
 
 def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path) -> None:
-    store.write_failure({"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "no"})
+    store.write_failure(
+        {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "no", "time": TIME}
+    )
     tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc"])
     tracking.download(uri, [], str(tmp_path / "copy"))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.catalog import load, parts
-from pipeline.normalizers import Normalizer
+from pipeline.normalizers import Normalizer, relu
 from tests.pipeline.normalizers.formulas.common import Buffers, State
 from tests.pipeline.normalizers.references import REFERENCES, Reference
 
@@ -45,7 +45,10 @@ def cases() -> list[Any]:
 
 
 def block(name: str, options: Options, *, maps: bool = True, channels: int | None = None) -> Any:
-    """``layer`` and ``norm`` in a row, in float64 with random parameters and a noise key."""
+    """``layer`` and ``norm`` in a row, in float64 with random parameters and a noise key.
+
+    Then ``residual`` and ``activation``, where the normalizer has its own.
+    """
     norm = make(name, **options)
     channels = channels or REFERENCES[name].channels
     bias = not norm.traits.bias_free
@@ -53,6 +56,10 @@ def block(name: str, options: Options, *, maps: bool = True, channels: int | Non
         nn.Conv2d(3, channels, 3, padding=1, bias=bias) if maps else nn.Linear(5, channels, bias)
     )
     modules = OrderedDict(layer=norm.weight(layer), norm=norm.features(channels))
+    if not isinstance(residual := norm.residual(), nn.Identity):
+        modules["residual"] = residual
+    if norm.activation is not relu:
+        modules["activation"] = norm.activation(channels)
     made = nn.Sequential(modules).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -92,16 +99,21 @@ def expected(
     """Outputs and buffers of a block by the formula; names are those of the block."""
     reference = REFERENCES[name]
     on_features, on_weight = _divided(reference, options)
-    layer, norm = _under("layer.", parameters), _under("norm.", parameters)
-    weight = reference.weight(layer, **on_weight)
-    bias = layer.get("bias")
+    part = {
+        name: State(_under(f"{name}.", parameters), _under(f"{name}.", buffers), training, KEY)
+        for name in ("layer", "norm", "residual", "activation")
+    }
+    weight, moved_by_layer = reference.weight(part["layer"], **on_weight)
+    bias = part["layer"].parameters.get("bias")
     if batch.ndim == 4:
         features = functional.conv2d(batch, weight, bias, padding=1)
     else:
         features = functional.linear(batch, weight, bias)
-    state = State(norm, _under("norm.", buffers), training, KEY)
-    outputs, moved = reference.features(features, state, **on_features)
-    return outputs, {f"norm.{name}": buffer for name, buffer in moved.items()}
+    outputs, moved = reference.features(features, part["norm"], **on_features)
+    outputs = reference.residual(outputs, part["residual"].parameters)
+    outputs = reference.activation(outputs, part["activation"].parameters)
+    on_layer = {f"layer.{name}": buffer for name, buffer in moved_by_layer.items()}
+    return outputs, on_layer | {f"norm.{name}": buffer for name, buffer in moved.items()}
 
 
 def _divided(reference: Reference, options: Options) -> tuple[Options, Options]:

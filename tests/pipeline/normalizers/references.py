@@ -8,18 +8,31 @@ from typing import Any
 
 from torch import Tensor
 
-from tests.pipeline.normalizers.formulas import batch, lp, sample, weight
-from tests.pipeline.normalizers.formulas.common import Buffers, plain_weight, unchanged
+from tests.pipeline.normalizers.formulas import (
+    batch,
+    fused,
+    lp,
+    position,
+    response,
+    sample,
+    unnormalized,
+    weight,
+)
+from tests.pipeline.normalizers.formulas.common import Buffers, plain_weight, same, unchanged
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a normalizer must compute; both functions take its options as keywords."""
+    """What a normalizer must compute; the first two functions take its options as keywords."""
 
     features: Callable[..., tuple[Tensor, Buffers]] = unchanged
     """(inputs, State, **options) → outputs, and the floating-point buffers after the forward."""
-    weight: Callable[..., Tensor] = plain_weight
-    """(parameters of the weight layer, **options) → its effective weight."""
+    weight: Callable[..., tuple[Tensor, Buffers]] = plain_weight
+    """(State of the weight layer, **options) → its effective weight, and the buffers likewise."""
+    residual: Callable[[Tensor, dict[str, Tensor]], Tensor] = same
+    """(inputs, parameters) → outputs of the module at the end of a residual branch."""
+    activation: Callable[[Tensor, dict[str, Tensor]], Tensor] = same
+    """The same of the activation, where the normalizer replaces it."""
     variants: tuple[dict[str, Any], ...] = ({},)
     """The options to test; the defaults come first."""
     channels: int = 6
@@ -62,7 +75,36 @@ REFERENCES: dict[str, Reference] = {
         channels=128,
     ),
     "rms": Reference(sample.rms, variants=AFFINE),
+    "layer_per_pixel": Reference(position.layer_per_pixel, variants=AFFINE),
+    "position": Reference(position.position, variants=({}, {"eps": 0.1})),
+    "local_response": Reference(
+        response.local_response,
+        variants=({}, {"size": 3, "alpha": 0.5, "beta": 1.5, "k": 0.5}, {"size": 1, "alpha": 1.0}),
+        lr=1.0,
+    ),
+    "divisive": Reference(
+        response.divisive, variants=({}, {"affine": True}, {"window": 3, "sigma": 2.0})
+    ),
+    "global_response": Reference(response.global_response, variants=({}, {"eps": 0.1})),
+    "filter_response": Reference(
+        fused.filter_response, activation=fused.threshold, variants=({}, {"eps": 0.1})
+    ),
+    "evonorm_s0": Reference(
+        fused.evonorm_s0,
+        variants=({}, {"groups": 4, "eps": 0.1}, {"channels_per_group": 1}),
+        channels=128,
+    ),
+    "fixup": Reference(residual=unnormalized.multiplied),
+    "skipinit": Reference(residual=unnormalized.multiplied, variants=({}, {"alpha": 1.0})),
+    "selu": Reference(activation=unnormalized.selu),
+    "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0}), lr=1.0),
     "weight": Reference(weight=weight.weight),
+    "centred_weight": Reference(weight=weight.centred_weight),
+    "scaled_weight_standardization": Reference(
+        weight=weight.scaled_weight_standardization,
+        variants=({}, {"gamma": 1.0}, {"learned_gain": False}, {"eps": 20.0}),
+    ),
+    "spectral": Reference(weight=weight.spectral, variants=({}, {"iterations": 3})),
     "weight_standardization": Reference(
         weight=weight.weight_standardization, variants=({}, {"eps": 0.1}), lr=0.01
     ),

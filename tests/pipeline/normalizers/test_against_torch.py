@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
+from torchvision.models.convnext import LayerNorm2d
 
 from tests.pipeline.normalizers.blocks import block, inputs, make
 
@@ -19,6 +20,9 @@ TORCH: dict[str, Callable[[Tensor], Tensor]] = {
     "instance": nn.InstanceNorm2d(64, affine=True),
     "group": nn.GroupNorm(32, 64),
     "rms": lambda maps: functional.rms_norm(maps, maps.shape[1:], eps=1e-5),
+    "layer_per_pixel": LayerNorm2d(64, eps=1e-6),
+    # Torch's α multiplies the mean over the window, ours the sum.
+    "local_response": nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
 }
 
 
@@ -42,3 +46,14 @@ def test_weight() -> None:
     theirs = parametrizations.weight_norm(nn.Conv2d(3, 6, 3, padding=1)).double()
     theirs.load_state_dict(made.layer.state_dict())
     torch.testing.assert_close(made(inputs()), theirs(inputs()))
+
+
+def test_spectral() -> None:
+    made = block("spectral", {})
+    theirs = parametrizations.spectral_norm(nn.Conv2d(3, 6, 3, padding=1)).double()
+    names = {"0.left": "0._u", "0.right": "0._v"}
+    state = made.layer.state_dict()
+    for name, torchs in names.items():
+        state[f"parametrizations.weight.{torchs}"] = state.pop(f"parametrizations.weight.{name}")
+    theirs.load_state_dict(state)
+    torch.testing.assert_close(made.eval()(inputs()), theirs.eval()(inputs()))

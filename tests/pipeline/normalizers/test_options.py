@@ -28,6 +28,22 @@ from tests.pipeline.normalizers.blocks import make
         ("group", {"groups": 0}, "groups must be at least 1, not 0"),
         ("group", {"channels_per_group": 0}, "channels_per_group must be at least 1, not 0"),
         ("weight_standardization", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("scaled_weight_standardization", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("scaled_weight_standardization", {"gamma": 0.0}, "gamma must be above 0, not 0"),
+        ("spectral", {"iterations": 0}, "iterations must be at least 1, not 0"),
+        ("layer_per_pixel", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("position", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("local_response", {"size": 4}, "size must be an odd number, at least 1, not 4"),
+        ("local_response", {"alpha": -1.0}, "alpha must be at least 0, not -1"),
+        ("local_response", {"k": 0.0}, "k must be above 0, not 0"),
+        ("divisive", {"window": 0}, "window must be an odd number, at least 1, not 0"),
+        ("divisive", {"sigma": 0.0}, "sigma must be above 0, not 0"),
+        ("global_response", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("filter_response", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("evonorm_s0", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("evonorm_s0", {"groups": 0}, "groups must be at least 1, not 0"),
+        ("evonorm_s0", {"channels_per_group": 0}, "channels_per_group must be at least 1, not 0"),
+        ("dynamic_tanh", {"alpha": 0.0}, "alpha must be above 0, not 0"),
     ],
 )
 def test_option(name: str, options: dict[str, Any], message: str) -> None:
@@ -50,6 +66,17 @@ def test_option(name: str, options: dict[str, Any], message: str) -> None:
 def test_groups_that_do_not_divide(options: dict[str, Any], channels: int, message: str) -> None:
     with pytest.raises(ValueError, match=f"^group: {message}$"):
         make("group", **options).features(channels)
+
+
+def test_groups_of_evonorm_that_do_not_divide() -> None:
+    with pytest.raises(ValueError, match=r"^evonorm_s0: 12 channels do not divide into 32 groups"):
+        make("evonorm_s0").features(12)
+
+
+@pytest.mark.parametrize("name", ["layer_per_pixel", "position"])
+def test_a_single_channel_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="needs at least 2 channels, not 1"):
+        make(name).features(1)
 
 
 def test_channels_per_group_overrules_groups() -> None:
@@ -82,6 +109,9 @@ def test_constant_channels_stay_finite(name: str) -> None:
     assert inputs.grad.isfinite().all()
 
 
-def test_standardizing_single_weights() -> None:
+@pytest.mark.parametrize(
+    "name", ["weight_standardization", "scaled_weight_standardization", "centred_weight"]
+)
+def test_centring_single_weights(name: str) -> None:
     with pytest.raises(ValueError, match=r"at least 2 weights a unit.*shape \(4, 1, 1, 1\)"):
-        make("weight_standardization").weight(nn.Conv2d(1, 4, 1))
+        make(name).weight(nn.Conv2d(1, 4, 1))

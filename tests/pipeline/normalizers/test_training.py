@@ -14,14 +14,27 @@ from tests.pipeline.normalizers.blocks import NAMES, make, set_noise_key
 from tests.pipeline.normalizers.references import REFERENCES
 
 
+class _Residual(nn.Module):
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.branch(inputs)
+
+
 def _network(norm: Normalizer, channels: int) -> nn.Module:
     bias = not norm.traits.bias_free
+    branch = OrderedDict(
+        conv2=norm.weight(nn.Conv2d(channels, channels, 3, padding=1, bias=bias)),
+        norm2=norm.features(channels),
+        residual=norm.residual(),
+    )
     modules = OrderedDict(
         conv1=norm.weight(nn.Conv2d(1, channels, 3, padding=1, bias=bias)),
         norm1=norm.features(channels),
         activation1=norm.activation(channels),
-        conv2=norm.weight(nn.Conv2d(channels, channels, 3, padding=1, bias=bias)),
-        norm2=norm.features(channels),
+        block=_Residual(nn.Sequential(branch)),
         activation2=norm.activation(channels),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,9 @@ def copy_with(view: View, params: Mapping[str, Tensor], step: int | None = None)
         for name, parameter in network.named_parameters():
             parameter.copy_(params[name])
             parameter.grad = None
-    for name, module in network.named_modules():
-        if hasattr(module, "noise_key"):
-            module.noise_key = derive(view.seed, "noise", name, view.step if step is None else step)
+    noisy: list[Any] = [item for item in network.named_modules() if hasattr(item[1], "noise_key")]
+    for name, module in noisy:
+        module.noise_key = derive(view.seed, "noise", name, view.step if step is None else step)
     return network
 
 

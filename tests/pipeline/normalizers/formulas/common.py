@@ -13,7 +13,7 @@ Buffers = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class State:
-    """What a features module knows beside its inputs; names are those of its state_dict."""
+    """What a features module or a weight layer knows; names are those of its state_dict."""
 
     parameters: dict[str, Tensor]
     buffers: Buffers
@@ -26,8 +26,13 @@ def unchanged(inputs: Tensor, state: State) -> tuple[Tensor, Buffers]:
     return inputs, {}
 
 
-def plain_weight(parameters: dict[str, Tensor]) -> Tensor:
-    return parameters["weight"]
+def plain_weight(state: State) -> tuple[Tensor, Buffers]:
+    return state.parameters["weight"], {}
+
+
+def same(inputs: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+    assert not parameters
+    return inputs
 
 
 def each_channel(inputs: Tensor, function: Callable[[int, Tensor], Tensor]) -> Tensor:

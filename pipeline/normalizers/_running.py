@@ -1,0 +1,50 @@
+"""Running averages: what training moves and evaluation uses."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class RunningAverages(nn.Module):
+    """Buffers r ← (1 − momentum)·r + momentum·value, standing still without tracking."""
+
+    def __init__(self, momentum: float, **starts: Tensor) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.track_running_stats = True
+        for name, start in starts.items():
+            self.register_buffer(name, start)
+
+    def average(self, **values: Tensor) -> None:
+        """Move the named averages towards the newest values."""
+        if self.track_running_stats:
+            for name, value in values.items():
+                self.get_buffer(name).lerp_(value.detach(), self.momentum)
+
+
+class SteppedAverages(RunningAverages):
+    """Running averages of the steps before, that the training forward itself depends on.
+
+    Beside each average named ``running_x`` stands ``used_x``, its value before the newest batch,
+    which the forward of that batch uses; ``steps`` counts the training steps, that one included.
+    So whoever looks at a step after it, tracking off, finds the very function that was trained.
+    """
+
+    steps: Tensor
+
+    def __init__(self, momentum: float, **starts: Tensor) -> None:
+        super().__init__(
+            momentum,
+            **{f"running_{name}": start for name, start in starts.items()},
+            **{f"used_{name}": start.clone() for name, start in starts.items()},
+        )
+        self.averaged = tuple(starts)
+        # A float, as optimizers have it: schedules divide by it, on its device.
+        self.register_buffer("steps", starts[self.averaged[0]].new_zeros(()))
+
+    def begin(self) -> None:
+        """Begin a training step, before anything is averaged."""
+        if self.track_running_stats:
+            self.steps += 1
+            for name in self.averaged:
+                self.get_buffer(f"used_{name}").copy_(self.get_buffer(f"running_{name}"))

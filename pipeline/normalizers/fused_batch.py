@@ -1,0 +1,81 @@
+"""Normalization over the batch with an activation of its own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.normalizers import Normalizer, Traits, identity
+from pipeline.normalizers._common import (
+    Affine,
+    batch_axes,
+    channelwise,
+    require_batch,
+    require_features,
+    within,
+)
+from pipeline.normalizers._running import RunningAverages
+
+
+class EvoNormB0(RunningAverages):
+    """x over the larger of two deviations; see `evonorm_b0`."""
+
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, eps: float, momentum: float) -> None:
+        super().__init__(momentum, running_var=torch.ones(channels))
+        self.eps = eps
+        self.slope = nn.Parameter(torch.ones(channels))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W) → the same shape."""
+        require_features(inputs)
+        variance = self.running_var
+        if self.training:
+            require_batch(inputs)
+            variance = torch.var(inputs, batch_axes(inputs), correction=0)
+            self.average(running_var=variance)
+        of_batch = channelwise((variance + self.eps).sqrt(), inputs)
+        of_sample = channelwise(self.slope, inputs) * inputs + self._instance_deviation(inputs)
+        return inputs / torch.maximum(of_batch, of_sample)
+
+    def _instance_deviation(self, inputs: Tensor) -> Tensor | float:
+        if inputs.ndim == 2:
+            return math.sqrt(self.eps)
+        return (torch.var(inputs, (2, 3), correction=0, keepdim=True) + self.eps).sqrt()
+
+
+def evonorm_b0(*, eps: float = 1e-5, momentum: float = 0.1) -> Normalizer:
+    """EvoNorm-B0: normalization over the batch and activation in one, found by search.
+
+    y = γ·x/max(√(σ_B² + ε), v·x + √(σ_I² + ε)) + β, with σ_B² the biased variance over (N) or
+    (N, H, W) and σ_I² that over (H, W) of one sample, 0 for (N, C); v (from 1), γ (from 1) and β
+    (from 0) per channel. Evaluation takes a running average of σ_B² (biased, as the source's code
+    has it): r ← (1 − momentum)·r + momentum·σ_B². As that of `evonorm_s0`, the whole of it stands
+    at the normalizer's place and nothing at the activation's.
+
+    Args:
+        eps: ε, above 0.
+        momentum: weight of the newest batch in the running average, in [0, 1].
+
+    Raises:
+        ValueError: if an option is out of range; in training, if a batch holds one value a channel.
+
+    Source: Liu, Brock, Simonyan & Le, NeurIPS 2020.
+    """
+    if not eps > 0:
+        raise ValueError(f"eps must be above 0, not {eps:g}")
+    within(0, 1, momentum=momentum)
+
+    def features(channels: int) -> nn.Module:
+        return nn.Sequential(EvoNormB0(channels, eps=eps, momentum=momentum), Affine(channels))
+
+    return Normalizer(
+        features=features,
+        activation=identity,
+        traits=Traits(
+            batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=True
+        ),
+    )

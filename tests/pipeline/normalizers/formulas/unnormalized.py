@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tests.pipeline.normalizers.formulas import common
+from tests.pipeline.normalizers.formulas.common import Buffers, State
+
+
+def multiplied(inputs: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+    return inputs * parameters["multiplier"]
+
+
+def selu(inputs: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+    assert not parameters
+    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    return torch.where(inputs > 0, scale * inputs, scale * alpha * (inputs.exp() - 1))
+
+
+def dynamic_tanh(inputs: Tensor, state: State, *, alpha: float = 0.5) -> tuple[Tensor, Buffers]:
+    del alpha  # only where the parameter starts
+    z = (2 * state.parameters["0.alpha"] * inputs).exp()
+    outputs = (z - 1) / (z + 1)
+    return common.affine(outputs, state.parameters["1.weight"], state.parameters["1.bias"]), {}

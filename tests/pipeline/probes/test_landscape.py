@@ -1,0 +1,202 @@
+"""The landscape on a quadratic, where all is known; its ranges, directions and edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline import measure
+from pipeline.data import Batch
+from pipeline.measure import View
+from pipeline.probes.landscape import landscape
+from tests.pipeline.probes.views import linear_view, view_of
+
+LR = 0.01
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+X, Y, W = normal(6, 4, seed=1), normal(6, 3, seed=2), normal(3, 4, seed=3)
+GRADIENT = 2 * (X @ W.T - Y).T @ X
+LAMBDA = 2 * torch.linalg.matrix_norm(X, 2).item() ** 2
+"""The largest singular value of the Hessian of ‖XWᵀ − Y‖², V ↦ 2·V·XᵀX."""
+
+
+def quadratic() -> View:
+    return linear_view([W], Batch(X, Y), LR)
+
+
+def fresh(view: View, seed: int = 0) -> View:
+    return replace(view, rng=torch.Generator().manual_seed(seed))
+
+
+def observed(view: View, **options: Any) -> dict[str, Any]:
+    with measure.untouched(view.network):
+        return dict(landscape(view, **options))
+
+
+def row(records: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    return {k: c[index].item() if isinstance(c, Tensor) else c[index] for k, c in records.items()}
+
+
+def test_quadratic_in_closed_form():
+    found = row(observed(quadratic(), lengths=4))
+    curved = 2 * GRADIENT @ X.T @ X
+    loss, slope = (X @ W.T - Y).square().sum().item(), GRADIENT.norm().item()
+    points = [LR * 0.5 * 8 ** (i / 3) for i in range(4)]
+    bend = (GRADIENT * curved).sum().item()
+    losses = [loss - s * slope**2 + s**2 / 2 * bend for s in points]
+
+    def cosine(s: float) -> float:
+        there = GRADIENT - s * curved
+        return ((there * GRADIENT).sum() / (there.norm() * slope)).item()
+
+    assert found == {
+        "range": "lr",
+        "direction": "gradient",
+        "lengths": 4,
+        "length_min": pytest.approx(0.5 * LR),
+        "length_max": pytest.approx(4 * LR),
+        "loss": pytest.approx(loss),
+        "loss_min": pytest.approx(min(losses)),
+        "loss_max": pytest.approx(max(losses)),
+        "loss_range": pytest.approx(max(losses) - min(losses)),
+        "loss_range_relative": pytest.approx((max(losses) - min(losses)) / loss),
+        "gradient_norm": pytest.approx(slope),
+        "gradient_difference_min": pytest.approx(points[0] * curved.norm().item()),
+        "gradient_difference_max": pytest.approx(points[-1] * curved.norm().item()),
+        "gradient_difference_relative": pytest.approx(points[-1] * curved.norm().item() / slope),
+        "cosine_min": pytest.approx(min(cosine(s) for s in points)),
+        "effective_beta": pytest.approx(curved.norm().item() / slope),
+    }
+
+
+def test_effective_beta_is_at_most_the_largest_singular_value():
+    records = observed(
+        quadratic(), ranges=("lr", "common", "relative"), directions=("gradient", "random")
+    )
+    assert (records["effective_beta"] <= LAMBDA * (1 + 1e-9)).all()
+    assert (records["effective_beta"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("lr", "cap", "low", "high"),
+    [(0.01, 0.4, 0.005, 0.04), (0.2, 0.4, 0.1, 0.4), (0.2, None, 0.1, 0.8)],
+)
+def test_lr_range_and_its_cap(lr: float, cap: float | None, low: float, high: float):
+    found = row(observed(replace(quadratic(), lr=lr), lr_cap=cap))
+    assert (found["length_min"], found["length_max"]) == (pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.parametrize("lr", [0.8, 1.0, 30.0, 0.0])
+def test_empty_lr_range_is_null(lr: float):
+    """With a cap of 0.4, a rate of 0.8 leaves [0.4, 0.4]: a loss range of 0 would mislead."""
+    found = row(observed(replace(quadratic(), lr=lr), ranges=("lr", "common")))
+    kept = ("range", "direction", "lengths", "loss", "gradient_norm")
+    assert [k for k, v in found.items() if k not in kept and not math.isnan(v)] == []
+    assert found["gradient_norm"] == pytest.approx(GRADIENT.norm().item())
+
+
+@pytest.mark.parametrize("direction", ["gradient", "random"])
+def test_ranges_move_the_stated_distances(direction: str):
+    view = view_of("vgg", "batch")
+    moved: list[float] = []
+    names = [n for n, _ in view.network.named_parameters()]
+
+    def watch(*_: Any) -> None:
+        now = dict(view.network.named_parameters())
+        moved.append(measure.norm(measure.flat([now[n] - view.before[n] for n in names])).item())
+
+    handle = view.network.register_forward_pre_hook(watch)
+    observed(
+        view,
+        lengths=3,
+        ranges=("lr", "common", "relative"),
+        directions=(direction,),
+        common_span=(0.02, 0.5),
+        relative_span=(0.01, 0.04),
+    )
+    handle.remove()
+    slope = measure.norm(measure.flat(view.grad)).item()
+    size = measure.norm(measure.flat(view.before)).item()
+    lr = [view.lr * slope * factor for factor in (0.5, math.sqrt(2), 4)]
+    assert moved == pytest.approx([*lr, 0.02, 0.1, 0.5, 0.01 * size, 0.02 * size, 0.04 * size])
+
+
+def test_random_direction_has_the_norms_of_the_filters():
+    view = view_of("vgg", "batch")
+    places: list[dict[str, Tensor]] = []
+    handle = view.network.register_forward_pre_hook(
+        lambda *_: places.append({n: p.detach() for n, p in view.network.named_parameters()})
+    )
+    length = observed(view, lengths=1, directions=("random",))["length_min"].item()
+    handle.remove()
+    for name, before in view.before.items():
+        moved, filters = (before - places[0][name]) / length, before
+        if before.ndim == 1:
+            moved, filters = moved[None], filters[None]
+        assert torch.allclose(moved.flatten(1).norm(dim=1), filters.flatten(1).norm(dim=1)), name
+        assert (moved != 0).any() or (before == 0).all()
+
+
+def test_random_direction_comes_from_the_views_generator():
+    view = view_of("deep_linear")
+    options: dict[str, Any] = {"directions": ("random",), "ranges": ("common",)}
+    first, again, other = (observed(fresh(view, seed), **options) for seed in (1, 1, 2))
+    torch.manual_seed(9)
+    assert row(first) == row(again)
+    assert row(first)["loss_max"] != row(other)["loss_max"]
+
+
+def test_weights_hold_all_else():
+    view = view_of("vgg", "batch")
+    seen: list[list[str]] = []
+    handle = view.network.register_forward_pre_hook(
+        lambda *_: seen.append(
+            [n for n, p in view.network.named_parameters() if not torch.equal(p, view.before[n])]
+        )
+    )
+    observed(view, lengths=1, parameters="weights")
+    handle.remove()
+    weights = [n for layer in measure.parameters_by_layer(view.network) for n in layer.weight]
+    assert seen == [weights]
+
+
+def test_one_length_is_the_lower_end():
+    found = row(observed(quadratic(), lengths=1))
+    assert found["length_min"] == found["length_max"] == pytest.approx(0.5 * LR)
+    assert found["loss_range"] == 0
+
+
+@pytest.mark.parametrize("direction", ["gradient", "random"])
+def test_zero_gradient_is_null_and_raises_nothing(direction: str):
+    eye = torch.eye(4, dtype=torch.float64)
+    view = fresh(linear_view([eye], Batch(X, X), LR))
+    records = observed(view, directions=(direction,), ranges=("lr", "common", "relative"))
+    found = [row(records, index) for index in range(3)]
+    for name in ("gradient_difference_relative", "loss_range_relative", "cosine_min"):
+        assert all(math.isnan(one[name]) for one in found), name
+    assert not any(value == math.inf for one in found for value in one.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lengths": 0}, "lengths of at least 1"),
+        ({"ranges": ()}, "a range and a direction"),
+        ({"directions": ()}, "a range and a direction"),
+        ({"lr_span": (0.0, 4.0)}, r"lr_span must be two ascending numbers above 0, not \[0.0, 4"),
+        ({"common_span": (1.0, 0.1)}, "common_span must be two ascending numbers"),
+        ({"relative_span": (0.1,)}, "relative_span must be two ascending numbers"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        observed(quadratic(), **options)
