@@ -9,6 +9,7 @@ import torch
 from pipeline.architectures import Network
 from pipeline.batches import evaluation_batches
 from pipeline.data import Dataset, Split
+from pipeline.data._splits import fixed_order
 from pipeline.objective import correct, objective
 
 _BATCH = 512
@@ -26,10 +27,10 @@ def evaluate(
         network: is left in training mode.
         dataset: on the network's device.
         name: which split.
-        limit: only the first so many samples; None for all.
+        limit: only so many samples, always the same ones, drawn from the whole split, which may be
+            sorted by class; None for all.
     """
-    split: Split = getattr(dataset, name)
-    split = Split(*(tensor[:limit] for tensor in split))
+    split = _limited(getattr(dataset, name), limit)
     if len(split.targets) == 0:
         return None, None
     mean_over_batch = dataset.task.loss == "cross_entropy"
@@ -45,3 +46,11 @@ def evaluate(
     network.train()
     total = len(split.targets)
     return loss.item() / total, hits.item() / total if mean_over_batch else None
+
+
+def _limited(split: Split, limit: int | None) -> Split:
+    samples = len(split.targets)
+    if limit is None or limit >= samples:
+        return split
+    index = torch.from_numpy(fixed_order(samples, "evaluation")[:limit]).to(split.targets.device)
+    return Split(*(tensor[index] for tensor in split))

@@ -30,5 +30,5 @@ def learning_rate(training: Mapping[str, Any], step: int) -> float:
     if training["schedule"] == "cosine":
         factor *= (1 + math.cos(math.pi * step / steps)) / 2
     elif training["schedule"] == "step":
-        factor *= training["decay"] ** sum(step >= m * steps for m in training["milestones"])
+        factor *= training["decay"] ** sum(step / steps >= m for m in training["milestones"])
     return training["lr"] * factor

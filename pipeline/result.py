@@ -80,7 +80,7 @@ def _cost(outcome: Outcome, seconds: float, device: torch.device) -> dict[str, A
         "training_seconds": outcome.training_seconds,
         "evaluation_seconds": outcome.evaluation_seconds,
         "probe_seconds": outcome.probe_seconds,
-        "seconds_per_step": outcome.training_seconds / len(outcome.curve["step"]),
+        "seconds_per_step": outcome.training_seconds / outcome.steps_taken,
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device)
         if device.type == "cuda"
         else None,

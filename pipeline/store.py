@@ -15,8 +15,11 @@ import hashlib
 import io
 import json
 import os
+import random
 import re
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_ATTEMPTS = 10
+"""Times that a trial writes its cell before it gives up: only another writer makes it try twice."""
 
 
 class StoreError(ValueError):
@@ -85,22 +90,41 @@ class Store:
     ) -> dict[str, Any]:
         """Save a finished cell: its record tables first, ``result.json`` last.
 
+        Two trials of one cell may write at once (a worker that was taken for lost, two sweeps). If
+        their numbers differ, so do their files; then the one that wrote ``result.json`` last writes
+        again until all files are its own.
+
         Returns:
             The result as written, with ``records``: rows and sha256 of each file.
         """
         cell_id = _checked(result["cell_id"])
-        written = {}
+        files, written = {}, {}
         for name, table in records.items():
-            data = parquet_bytes(table)
-            self._write(f"cells/{cell_id}/{_checked(name)}.parquet", data)
-            written[f"{name}.parquet"] = {
-                "rows": table.num_rows,
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
+            file = f"{_checked(name)}.parquet"
+            files[file] = parquet_bytes(table)
+            digest = hashlib.sha256(files[file]).hexdigest()
+            written[file] = {"rows": table.num_rows, "sha256": digest}
         complete = {**result, "records": written}
-        self._write(f"cells/{cell_id}/result.json", _json(complete))
-        self._remove(f"cells/{cell_id}/failure.json")
-        return complete
+        files["result.json"] = _json(complete)
+        self._remove(f"cells/{cell_id}/result.json")  # of an earlier trial, whose records go now
+        for attempt in range(_ATTEMPTS):
+            for name, data in files.items():
+                self._write(f"cells/{cell_id}/{name}", data)
+            if self._is_settled(cell_id, files):
+                self._remove(f"cells/{cell_id}/failure.json")
+                return complete
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # or two keep in each other's way
+        raise StoreError(f"{self._full('cells')}/{cell_id}: what is written does not stay")
+
+    def _is_settled(self, cell_id: str, files: Mapping[str, bytes]) -> bool:
+        """Whether all is as written, or ``result.json`` is another's, who does this in its turn."""
+        try:
+            last = self._read(f"cells/{cell_id}/result.json")
+        except StoreError:  # another trial has begun to write
+            return True
+        if last != files["result.json"]:
+            return True
+        return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
         """Save why a trial raised; the cell stays unfinished."""
@@ -140,7 +164,7 @@ class Store:
         return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
 
     def _checked_bytes(self, cell_id: str, name: str, result: Mapping[str, Any]) -> bytes:
-        path = f"cells/{_checked(cell_id)}/{name}"
+        path = f"cells/{_checked(cell_id)}/{_checked(name)}"
         data = self._read(path)
         expected = result["records"].get(name)
         if expected and hashlib.sha256(data).hexdigest() != expected["sha256"]:
@@ -190,26 +214,33 @@ class Store:
 
     def _write(self, path: str, data: bytes) -> None:
         full = self._full(path)
-        if not isinstance(self.filesystem, LocalFileSystem):
-            self.filesystem.pipe_file(full, data)  # object stores publish an object whole
-            return
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        partial = f"{full}.{uuid4().hex}.partial"
         try:
-            with open(partial, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, full)
-        except BaseException:
-            if os.path.exists(partial):
-                os.remove(partial)
-            raise
+            if isinstance(self.filesystem, LocalFileSystem):
+                _write_local(full, data)
+            else:
+                self.filesystem.pipe_file(full, data)  # object stores publish an object whole
+        except OSError as error:
+            problem = error.strerror or error
+            raise StoreError(f"{full}: cannot be written: {problem}") from None
 
     def _remove(self, path: str) -> None:
-        full = self._full(path)
-        if self.filesystem.exists(full):
-            self.filesystem.rm_file(full)
+        with suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._full(path))
+
+
+def _write_local(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    partial = f"{path}.{uuid4().hex}.partial"
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
 
 
 def parquet_bytes(table: pyarrow.Table) -> bytes:

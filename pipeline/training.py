@@ -35,6 +35,8 @@ class Outcome:
     """Rows: step, and loss and accuracy of each evaluated split."""
     probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
     """By probe: blocks of columns, one block a step."""
+    steps_taken: int = 0
+    """Updates made: more than the curve shows where a divergence was found late."""
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     probe_seconds: dict[str, float] = field(default_factory=dict)
@@ -142,6 +144,7 @@ class _Loop:
     def _finish(self) -> Outcome:
         """Fill in the outcome, without what came between a divergence and the look at it."""
         end = self.outcome.diverged_step
+        self.outcome.steps_taken = len(self.losses)
         done = len(self.losses) if end is None else min(end + 1, len(self.losses))
         self.outcome.curve = {
             "step": list(range(done)),
@@ -151,10 +154,11 @@ class _Loop:
         }
         last = self.training["steps"] if end is None else end
         self.outcome.evaluations = [r for r in self.outcome.evaluations if r["step"] <= last]
-        self.outcome.probes = {
+        kept = {
             name: [block for block in blocks if block["step"][0] <= last]
             for name, blocks in self.observer.blocks.items()
         }
+        self.outcome.probes = {name: blocks for name, blocks in kept.items() if blocks}
         self.outcome.probe_seconds = dict(self.observer.seconds)
         return self.outcome
 

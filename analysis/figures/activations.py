@@ -12,20 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from analysis.curves import band
 from analysis.figures.figure import Figure
 from analysis.figures.one_lr import Slice, numbers, slices
 from analysis.figures.panels import few_ticks, say, sheet
-from analysis.figures.scene import Scene, condition
+from analysis.figures.scene import Scene, centers, condition
 from analysis.style import Look
 
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 PLACES = (("early", 1 / 6), ("middle", 1 / 2), ("late", 5 / 6))
 
 CAPTION = (
-    "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations of "
-    "an early, a middle and a late layer on the fixed probe batch; each is the interquartile mean "
-    "over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. Scales differ "
+    "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations "
+    "of an early, a middle and a late layer on the fixed probe batch; each is the interquartile "
+    "mean over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. Scales differ "
     "between panels. {lr}"
 )
 
@@ -52,7 +51,7 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     """Draw normalizers down, layers across."""
     layers = chosen_layers(part.records)
     wanted = part.records[part.records["index"].isin(layers)]
-    fans = _fans(wanted, scene.seed)
+    fans = centers(wanted, ["normalizer", "index", "step"], QUANTILES)
     legend = scene.legend(part.runs)
     runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
     rows = [f"{label}  ({condition(runs[label])})" for label in legend]
@@ -71,13 +70,7 @@ def draw(scene: Scene, part: Slice) -> Drawing:
 def chosen_layers(frame: pd.DataFrame) -> dict[int, str]:
     """Index of an early, a middle and a late layer (fewer where there are fewer), and its place."""
     known = sorted(set(frame["index"]))
-    return {known[round(share * (len(known) - 1))]: place for place, share in PLACES}
-
-
-def _fans(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    keys = ["normalizer", "index", "step"]
-    parts = [band(frame, keys[:2], "step", q, seed).set_index(keys)["center"] for q in QUANTILES]
-    return pd.concat(parts, axis=1, keys=list(QUANTILES)).reset_index()
+    return {known[int(share * (len(known) - 1) + 0.5)]: place for place, share in PLACES}
 
 
 def fan(panel: Axes, lines: pd.DataFrame, look: Look) -> None:

@@ -30,7 +30,7 @@ class Curve:
     Attributes:
         table, y: the record table and its column.
         over: the x axis: ``steps`` of training, or the relative ``depth`` of the layer.
-        label: of the y axis, with its unit.
+        label: of the y axis, with its unit; ``{loss}`` stands for the loss's.
         log: draw y on a logarithmic axis.
         said: what the figure shows, in a sentence.
     """
@@ -52,7 +52,7 @@ CURVES = (
         title="Training loss",
         table="training",
         y="train_loss",
-        label="training loss (nats)",
+        label="training loss ({loss})",
         log=True,
         said="Loss on each step's own batch, averaged in bins of steps.",
     ),
@@ -69,7 +69,7 @@ CURVES = (
         title="Test loss",
         table="training",
         y="test_loss",
-        label="test loss (nats)",
+        label="test loss ({loss})",
         log=True,
         said="Loss on the test set at the evaluated steps.",
     ),
@@ -120,7 +120,7 @@ CURVES = (
         title="Effective β at every learning rate",
         table="landscape",
         y="effective_beta",
-        label="effective β (1 / distance²)",
+        label="effective β ({loss} / distance²)",
         log=True,
         said="Largest ‖∇L(θ − s·d) − ∇L(θ)‖ over the distance ‖s·d‖ moved along the gradient, on "
         "the range of steps tied to the learning rate. Small also where a run never left its "
@@ -185,7 +185,7 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
     crosses = ends(frame, "x", "y") if curve.over == "steps" else frame.iloc[:0]
     rows, columns = names(frame["setting"]), sorted(set(frame["lr"]))
     legend = scene.legend(frame)
-    page = sheet(rows, [f"lr {lr:g}" for lr in columns], legend=legend)
+    page = sheet(rows, [f"learning rate {lr:g}" for lr in columns], legend=legend)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(columns):
             panel = page.panels[i][j]
@@ -193,12 +193,15 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
             few_ticks(panel)
             if j:
                 panel.tick_params(labelleft=False)
-        page.panels[i][0].set_ylabel(curve.label)
+        page.panels[i][0].set_ylabel(curve.label.replace("{loss}", scene.loss_unit))
         if curve.log:
             log_scale(page.panels[i][0])
     for panel in page.panels[-1]:
         across = "relative depth (layer / layers)" if curve.over == "depth" else "training (steps)"
         panel.set_xlabel(across)
+    if curve.over == "depth":
+        for panel in page.each():
+            panel.set_xlim(0, 1.04)
     return page.drawing
 
 

@@ -21,12 +21,17 @@ from analysis.style import GREY, INK
 from analysis.tables import Measure, Table
 
 CAPTION = (
-    "{title}: the estimates of the table of the same name, over {runs} runs, {fewest} to {most} a "
-    "cell. Hatched: more than half of the cell's runs diverged. Grey: no estimate."
+    "{title}: the estimates of table “{table}”, over {runs} runs, {fewest} to {most} a cell. "
+    "Hatched: more than half of the runs, over all learning rates, diverged. Grey: no estimate."
 )
 CELL = (1.15, 0.3)
 HATCH = "////"
-HEADLINES = ()
+HEADLINES = (
+    "gradient_ics_relative_early",
+    "landscape_loss_range_relative_early",
+    "steps_to_target",
+    "final_train_loss",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,7 @@ def _figure(scene: Scene, table: Table, measure: Measure) -> Figure:
     return Figure(
         name=f"heatmap_{measure.key}",
         title=f"{measure.title}, normalizer × architecture",
-        caption=CAPTION.replace("{title}", measure.title),
+        caption=CAPTION.replace("{title}", measure.title).replace("{table}", table.title),
         numbers=numbers,
         draw=partial(draw, scene, table, measure),
     )
@@ -108,7 +113,7 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
 
 def _layout(grid: Map, width: float, height: float) -> tuple[Drawing, Axes, Axes]:
     left = 0.6 + 0.075 * max(len(name) for name in grid.values.index)
-    bottom = 0.5 + 0.035 * max(len(name) for name in grid.values.columns)
+    bottom = 0.5 + 0.028 * max(len(name) for name in grid.values.columns)
     full = (left + width + 1.1, bottom + height + 0.4)
     drawing = Drawing(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])

@@ -9,17 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from analysis.curves import band
 from analysis.figures.figure import Figure
 from analysis.figures.one_lr import Slice, numbers, slices
 from analysis.figures.panels import few_ticks, log_scale, say, sheet
-from analysis.figures.scene import Scene, condition
+from analysis.figures.scene import Scene, centers, condition
 from analysis.style import Look
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A column of panels: what it is called, and the record columns of its line and its band."""
+    """A column of panels: what it is called, and the record columns of its line and its band.
+
+    ``{loss}`` in the label stands for the loss's unit.
+    """
 
     header: str
     label: str
@@ -30,18 +32,18 @@ class Quantity:
 QUANTITIES = (
     Quantity(
         header="loss on the way",
-        label="loss\n(nats)",
+        label="loss\n({loss})",
         line="loss",
         band=("loss_min", "loss_max"),
     ),
     Quantity(
         header="change of the gradient",
-        label="‖∇L′ − ∇L‖\n(nats / distance)",
+        label="‖∇L′ − ∇L‖\n({loss} / distance)",
         band=("gradient_difference_min", "gradient_difference_max"),
     ),
     Quantity(
         header="effective β",
-        label="β\n(nats / distance²)",
+        label="β\n({loss} / distance²)",
         line="effective_beta",
     ),
 )
@@ -80,17 +82,17 @@ def _figure(scene: Scene, part: Slice) -> Figure:
 
 def draw(scene: Scene, part: Slice) -> Drawing:
     """Draw normalizers down, the three quantities across; a column shares its scale."""
-    centers = _centers(part.records, scene.seed)
+    lines = centers(part.records, ["normalizer", "step"], MEASURED)
     legend = scene.legend(part.runs)
     runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
     rows = [f"{label}  ({condition(runs[label])})" for label in legend]
     headers = [quantity.header for quantity in QUANTITIES]
     page = sheet(rows, headers, size=(2.2, 0.95), share="column", labelled="every")
     for i, (label, look) in enumerate(legend.items()):
-        own = centers[centers["normalizer"] == label]
+        own = lines[lines["normalizer"] == label]
         for panel, quantity in zip(page.panels[i], QUANTITIES, strict=True):
             draw_quantity(panel, own, quantity, look)
-            panel.set_ylabel(quantity.label)
+            panel.set_ylabel(quantity.label.replace("{loss}", scene.loss_unit))
     for panel in page.panels[0]:
         log_scale(panel)
     for panel in page.each():
@@ -100,23 +102,17 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     return page.drawing
 
 
-def draw_quantity(panel: Axes, centers: pd.DataFrame, quantity: Quantity, look: Look) -> None:
+def draw_quantity(panel: Axes, lines: pd.DataFrame, quantity: Quantity, look: Look) -> None:
     """Draw one normalizer's line and band; an edge at or below zero is cut off by the log axis."""
-    if centers.empty:
+    if lines.empty:
         say(panel, "not measured")
     if quantity.band:
-        low, high = (_positive(centers[name]) for name in quantity.band)
+        low, high = (_positive(lines[name]) for name in quantity.band)
         floor = low.fillna(low.min()).where(high.notna())
-        panel.fill_between(centers["step"], floor, high, color=look.color, alpha=0.3, lw=0)
+        panel.fill_between(lines["step"], floor, high, color=look.color, alpha=0.3, lw=0)
     if quantity.line:
-        panel.plot(centers["step"], _positive(centers[quantity.line]), color=look.color)
+        panel.plot(lines["step"], _positive(lines[quantity.line]), color=look.color)
 
 
 def _positive(values: pd.Series) -> pd.Series:
     return values.where(values > 0)
-
-
-def _centers(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    keys = ["normalizer", "step"]
-    parts = [band(frame, keys[:1], "step", y, seed).set_index(keys)["center"] for y in MEASURED]
-    return pd.concat(parts, axis=1, keys=list(MEASURED)).reset_index()

@@ -10,15 +10,15 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from analysis.style import INK, Look
 
 Share = Literal["row", "column", "none"]
 
-LEFT, RIGHT, BOTTOM, HEADER, TITLE = 0.72, 0.15, 0.5, 0.22, 0.22
+LEFT, RIGHT, BOTTOM, HEADER, TITLE = 0.85, 0.15, 0.5, 0.2, 0.22
 BETWEEN_COLUMNS, BETWEEN_ROWS = 0.3, 0.28
-LEGEND_LINE, CHARACTER, HANDLE = 0.17, 0.072, 0.62
+LEGEND_LINE, CHARACTER, HANDLE = 0.17, 0.068, 0.65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def sheet(
     for panel, column in zip(panels[0], columns, strict=True):
         _header(panel, column)
     if legend:
-        drawing.legend(handles=_handles(legend), loc="upper left", ncols=entries, borderpad=0.2)
+        drawing.legend(handles=_handles(legend), loc="upper left", ncols=entries, handlelength=2.8)
     return Sheet(drawing=drawing, panels=panels)
 
 
@@ -85,8 +85,15 @@ def _header(panel: Axes, text: str) -> None:
 
 
 def _legend_columns(legend: Mapping[str, Look], width: float) -> int:
-    longest = max((len(label) for label in legend), default=1)
-    return max(1, min(len(legend), int(width / (HANDLE + CHARACTER * longest))))
+    """As many columns as fit; matplotlib fills them one after the other."""
+    labels = list(legend)
+    for count in range(len(labels), 1, -1):
+        lines = math.ceil(len(labels) / count)
+        columns = [labels[i : i + lines] for i in range(0, len(labels), lines)]
+        longest = (max(map(len, column)) for column in columns)
+        if sum(HANDLE + CHARACTER * length for length in longest) <= width:
+            return count
+    return 1
 
 
 def _handles(legend: Mapping[str, Look]) -> list[Line2D]:
@@ -99,8 +106,8 @@ def log_scale(panel: Axes, axis: Literal["x", "y"] = "y") -> None:
     side = panel.yaxis if axis == "y" else panel.xaxis
     low, high = sorted(side.get_view_interval())
     narrow = low > 0 and math.log10(high / low) < 1.3
-    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=7))
-    side.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(9, 9)))
+    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_formatter(NullFormatter())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.load import Study
+from analysis.stats import weighted
 from analysis.style import Look
 
 BINS = 100
@@ -35,7 +36,14 @@ class Scene:
         labels = ("setting", "lr", "normalizer", "status")
         found = {label: frame["cell_id"].map(known[label]) for label in labels}
         numbers = frame.select_dtypes("number").replace([np.inf, -np.inf], np.nan)
-        return frame.assign(**numbers).assign(**found)
+        return frame.assign(**{str(k): v for k, v in numbers.items()}).assign(**found)
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss: nats where the data has classes."""
+        classified = self.runs["test_accuracy"].notna().groupby(self.runs["data"]).any()
+        units = {"nats" if known else "squared error" for known in classified}
+        return " or ".join(sorted(units))
 
     def legend(self, frame: pd.DataFrame) -> dict[str, Look]:
         """Looks of the normalizers that a frame holds, in reading order."""
@@ -65,6 +73,16 @@ def by_run(frame: pd.DataFrame, x: Sequence[str], y: str, how: str) -> pd.DataFr
     """Reduce ``y`` to one value a run and ``x``: the run is the unit of every band."""
     keys = ["setting", "lr", "normalizer", "cell_id", "status", *x]
     return frame.groupby(keys, observed=True, sort=True)[y].agg(how).reset_index()
+
+
+def centers(frame: pd.DataFrame, by: Sequence[str], ys: Sequence[str]) -> pd.DataFrame:
+    """Interquartile mean over runs of each of ``ys``, by ``by``."""
+    return frame.groupby(list(by), observed=True)[list(ys)].agg(_center).reset_index()
+
+
+def _center(values: pd.Series) -> float:
+    known = values.dropna().to_numpy(float)
+    return float(weighted(known)) if len(known) else np.nan
 
 
 def ends(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:

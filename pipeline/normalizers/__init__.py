@@ -26,7 +26,8 @@ class Traits:
     """The output of (weight layer, normalizer) is unchanged under w → c·w, c > 0, at eps = 0 and,
     if the layer keeps a bias, at bias 0. Of a reparametrized weight, w is all the parameters."""
     true_gradient: bool = True
-    """Backward is the gradient of forward (not so for moving-average and power normalization)."""
+    """Backward is the gradient of forward (not so for batch renormalization,
+    moving-average and power normalization)."""
     noise: bool = False
     """Training mode draws noise. Such a module has the attribute ``noise_key: int``, which the loop
     sets before every step, and draws only from ``torch.Generator(device).manual_seed(noise_key)``,

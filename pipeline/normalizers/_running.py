@@ -48,3 +48,7 @@ class SteppedAverages(RunningAverages):
             self.steps += 1
             for name in self.averaged:
                 self.get_buffer(f"used_{name}").copy_(self.get_buffer(f"running_{name}"))
+
+    def past(self, step: int) -> Tensor:
+        """Whether this step comes after ``step``; before any training it is the first."""
+        return self.steps.clamp(min=1) > step

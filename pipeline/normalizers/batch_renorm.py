@@ -133,6 +133,7 @@ def batch_renorm(
         running_stats=True,
         scale_invariant_weights=not corrects,
         true_gradient=not corrects,
-        bias_free=True,
+        # The correction brings a bias before back; only β makes it redundant.
+        bias_free=affine or not corrects,
     )
     return Normalizer(features=features, traits=traits)

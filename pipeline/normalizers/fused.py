@@ -8,21 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits, identity
-from pipeline.normalizers._common import (
-    Affine,
-    channelwise,
-    group_count,
-    require_features,
-    within,
-)
+from pipeline.normalizers._common import channelwise, group_count, require_features, within
 
 
 class FilterResponse(nn.Module):
-    """Divide each map of each sample by its root mean square; see `filter_response`."""
+    """γ·x over the root mean square of each map of each sample, + β; see `filter_response`."""
 
-    def __init__(self, eps: float) -> None:
+    def __init__(self, channels: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C, H, W) → the same shape."""
@@ -33,7 +29,8 @@ class FilterResponse(nn.Module):
                 f"{tuple(inputs.shape)}: of a single one it would leave the sign"
             )
         mean_square = inputs.square().mean((2, 3), keepdim=True)
-        return inputs * torch.rsqrt(mean_square + self.eps)
+        scale = channelwise(self.weight, inputs) * torch.rsqrt(mean_square + self.eps)
+        return torch.addcmul(channelwise(self.bias, inputs), inputs, scale)
 
 
 class ThresholdedLinear(nn.Module):
@@ -45,16 +42,19 @@ class ThresholdedLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
-        return torch.maximum(inputs, channelwise(self.threshold, inputs))
+        threshold = channelwise(self.threshold, inputs)
+        return torch.relu(inputs - threshold) + threshold  # several times as fast as maximum
 
 
 class EvoNormS0(nn.Module):
-    """x·sigmoid(v·x) over the standard deviation of a group of channels; see `evonorm_s0`."""
+    """γ·x·sigmoid(v·x) over the standard deviation of a group, + β; see `evonorm_s0`."""
 
     def __init__(self, channels: int, groups: int, eps: float) -> None:
         super().__init__()
         self.groups, self.eps = groups, eps
         self.slope = nn.Parameter(torch.ones(channels))
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
@@ -64,12 +64,19 @@ class EvoNormS0(nn.Module):
                 "evonorm_s0 of one channel a group needs maps of more than one pixel, not inputs "
                 f"{tuple(inputs.shape)}: take fewer groups or larger maps"
             )
-        grouped = inputs.unflatten(1, (self.groups, -1))
-        axes = tuple(range(2, grouped.ndim))
-        variance = torch.var(grouped, axes, correction=0, keepdim=True)
-        inverse = torch.rsqrt(variance + self.eps)
-        scale = inverse.expand(-1, -1, grouped.shape[2], *inverse.shape[3:]).flatten(1, 2)
-        return inputs * torch.sigmoid(channelwise(self.slope, inputs) * inputs) * scale
+        swished = inputs * torch.sigmoid(channelwise(self.slope, inputs) * inputs)
+        scale = self.weight * torch.rsqrt(self._variance(inputs) + self.eps)
+        scale = scale.view(*scale.shape, *[1] * (inputs.ndim - 2))
+        return torch.addcmul(channelwise(self.bias, inputs), swished, scale)
+
+    def _variance(self, inputs: Tensor) -> Tensor:
+        """(N, C): of every channel's group, from the moments of its maps, which cost one pass."""
+        maps = inputs.flatten(2) if inputs.ndim == 4 else inputs.unsqueeze(2)
+        within_map, mean = torch.var_mean(maps, 2, correction=0)
+        groups = (self.groups, inputs.shape[1] // self.groups)
+        between = mean.unflatten(1, groups).var(2, correction=0)
+        variance = within_map.unflatten(1, groups).mean(2) + between
+        return variance.repeat_interleave(groups[1], dim=1)
 
 
 def filter_response(*, eps: float = 1e-6) -> Normalizer:
@@ -92,7 +99,7 @@ def filter_response(*, eps: float = 1e-6) -> Normalizer:
     """
     within(0, math.inf, eps=eps)
     return Normalizer(
-        features=lambda channels: nn.Sequential(FilterResponse(eps), Affine(channels)),
+        features=lambda channels: FilterResponse(channels, eps),
         activation=ThresholdedLinear,
         traits=Traits(scale_invariant_weights=True, bias_free=True, minimum_spatial_size=2),
     )
@@ -127,7 +134,7 @@ def evonorm_s0(
 
     def features(channels: int) -> nn.Module:
         count = group_count("evonorm_s0", channels, groups, channels_per_group)
-        return nn.Sequential(EvoNormS0(channels, count, eps), Affine(channels))
+        return EvoNormS0(channels, count, eps)
 
     smallest = 2 if channels_per_group == 1 else 1
     return Normalizer(

@@ -79,7 +79,9 @@ class BatchInstanceNorm(BatchNorm):
         if self.training and self.track_running_stats:
             with torch.no_grad():
                 self.gate.clamp_(0, 1)
-        gate = self.gate.clamp(0, 1)
+        # Not clamp, whose gradient at the ends is 0: a gate begins at 1, and must leave it.
+        outside = (self.gate < 0) | (self.gate > 1)
+        gate = self.gate.detach().clamp(0, 1).where(outside, self.gate)
         gain = 1 if self.weight is None else self.weight
         of_map = functional.group_norm(input, input.shape[1], eps=self.eps)
         return self._of_batch(input, gain * gate) + channelwise(gain * (1 - gate), input) * of_map

@@ -60,7 +60,7 @@ class MovingAverageNorm(SteppedAverages):
         self.average(running_square=square)
         deviation = (square + self.eps).sqrt()
         ratio = deviation / (self.used_square + self.eps).sqrt()
-        ratio = ratio.clamp(1 / self.r_max, self.r_max).where(self.steps > self.r_from, 1.0)
+        ratio = ratio.clamp(1 / self.r_max, self.r_max).where(self.past(self.r_from), 1.0)
         coefficient = partial(self._coefficient, track=self.track_running_stats)
         return Divide.apply(inputs, deviation, coefficient) * channelwise(ratio, inputs)
 
@@ -75,7 +75,7 @@ class MovingAverageNorm(SteppedAverages):
         values = newest.where(place[:, None], ring)
         if track:
             ring.copy_(values.detach())
-        return values.mean(0).where(self.steps > self.warmup, newest)
+        return values.mean(0).where(self.past(self.warmup), newest)
 
 
 def moving_average_batch(

@@ -44,7 +44,7 @@ class PowerNorm(SteppedAverages):
         self.begin()
         mean_square = inputs.detach().square().mean(batch_axes(inputs))
         self.average(running_square=mean_square)
-        square = self.used_square.where(self.steps > self.warmup, mean_square)
+        square = self.used_square.where(self.past(self.warmup), mean_square)
         coefficient = partial(self._coefficient, track=self.track_running_stats)
         return Divide.apply(inputs, (square + self.eps).sqrt(), coefficient)
 
@@ -79,9 +79,8 @@ def power(
     Probes see the step's own ψ² and ν.
 
     Args:
-        warmup: training steps, counted from 1. It is the authors' code that has it, as long as the
-            warmup of the learning rate (thousands of steps); without, deep networks overflow while
-            ψ² lags behind its start at 1.
+        warmup: training steps, counted from 1. The printed algorithm has none; the authors'
+            code has one as long as the warmup of its learning rate, thousands of steps.
         eps: ε, above 0.
         momentum: weight of the newest batch in ψ², in [0, 1].
         backward_momentum: weight of the newest batch in ν, in [0, 1].

@@ -64,7 +64,9 @@ def spectral(*, iterations: int = 1) -> Normalizer:
     w is then a function of v alone. The gradient takes a and b as constants: it is that of the
     forward pass, and that of the true σ once they have converged.
 
-    The initialization is drawn for v; a and b start at 15 iterations on it.
+    The initialization is drawn for v; a and b start at 15 iterations on it. A layer so bounded
+    shrinks what is not along b, so the signals of a deep network fade, unless a feature normalizer
+    goes with it: ``[spectral, batch]``.
 
     Args:
         iterations: power iterations a training step, at least 1.

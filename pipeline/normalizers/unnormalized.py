@@ -66,8 +66,9 @@ def skipinit(*, alpha: float = 0.0) -> Normalizer:
     """SkipInit: a learned scalar at the end of every residual branch, from 0.
 
     x + α·F(x), one α a branch; convolutions keep their biases, and weights the common
-    initialization. ReZero (Bachlechner et al. 2020) is the same scalar, found at the same time for
-    other networks: on these there is one name for both.
+    initialization. It goes with other normalizers: NF-Nets have it behind
+    `scaled_weight_standardization`. ReZero (Bachlechner et al. 2020) is the same scalar, found at
+    the same time for other networks: on these there is one name for both.
 
     It suits residual networks.
 
@@ -111,7 +112,8 @@ def dynamic_tanh(*, alpha: float = 0.5) -> Normalizer:
 
     y = γ·tanh(α·x) + β, with one scalar α a layer, γ (from 1) and β (from 0) per channel. It takes
     no statistics. The source replaces the layer normalization of transformers; in convolutional
-    networks, before the ReLU, it falls behind batch normalization by the source's own account.
+    networks, before the ReLU, it falls behind batch normalization by the source's own account. At
+    α = 1/2 it halves small signals, layer by layer.
 
     Args:
         alpha: where α starts, above 0.
@@ -131,7 +133,7 @@ def dynamic_tanh(*, alpha: float = 0.5) -> Normalizer:
 
 @torch.no_grad()
 def _initialize_fixup(network: nn.Module) -> None:
-    output = _weight_layers("fixup", network)[-1]
+    output = _plain_layers("fixup", network)[-1]
     branches = _branches("fixup", network)
     for *inner, last in branches:
         for layer in inner:
@@ -142,7 +144,7 @@ def _initialize_fixup(network: nn.Module) -> None:
 
 @torch.no_grad()
 def _initialize_selu(network: nn.Module) -> None:
-    for layer in _weight_layers("selu", network):
+    for layer in _plain_layers("selu", network):
         direction = normalize(layer.weight.flatten(), dim=0).view_as(layer.weight)
         layer.weight.copy_(math.sqrt(len(layer.weight)) * direction)
 
@@ -155,14 +157,19 @@ def _branches(name: str, network: nn.Module) -> list[list[WeightLayer]]:
             f"{name} does not suit this network: it acts on residual branches, and there is none; "
             "take a residual network (resnet20, ...)"
         )
-    branches = [_weight_layers(name, parent) for parent in parents]
+    branches = [_weight_layers(parent) for parent in parents]
     if not all(branches):
         raise ValueError("at most one normalizer of a composition may act on residual branches")
     return branches
 
 
-def _weight_layers(name: str, module: nn.Module) -> list[WeightLayer]:
-    layers = [cast(WeightLayer, m) for m in module.modules() if isinstance(m, WeightLayer)]
+def _weight_layers(module: nn.Module) -> list[WeightLayer]:
+    return [cast(WeightLayer, m) for m in module.modules() if isinstance(m, WeightLayer)]
+
+
+def _plain_layers(name: str, network: nn.Module) -> list[WeightLayer]:
+    """All weight layers, none of which may be reparametrized."""
+    layers = _weight_layers(network)
     if any(parametrize.is_parametrized(layer, "weight") for layer in layers):
         raise ValueError(
             f"{name} sets the scale of weights, and so does a weight normalizer: take one of them"

@@ -152,7 +152,7 @@ def scaled_weight_standardization(
     acts on the hidden linear layers as on convolutions.
 
     Args:
-        gamma: γ, above 0. The default is that of ReLU.
+        gamma: γ, above 0. The default is that of ReLU; a linear network needs 1.
         learned_gain: learn g per unit (NF-Nets); without, g = 1 and the weights are scale
             invariant.
         eps: ε, at least 0.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +18,21 @@ from pipeline.normalizers._common import (
     require_features,
     within,
 )
+from pipeline.normalizers._root import inverse_root
 from pipeline.normalizers._running import RunningAverages
 
+Root = Callable[[Tensor], Tensor]
+"""Symmetric, positive definite matrices (groups, d, d) → their powers −1/2, perhaps roughly."""
 
-class IterativeWhitening(RunningAverages):
-    """Multiply centred channels by Σ^(−1/2), approximately; see `iterative_whitening`."""
+
+class Whitening(RunningAverages):
+    """Multiply the centred channels of each group by Σ^(−1/2)."""
 
     running_mean: Tensor
     running_whitening: Tensor
 
     def __init__(
-        self, channels: int, *, groups: int, iterations: int, eps: float, momentum: float
+        self, channels: int, inverse_root: Root, *, groups: int, eps: float, momentum: float
     ) -> None:
         size = channels // groups
         super().__init__(
@@ -34,7 +40,7 @@ class IterativeWhitening(RunningAverages):
             running_mean=torch.zeros(channels),
             running_whitening=torch.eye(size).repeat(groups, 1, 1),
         )
-        self.groups, self.iterations, self.eps = groups, iterations, eps
+        self.inverse_root, self.groups, self.eps = inverse_root, groups, eps
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
@@ -47,21 +53,14 @@ class IterativeWhitening(RunningAverages):
         rows = inputs.transpose(0, 1).flatten(1) - mean[:, None]
         rows = rows.unflatten(0, (self.groups, -1))
         if self.training:
-            whitening = self._inverse_root(rows @ rows.mT / rows.shape[2])
+            whitening = self.inverse_root(self._covariance(rows))
             self.average(running_mean=mean, running_whitening=whitening)
         whitened = (whitening @ rows).flatten(0, 1)
         return whitened.unflatten(1, (inputs.shape[0], *inputs.shape[2:])).transpose(0, 1)
 
-    def _inverse_root(self, covariance: Tensor) -> Tensor:
-        """Newton's iterations towards (Σ + ε·I)^(−1/2), on a matrix of unit trace."""
-        identity = torch.eye(covariance.shape[1], dtype=covariance.dtype, device=covariance.device)
-        covariance = covariance + self.eps * identity
-        trace = (covariance * identity).sum((1, 2), keepdim=True)
-        scaled = covariance / trace
-        root = identity.expand_as(scaled)
-        for _ in range(self.iterations):
-            root = 1.5 * root - 0.5 * root @ root @ root @ scaled
-        return root * torch.rsqrt(trace)
+    def _covariance(self, rows: Tensor) -> Tensor:
+        identity = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        return rows @ rows.mT / rows.shape[2] + self.eps * identity
 
 
 def iterative_whitening(
@@ -80,7 +79,8 @@ def iterative_whitening(
 
         P_k = (3·P_(k−1) − P_(k−1)³·Σ_1)/2,    P = P_iterations → Σ_1^(−1/2).
 
-    Few iterations whiten the large directions and leave small ones small. Evaluation uses running
+    Few iterations whiten the large directions and leave small ones small; many magnify the rounding
+    of an ill-conditioned Σ, without bound. Evaluation uses running
     averages, r ← (1 − momentum)·r + momentum·batch value, of μ and of the matrix P/√(tr Σ).
 
     Args:
@@ -107,12 +107,63 @@ def iterative_whitening(
 
     def features(channels: int) -> nn.Module:
         count = group_count("iterative_whitening", channels, groups, channels_per_group)
-        norm = IterativeWhitening(
-            channels, groups=count, iterations=iterations, eps=eps, momentum=momentum
-        )
+        root = partial(_newton, iterations=iterations)
+        norm = Whitening(channels, root, groups=count, eps=eps, momentum=momentum)
         return nn.Sequential(norm, Affine(channels)) if affine else norm
 
-    traits = Traits(
-        batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=True
-    )
-    return Normalizer(features=features, traits=traits)
+    return Normalizer(features=features, traits=_TRAITS)
+
+
+def decorrelated_batch(
+    *,
+    channels_per_group: int = 16,
+    eps: float = 1e-5,
+    momentum: float = 0.1,
+    affine: bool = True,
+) -> Normalizer:
+    """Decorrelated batch normalization: channels whitened over the batch, exactly.
+
+    y = γ·Σ^(−1/2)·(x − μ) + β per group of consecutive channels, with μ and Σ = cov x + ε·I over
+    (N) or (N, H, W), the power by eigenvalues (ZCA: of all whitenings that which changes x least).
+    Evaluation uses running averages, r ← (1 − momentum)·r + momentum·batch value, of μ and of
+    Σ^(−1/2). A batch of at most C/groups values a channel cannot be whitened; ε decides there.
+
+    Args:
+        channels_per_group: size of a group; it must divide every channel count of the network.
+        eps: ε, above 0.
+        momentum: weight of the newest batch in the running averages, in [0, 1].
+        affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
+
+    Raises:
+        ValueError: if an option is out of range; if a channel count does not divide into such
+            groups; in training, if a batch holds one value a channel.
+
+    Source: Huang, Yang, Lang & Deng, CVPR 2018.
+    """
+    if not eps > 0:
+        raise ValueError(f"eps must be above 0, not {eps:g}")
+    within(1, math.inf, channels_per_group=channels_per_group)
+    within(0, 1, momentum=momentum)
+
+    def features(channels: int) -> nn.Module:
+        count = group_count("decorrelated_batch", channels, 1, channels_per_group)
+        norm = Whitening(channels, inverse_root, groups=count, eps=eps, momentum=momentum)
+        return nn.Sequential(norm, Affine(channels)) if affine else norm
+
+    return Normalizer(features=features, traits=_TRAITS)
+
+
+_TRAITS = Traits(
+    batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=True
+)
+
+
+def _newton(matrices: Tensor, *, iterations: int) -> Tensor:
+    """Newton's iterations towards the power −1/2, on matrices of unit trace."""
+    identity = torch.eye(matrices.shape[1], dtype=matrices.dtype, device=matrices.device)
+    trace = (matrices * identity).sum((1, 2), keepdim=True)
+    scaled = matrices / trace
+    root = identity.expand_as(scaled)
+    for _ in range(iterations):
+        root = 1.5 * root - 0.5 * root @ root @ root @ scaled
+    return root * torch.rsqrt(trace)

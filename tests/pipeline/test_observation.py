@@ -22,7 +22,11 @@ from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training import _Loop, train
 from tests.pipeline.probes.views import NORMALIZERS, normalizer
 
-OPTIONS: dict[str, dict[str, Any]] = {"group": {"groups": 2}, "evonorm_s0": {"groups": 2}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "decorrelated_batch": {"channels_per_group": 2},
+    "evonorm_s0": {"groups": 2},
+    "group": {"groups": 2},
+}
 """Options that a normalizer needs on a few channels."""
 
 PAST_WARMUP: dict[str, dict[str, Any]] = {

@@ -40,14 +40,23 @@ def cases() -> list[Any]:
         pytest.param(*v.values, False, id=f"{v.id}-NC")
         for v in variants()
         if make(v.values[0], **v.values[1]).traits.minimum_spatial_size == 1
+        and REFERENCES[v.values[0]].vectors
     ]
     return on_maps + on_vectors
 
 
-def block(name: str, options: Options, *, maps: bool = True, channels: int | None = None) -> Any:
+def block(
+    name: str,
+    options: Options,
+    *,
+    maps: bool = True,
+    channels: int | None = None,
+    fresh: bool = False,
+) -> Any:
     """``layer`` and ``norm`` in a row, in float64 with random parameters and a noise key.
 
-    Then ``residual`` and ``activation``, where the normalizer has its own.
+    Then ``residual`` and ``activation``, where the normalizer has its own. A normalizer with a
+    warm-up has left it, unless it is to be fresh.
     """
     norm = make(name, **options)
     channels = channels or REFERENCES[name].channels
@@ -66,6 +75,9 @@ def block(name: str, options: Options, *, maps: bool = True, channels: int | Non
         for parameter in made.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     set_noise_key(made, KEY)
+    for key, value in ({} if fresh else REFERENCES[name].later).items():
+        [buffer] = [b for place, b in made.named_buffers() if place.rpartition(".")[2] == key]
+        buffer.fill_(value)
     return made
 
 
@@ -81,9 +93,9 @@ def stop_tracking(module: nn.Module) -> None:
         child.track_running_stats = False
 
 
-def inputs(*, maps: bool = True, seed: int = 0, samples: int = 5) -> Tensor:
+def inputs(*, maps: bool = True, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    shape = (samples, 3, 3, 2) if maps else (samples, 5)
+    shape = (5, 3, 3, 2) if maps else (5, 5)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 

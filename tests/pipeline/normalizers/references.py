@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from tests.pipeline.normalizers.formulas import (
     batch,
+    batch_renorm,
     fused,
+    fused_batch,
     lp,
+    mixtures,
+    moving_average,
+    partial_batch,
     position,
     response,
     sample,
     unnormalized,
     weight,
+    whitening,
 )
 from tests.pipeline.normalizers.formulas.common import Buffers, plain_weight, same, unchanged
 
@@ -35,6 +41,10 @@ class Reference:
     """The same of the activation, where the normalizer replaces it."""
     variants: tuple[dict[str, Any], ...] = ({},)
     """The options to test; the defaults come first."""
+    later: dict[str, float] = field(default_factory=dict)
+    """Values of buffers after its warm-up; tests begin there."""
+    vectors: bool = True
+    """Five vectors are enough to test it on (N, C) too."""
     channels: int = 6
     """Channels on which all variants work."""
     lr: float = 0.1
@@ -53,6 +63,45 @@ LP = (
 REFERENCES: dict[str, Reference] = {
     "none": Reference(),
     "batch": Reference(batch.batch, variants=(*AFFINE, {"momentum": 0.7})),
+    "mean_only": Reference(
+        partial_batch.mean_only, variants=({}, {"affine": False}, {"momentum": 0.7})
+    ),
+    "variance_only": Reference(partial_batch.variance_only, variants=(*AFFINE, {"momentum": 0.7})),
+    "ghost_batch": Reference(
+        batch.ghost_batch, variants=({}, {"ghost": 3}, {"ghost": 3, "eps": 0.1, "affine": False})
+    ),
+    "batch_renorm": Reference(
+        batch_renorm.batch_renorm,
+        variants=(
+            *AFFINE,
+            {"r_max": 1.0, "d_max": 0.0},
+            {"relax_from": 10, "r_max_at": 10, "momentum": 0.7},
+        ),
+        later={"steps": 15_000},
+    ),
+    "moving_average_batch": Reference(
+        moving_average.moving_average_batch,
+        variants=(*AFFINE, {"window": 3, "r_from": 0, "r_max": 1.5}),
+        later={"steps": 200, "squares": 1.3, "gradients": 0.4},
+    ),
+    "power": Reference(
+        moving_average.power,
+        variants=(*AFFINE, {"warmup": 0}, {"momentum": 0.7, "backward_momentum": 0.2}),
+        later={"steps": 200, "running_gradient": 0.4, "used_gradient": 0.3},
+    ),
+    "evonorm_b0": Reference(fused_batch.evonorm_b0, variants=({}, {"eps": 0.1, "momentum": 0.7})),
+    "switchable": Reference(mixtures.switchable, variants=(*AFFINE, {"momentum": 0.7})),
+    "batch_instance": Reference(mixtures.batch_instance, variants=(*AFFINE, {"momentum": 0.7})),
+    "iterative_whitening": Reference(
+        whitening.iterative_whitening,
+        variants=(*AFFINE, {"groups": 2, "iterations": 3}, {"channels_per_group": 2}),
+    ),
+    "decorrelated_batch": Reference(
+        whitening.decorrelated_batch,
+        variants=(*AFFINE, {"channels_per_group": 2}, {"channels_per_group": 1, "momentum": 0.7}),
+        vectors=False,
+        channels=16,
+    ),
     "noise": Reference(
         batch.noise,
         variants=(

@@ -16,6 +16,26 @@ from tests.pipeline.normalizers.blocks import make
     [
         ("batch", {"eps": 0.0}, "eps must be above 0, not 0"),
         ("batch", {"momentum": 1.5}, "momentum must be between 0 and 1, not 1.5"),
+        ("mean_only", {"momentum": 1.5}, "momentum must be between 0 and 1, not 1.5"),
+        ("variance_only", {"eps": -1.0}, "eps must be at least 0, not -1"),
+        ("ghost_batch", {"ghost": 1}, "ghost must be at least 2, not 1"),
+        ("batch_renorm", {"r_max": 0.5}, "r_max must be at least 1, not 0.5"),
+        ("batch_renorm", {"d_max": -1.0}, "d_max must be at least 0, not -1"),
+        ("batch_renorm", {"r_max_at": 10}, "r_max_at must be at least 5000, not 10"),
+        ("moving_average_batch", {"window": 0}, "window must be at least 1, not 0"),
+        ("moving_average_batch", {"eps": 0.0}, "eps must be above 0, not 0"),
+        ("power", {"warmup": -1}, "warmup must be at least 0, not -1"),
+        ("power", {"backward_momentum": 2.0}, "backward_momentum must be between 0 and 1, not 2"),
+        ("evonorm_b0", {"eps": 0.0}, "eps must be above 0, not 0"),
+        ("switchable", {"eps": 0.0}, "eps must be above 0, not 0"),
+        ("batch_instance", {"momentum": -0.5}, "momentum must be between 0 and 1, not -0.5"),
+        ("iterative_whitening", {"iterations": 0}, "iterations must be at least 1, not 0"),
+        ("decorrelated_batch", {"eps": 0.0}, "eps must be above 0, not 0"),
+        (
+            "decorrelated_batch",
+            {"channels_per_group": 0},
+            "channels_per_group must be at least 1, not 0",
+        ),
         ("noisy_batch", {"eps": -1.0}, "eps must be above 0, not -1"),
         ("noise", {"scale_jitter": -0.1}, "scale_jitter must be at least 0, not -0.1"),
         ("l1", {"eps": float("nan")}, "eps must be at least 0, not nan"),
@@ -85,13 +105,24 @@ def test_channels_per_group_overrules_groups() -> None:
     assert made.num_groups == 4
 
 
-@pytest.mark.parametrize("name", ["batch", "noise", "l1", "layer", "instance", "rms"])
+RANKED = ("batch", "noise", "l1", "layer", "instance", "rms", "layer_per_pixel", "local_response")
+RANKED += ("mean_only", "variance_only", "ghost_batch", "batch_renorm", "moving_average_batch")
+RANKED += ("power", "evonorm_b0", "switchable", "batch_instance", "iterative_whitening")
+RANKED += ("divisive", "global_response", "filter_response", "dynamic_tanh")
+
+
+@pytest.mark.parametrize("name", RANKED)
 def test_inputs_of_another_rank(name: str) -> None:
     with pytest.raises(ValueError, match=r"inputs \(N, C\) or \(N, C, H, W\), not \(2, 4, 5\)"):
         make(name).features(4)(torch.zeros(2, 4, 5))
 
 
-@pytest.mark.parametrize("name", ["batch", "noisy_batch", "l1", "l2", "linf"])
+OVER_BATCHES = ["batch", "noisy_batch", "l1", "l2", "linf", "mean_only", "variance_only"]
+OVER_BATCHES += ["ghost_batch", "batch_renorm", "moving_average_batch", "power", "evonorm_b0"]
+OVER_BATCHES += ["switchable", "iterative_whitening"]
+
+
+@pytest.mark.parametrize("name", OVER_BATCHES)
 @pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1)], ids=str)
 def test_one_value_a_channel(name: str, shape: tuple[int, ...]) -> None:
     module = make(name).features(4)

@@ -46,7 +46,7 @@ def columns(records: dict[str, Any]) -> Tensor:
 
 @EACH
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-@pytest.mark.parametrize("norm", views.NORMALIZERS)
+@pytest.mark.parametrize("norm", ["none", "noisy_batch", "weight", "weight_standardization+group"])
 def test_diverged_parameters(probe: Probe, norm: str, value: float):
     view = view_of("vgg", norm, dtype=torch.float32)
     gone = {name: torch.full_like(tensor, value) for name, tensor in view.before.items()}

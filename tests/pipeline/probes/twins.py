@@ -161,11 +161,14 @@ def filter_normalized(values: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def landscape_row(
-    view: View, names: list[str], direction: list[Tensor], distances: Sequence[float]
+    view: View,
+    value: float,
+    start: dict[str, Tensor],
+    direction: list[Tensor],
+    distances: Sequence[float],
 ) -> dict[str, float]:
     """One line: the loss and the whole gradient at every distance from θ_t."""
-    whole, unit = loss_and_gradient(view, view.before, view.batch)[1], norm(direction)
-    start = [whole[name] for name in names]
+    names, old, unit = list(start), list(start.values()), norm(direction)
     losses, differences, cosines = [], [], []
     for distance in distances:
         params = dict(view.before)
@@ -174,9 +177,8 @@ def landscape_row(
         loss, gradient = loss_and_gradient(view, params, view.batch)
         there = [gradient[name] for name in names]
         losses.append(loss)
-        differences.append(norm(minus(there, start)))
-        cosines.append(inner(there, start) / (norm(there) * norm(start)))
-    value = loss_and_gradient(view, view.before, view.batch)[0]
+        differences.append(norm(minus(there, old)))
+        cosines.append(inner(there, old) / (norm(there) * norm(old)))
     return {
         "length_min": distances[0] / unit,
         "length_max": distances[-1] / unit,
@@ -185,10 +187,10 @@ def landscape_row(
         "loss_max": max(losses),
         "loss_range": max(losses) - min(losses),
         "loss_range_relative": (max(losses) - min(losses)) / value,
-        "gradient_norm": norm(start),
+        "gradient_norm": norm(old),
         "gradient_difference_min": min(differences),
         "gradient_difference_max": max(differences),
-        "gradient_difference_relative": max(differences) / norm(start),
+        "gradient_difference_relative": max(differences) / norm(old),
         "cosine_min": min(cosines),
         "effective_beta": max(d / s for d, s in zip(differences, distances, strict=True)),
     }
@@ -198,8 +200,9 @@ def landscape(view: View, lengths: int, rng: torch.Generator, parameters: str) -
     """Both directions by all three ranges, of the probe's default spans."""
     owner, layers = owners(view.network), weight_layer_names(view.network)
     names = [n for n in owner if parameters == "all" or is_weight(n, layers)]
-    whole = loss_and_gradient(view, view.before, view.batch)[1]
-    gradient = [whole[name] for name in names]
+    value, whole = loss_and_gradient(view, view.before, view.batch)
+    start = {name: whole[name] for name in names}
+    gradient = list(start.values())
     random = [filter_normalized(view.before[name], rng) for name in names]
     size, slope = norm([view.before[name] for name in names]), norm(gradient)
     spans = {
@@ -211,6 +214,7 @@ def landscape(view: View, lengths: int, rng: torch.Generator, parameters: str) -
     for direction in (gradient, random):
         for low, high in spans.values():
             distances = [float(d) for d in np.geomspace(low, high, lengths)]
-            for key, value in landscape_row(view, names, direction, distances).items():
-                rows.setdefault(key, []).append(value)
+            row = landscape_row(view, value, start, direction, distances)
+            for key, number in row.items():
+                rows.setdefault(key, []).append(number)
     return rows

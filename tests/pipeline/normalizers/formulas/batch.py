@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -35,6 +38,20 @@ def batch(
         gain, shift = (state.parameters[f"{prefix}{name}"] for name in ("weight", "bias"))
         outputs = common.affine(outputs, gain, shift)
     return outputs, {f"{prefix}running_mean": new_mean, f"{prefix}running_var": new_variance}
+
+
+def ghost_batch(
+    inputs: Tensor, state: State, *, ghost: int = 16, **options: Any
+) -> tuple[Tensor, Buffers]:
+    if not state.training:
+        return batch(inputs, state, **options)
+    outputs, buffers, moved = [], state.buffers, {}
+    for start in range(0, len(inputs), ghost):
+        part = inputs[start : start + ghost]
+        normalized, moved = batch(part, replace(state, buffers=buffers), **options)
+        buffers = {**buffers, **moved}
+        outputs.append(normalized)
+    return torch.cat(outputs), moved
 
 
 def noise(

@@ -12,7 +12,7 @@ def filter_response(inputs: Tensor, state: State, *, eps: float = 1e-6) -> tuple
         return torch.stack([x / ((x**2).sum() / x.numel() + eps).sqrt() for x in sample])
 
     outputs = common.each_sample(inputs, one)
-    return common.affine(outputs, state.parameters["1.weight"], state.parameters["1.bias"]), {}
+    return common.affine(outputs, state.parameters["weight"], state.parameters["bias"]), {}
 
 
 def threshold(inputs: Tensor, parameters: dict[str, Tensor]) -> Tensor:
@@ -33,7 +33,7 @@ def evonorm_s0(
     eps: float = 1e-5,
 ) -> tuple[Tensor, Buffers]:
     size = channels_per_group or inputs.shape[1] // groups
-    slope = state.parameters["0.slope"]
+    slope = state.parameters["slope"]
 
     def deviation(part: Tensor) -> Tensor:
         mean = part.sum() / part.numel()
@@ -44,4 +44,4 @@ def evonorm_s0(
 
     gates = common.each_channel(inputs, lambda c, x: 1 / (1 + (-slope[c] * x).exp()))
     outputs = common.each_sample(inputs, one) * gates
-    return common.affine(outputs, state.parameters["1.weight"], state.parameters["1.bias"]), {}
+    return common.affine(outputs, state.parameters["weight"], state.parameters["bias"]), {}

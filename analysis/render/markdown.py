@@ -1,0 +1,79 @@
+"""The report as Markdown, and its tables one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from analysis.answers import Label, Number, Part
+from analysis.render.page import Page
+from analysis.render.sheet import RESCALES_MEANS, Cell, Sheet
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
+
+
+def escape(text: str) -> str:
+    """Keep Markdown, and HTML in Markdown, from reading a label as anything but text."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def table(sheet: Sheet) -> str:
+    """A pipe table; bold is best, notes below it."""
+    notes = sheet.footnotes()
+    rows = [[*map(escape, row.labels), *(_cell(c, notes) for c in row.cells)] for row in sheet.rows]
+    lines = _pipes([*map(escape, sheet.keys), *map(escape, sheet.heads)], rows, len(sheet.keys))
+    below = [f"<sup>{mark}</sup> {escape(note)}" for note, mark in notes.items()]
+    if sheet.marked:
+        below.insert(0, escape(RESCALES_MEANS))
+    parts = [f"**{escape(sheet.title)}.** {escape(sheet.caption)}", lines, "; ".join(below)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cell(cell: Cell, notes: dict[str, str]) -> str:
+    text = escape(cell.full)
+    mark = f" <sup>{notes[cell.note]}</sup>" if cell.note else ""
+    return f"{'**' + text + '**' if cell.best else text}{mark}"
+
+
+def frame(rows: pd.DataFrame, words: int) -> str:
+    """A pipe table of a plain frame, whose first ``words`` columns are text."""
+    body = [[escape(str(value)) for value in row] for row in rows.itertuples(index=False)]
+    return _pipes([escape(str(name)) for name in rows.columns], body, words) + "\n"
+
+
+def _pipes(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
+    rule = ["---" if i < words else "---:" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
+
+
+def sentence(parts: Sequence[Part]) -> str:
+    """Prose, its labels as text that is not markup."""
+    return "".join(_part(part) for part in parts)
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, Number):
+        return escape(part.text)
+    return f"**{escape(part.text)}**" if isinstance(part, Label) else part
+
+
+def page(page: Page) -> str:
+    """The whole report; its figures are files beside it."""
+    blocks = [f"# {escape(page.title)}", *map(sentence, page.lead), "## At a glance"]
+    for answer in page.answers:
+        blocks += [f"### {answer.question}", "\n".join(f"- {sentence(s)}" for s in answer.sentences)]
+    blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]
+    blocks += ["\n".join(f"- {escape(problem)}" for problem in page.problems)]
+    blocks += ["## Tables", *map(table, page.sheets), "## Figures"]
+    for shown in page.figures:
+        blocks += [f"### {escape(shown.title)}", f"![{escape(shown.title)}]({shown.file})"]
+        blocks += [escape(shown.caption)]
+    blocks += ["## Methods and definitions"]
+    for group in page.definitions:
+        lines = [f"- **{escape(term)}**: {escape(text)}" for term, text in group.entries]
+        blocks += [f"### {escape(group.title)}", "\n".join(lines)]
+    blocks += ["## Provenance"]
+    blocks += ["\n".join(f"- {escape(k)}: {escape(v)}" for k, v in page.provenance)]
+    return "\n\n".join(block.rstrip("\n") for block in blocks if block) + "\n"

@@ -1,0 +1,54 @@
+"""Cells that take milliseconds, resolved as a sweep file's are, and what is needed to run them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from pipeline import trial
+from pipeline.architectures import Network
+from pipeline.data import Dataset
+from pipeline.expand import expand
+from pipeline.settings import SweepFile, validate
+from pipeline.spec import Cell
+from pipeline.training import Outcome, train
+
+REGRESSION: dict[str, Any] = {
+    "data": {"name": "gaussian", "samples": 64},
+    "architecture": {"name": "deep_linear", "depth": 4},
+    "normalizer": "none",
+}
+IMAGES: dict[str, Any] = {
+    "data": "digits",
+    "architecture": {"name": "vgg11", "width": 0.0625},
+    "normalizer": "batch",
+}
+TRAINING: dict[str, Any] = {"steps": 5, "batch_size": 16, "lr": 1e-3, "evaluate_every": 2}
+
+
+def sweep_content(
+    parts: dict[str, Any], *, seed: int = 0, probes: dict[str, Any] | None = None, **training: Any
+) -> dict[str, Any]:
+    """A sweep file of one cell."""
+    base = {**parts, "training": TRAINING | training}
+    return {"name": "one", "base": base, "seeds": [seed], "probes": probes or {}}
+
+
+def cell(parts: dict[str, Any], **changes: Any) -> Cell:
+    """The cell of `sweep_content`."""
+    (found,) = expand(validate(SweepFile, sweep_content(parts, **changes), ""))
+    return found
+
+
+def parts_of(cell: Cell) -> tuple[Dataset, Network]:
+    """A cell's data and its initialized network."""
+    torch.set_num_threads(1)
+    dataset = trial._dataset(json.dumps(cell.settings["data"], sort_keys=True), "cpu")
+    return dataset, trial._network(cell.settings, dataset)
+
+
+def run(cell: Cell) -> Outcome:
+    """Train a cell, as a trial does."""
+    return train(cell.settings, *parts_of(cell))
