@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +193,7 @@ def _flat(result: dict[str, Any]) -> dict[str, Any]:
     training = result["settings"]["training"]
     row = {key: result[key] for key in ("cell_id", "status")}
     row["optimizer"] = str(training.get("optimizer"))
+    row["digest"] = _digest(result)
     numbers = {"diverged_step": result["diverged_step"]}
     numbers |= {key: training[key] for key in ("steps", "batch_size")}
     summary, cost = dict(result["summary"]), dict(result["cost"])
@@ -200,7 +203,13 @@ def _flat(result: dict[str, Any]) -> dict[str, Any]:
     return row | {key: np.nan if v is None else float(v) for key, v in numbers.items()}
 
 
-_WORDS = ["cell_id", "status", "optimizer"]
+def _digest(result: dict[str, Any]) -> str:
+    """sha256 of the cell's ``result.json``, as the store writes it."""
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_WORDS = ["cell_id", "status", "optimizer", "digest"]
 _EXPECTED = ("diverged_step", "steps", "initial_loss", "final_train_loss", "train_accuracy")
 _EXPECTED += ("validation_accuracy", "test_accuracy", "seconds_per_step", "peak_memory_bytes")
 

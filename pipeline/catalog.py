@@ -7,6 +7,7 @@ parts and a check of all options cost no torch, and are the same in every proces
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -208,3 +209,23 @@ def _type(annotation: ast.expr) -> Any:
 
 def _unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeError:
     return TypeError(f"{file}:{function.lineno}: {function.name}: {problem}")
+
+
+def main() -> None:
+    """Print the parts of a kind: the whole page of the normalizers, a line or two of the others."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.catalog", description="List what a sweep file can name."
+    )
+    parser.add_argument("kind", nargs="?", choices=list(POSITIONAL), help="one kind (all)")
+    kind = parser.parse_args().kind
+    from pipeline.catalog_page import listing, normalizers_page
+
+    if kind == "normalizers":
+        print(normalizers_page(), end="")
+        return
+    for name in [kind] if kind else POSITIONAL:
+        print(f"{name}\n\n{listing(name)}\n")
+
+
+if __name__ == "__main__":
+    main()

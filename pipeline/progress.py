@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -73,7 +74,7 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(None, None, None)
         else:
-            self.console.print(self.line(), highlight=False)
+            self.console.print(self.line(), highlight=False, soft_wrap=True)
 
     def started(self, cell_id: str) -> None:
         """A cell has started on some worker."""
@@ -89,19 +90,25 @@ class Progress:
         self.counts[status] += 1
         if self._live is None and now - self._printed > _PLAIN_EVERY:
             self._printed = now
-            self.console.print(self.line(), highlight=False)
+            self.console.print(self.line(), highlight=False, soft_wrap=True)
 
     def eta(self) -> float | None:
-        """Seconds left, from the mean time of ended cells of each architecture; None at first."""
-        times = [t for times in self._seconds.values() for t in times]
+        """Seconds left, from the mean time of ended cells of each architecture; None at first.
+
+        The panel's own thread asks too, while cells start and end: hence the copies.
+        """
+        seconds = {a: list(times) for a, times in list(self._seconds.items())}
+        times = [t for each in seconds.values() for t in each]
         if not times:
             return None
-        overall = sum(times) / len(times)
+        expected = dict.fromkeys(self._left, sum(times) / len(times))
+        expected |= {a: sum(each) / len(each) for a, each in seconds.items()}
         now = time.monotonic()
-        expected = {a: sum(t) / len(t) for a, t in self._seconds.items()}
-        work = sum(n * expected.get(a, overall) for a, n in self._left.items())
-        spent = sum(now - began for began in self.running.values())
-        return max(0.0, work - spent) / min(self.slots, max(1, self._left.total()))
+        work = sum(n * expected[a] for a, n in self._left.items())
+        for cell_id, began in list(self.running.items()):
+            # What takes longer than expected is about to end; the others are still to come.
+            work -= min(now - began, expected[self._labels[cell_id]["architecture"]])
+        return max(0.0, work) / min(self.slots, max(1, self._left.total()))
 
     def line(self) -> str:
         """Everything in one plain line."""
@@ -134,4 +141,5 @@ class Progress:
             )
         if len(current) > _SHOWN:
             table.add_row("", f"… and {len(current) - _SHOWN} more", "")
-        return Group(ProgressBar(total=total, completed=done), Text(self.line()), table)
+        bar = Padding(ProgressBar(total=total, completed=done), 0)  # a bar alone ends no line
+        return Group(bar, Text(self.line()), table)

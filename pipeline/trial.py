@@ -81,7 +81,8 @@ def _reset_process(threads: int) -> None:
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")  # no TF32 on GPUs, no bfloat16 on CPUs
 
 
 @lru_cache(maxsize=2)
@@ -116,10 +117,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         cell = _chosen(read_sweep(options.file, options.set).cells, options.cell)
-    except SpecError as error:
+        store = Store(options.storage)
+        _check_machine(options.device, options.threads)
+    except ValueError as error:  # every mistake of the user's is one, and says what and where
         print(error, file=sys.stderr)
         return 2
-    store = Store(options.storage)
     status = attempt(cell, store, options.device, options.threads)
     if status == "failed":
         print(store.failure(cell.cell_id)["traceback"], file=sys.stderr)
@@ -134,6 +136,18 @@ def _chosen(cells: list[Cell], prefix: str) -> Cell:
         ids = ", ".join(cell.cell_id for cell in (found or cells)[:3])
         raise SpecError(f"--cell {prefix}: {len(found)} cells begin so; ids are like {ids}")
     return found[0]
+
+
+def _check_machine(device: str, threads: int) -> None:
+    """Refuse what this machine does not have, which is no failure of the cell."""
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    devices = ["cpu", "cuda", *gpus] if gpus else ["cpu"]
+    if device not in devices:
+        raise ValueError(f"--device {device}: this machine has {', '.join(devices)}")
+    if threads < 1:
+        raise ValueError(f"--threads {threads}: must be at least 1")
 
 
 def _parser() -> argparse.ArgumentParser:

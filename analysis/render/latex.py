@@ -18,7 +18,7 @@ _TEXT = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "—": "---",
     "–": "--",
     "…": r"\ldots{}",

@@ -6,7 +6,7 @@ import math
 
 MISSING = "—"
 LARGE, SMALL = 1e6, 1e-3
-"""Beyond these, numbers print as ``1.23e-04``."""
+"""From here on, and below, numbers print as ``1.23e-04``."""
 
 
 def significant(value: float, digits: int) -> str:
@@ -14,31 +14,24 @@ def significant(value: float, digits: int) -> str:
     return _fixed(value, digits, value)
 
 
-def interval(estimate: float, low: float, high: float, digits: int) -> str:
-    """Print an interval ``[0.110, 0.140]`` with the decimals of `with_interval`, or nothing."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    scale = _scale(estimate, low, high)
-    return f"[{_fixed(low, digits, scale)}, {_fixed(high, digits, scale)}]"
-
-
-def point(estimate: float, low: float, high: float, digits: int) -> str:
-    """Print the estimate to the precision that its interval leaves it."""
-    return _fixed(estimate, digits, _scale(estimate, low, high))
-
-
-def with_interval(estimate: float, low: float, high: float, digits: int) -> str:
-    """Print ``0.123 [0.110, 0.140]``, all with the same decimals; no interval where there is none.
+def triple(estimate: float, low: float, high: float, digits: int) -> tuple[str, str, str]:
+    """Print an estimate and its limits, all with the same decimals.
 
     The decimals are those that give ``digits`` significant ones to the larger of the estimate and
-    the interval's half-width.
+    the interval's half-width: ``0.123``, ``0.110``, ``0.140``.
     """
-    return f"{point(estimate, low, high, digits)} {interval(estimate, low, high, digits)}".strip()
-
-
-def _scale(estimate: float, low: float, high: float) -> float:
     half = (high - low) / 2
-    return max(abs(estimate), half) if math.isfinite(half) else estimate
+    scale = max(abs(estimate), half) if math.isfinite(half) else estimate
+    return (
+        _fixed(estimate, digits, scale),
+        _fixed(low, digits, scale),
+        _fixed(high, digits, scale),
+    )
+
+
+def interval(low: str, high: str) -> str:
+    """``[0.110, 0.140]``, or nothing where a limit is missing."""
+    return "" if MISSING in (low, high) else f"[{low}, {high}]"
 
 
 def _fixed(value: float, digits: int, scale: float) -> str:

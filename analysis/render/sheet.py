@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from analysis.render import numbers
@@ -92,10 +91,11 @@ def _cell(found: Mapping[str, Any] | None, measure: Measure) -> Cell:
     if found is None:
         return Cell(value=float("nan"), text=numbers.MISSING, interval="", note="", best=False)
     estimate, low, high = (float(found[name]) for name in ("estimate", "low", "high"))
+    text, lower, upper = numbers.triple(estimate, low, high, measure.digits)
     return Cell(
         value=estimate,
-        text=numbers.point(estimate, low, high, measure.digits),
-        interval=numbers.interval(estimate, low, high, measure.digits),
+        text=text,
+        interval=numbers.interval(lower, upper),
         note=str(found["note"]),
         best=bool(found["best"]),
     )

@@ -101,7 +101,8 @@ def batch_renorm(
         relax_from, r_max_at, d_max_at: training steps of the schedule, counted from 1. The source's
             are for long runs: one of 5,000 steps or fewer is batch normalization by them.
         eps: ε, above 0.
-        momentum: weight of the newest batch in the running averages, in [0, 1].
+        momentum: weight of the newest batch in the running averages, in [0, 1]. Runs of a few
+            hundred steps want more than the source's, or evaluate averages that still begin.
         affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
 
     Raises:

@@ -108,7 +108,8 @@ def moving_average_batch(
         warmup, r_from: training steps, counted from 1.
         r_max: largest r, at least 1.
         eps: ε, above 0.
-        momentum: weight of the newest χ² in a, in [0, 1].
+        momentum: weight of the newest χ² in a, in [0, 1]. Runs of a few hundred steps want more
+            than the source's, or evaluate an average that still begins.
         affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
 
     Raises:

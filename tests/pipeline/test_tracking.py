@@ -80,7 +80,7 @@ def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, ur
     (run,) = runs(uri)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "batch · vgg11 · lr 0.1 · seed 0"
-    assert run.info.end_time - run.info.start_time == 1500
+    assert run.info.end_time == run.info.start_time + 1500
     tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
     assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
     assert run.data.params["normalizer.0.eps"] == "1e-05"

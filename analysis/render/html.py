@@ -1,0 +1,64 @@
+"""The report as one HTML page: figures inline, tables that sort and filter, no network."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from analysis.prose import Label, Number, Sentence
+from analysis.render.page import Page
+from analysis.render.sheet import RESCALES_MEANS
+
+_HERE = Path(__file__).parent
+
+
+def page(page: Page) -> str:
+    """Fill the template; every label in it is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"prose": prose, "inline": inline, "order": order}
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup((_HERE / "page.js").read_text(encoding="utf-8")),
+        rescales=RESCALES_MEANS,
+    )
+
+
+def prose(sentence: Sentence) -> Markup:
+    """A sentence; each number carries its key."""
+    return Markup("").join(map(_part, sentence))
+
+
+def _part(part: str | Label | Number) -> Markup:
+    if isinstance(part, Label):
+        return Markup("<b>{}</b>").format(part.text)
+    if isinstance(part, Number):
+        html = Markup('<data value="{}" title="{}">{}</data>')
+        return html.format(repr(part.value), part.key, part.text)
+    return escape(part)
+
+
+def order(value: float) -> str:
+    """What a column is sorted by; empty where there is no number."""
+    return repr(float(value)) if math.isfinite(value) else ""
+
+
+def inline(svg: str, name: str, title: str) -> Markup:
+    """An SVG file as part of the page: ids made its own, and a name for screen readers."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'(href="|url\()#', rf"\1#{name}-", body)
+    body = body.replace("*{stroke-linejoin", f"#{name}-figure_1 *{{stroke-linejoin", 1)
+    label = Markup('<svg role="img" aria-label="{}"').format(title)
+    return Markup(body.replace("<svg", str(label), 1))  # made by this program, text in it escaped

@@ -1,0 +1,129 @@
+"""What the report says, in the order in which it says it, before any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import Study
+from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
+from analysis.render.sheet import Sheet, head
+from analysis.tables import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A figure that has been drawn: ``file`` is its SVG, relative to the report's folder."""
+
+    name: str
+    title: str
+    caption: str
+    numbers: Mapping[str, int]
+    file: str
+    svg: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """The measures of one table, each with its definition."""
+
+    title: str
+    entries: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The report; formats lay it out and add nothing."""
+
+    title: str
+    lead: list[Sentence]
+    answers: list[Answer]
+    health_said: list[Sentence]
+    health: pd.DataFrame
+    problems: list[str]
+    sheets: list[Sheet]
+    figures: list[Shown]
+    definitions: list[Definitions]
+    provenance: list[tuple[str, str]]
+
+    def numbers(self) -> dict[str, Number]:
+        """Every number of the prose, by its key."""
+        answers = [sentence for answer in self.answers for sentence in answer.sentences]
+        return said([*self.lead, *answers, *self.health_said])
+
+
+def compose(
+    study: Study,
+    health: pd.DataFrame,
+    tables: Sequence[Table],
+    sheets: Sequence[Sheet],
+    answers: Sequence[Answer],
+    figures: Sequence[Shown],
+) -> Page:
+    """Put the report together."""
+    return Page(
+        title="normscope: " + ", ".join(study.sweeps),
+        lead=[_lead(study)],
+        answers=list(answers),
+        health_said=_health(health),
+        health=health,
+        problems=study.problems,
+        sheets=list(sheets),
+        figures=list(figures),
+        definitions=[_definitions(table) for table in tables],
+        provenance=[(name, _plain(value)) for name, value in sorted(study.provenance.items())],
+    )
+
+
+def _lead(study: Study) -> Sentence:
+    names: list[Part] = []
+    for sweep in study.sweeps:
+        names += [", ", Label(sweep)]
+    return (
+        "How normalization layers change the training of deep networks: internal covariate shift "
+        "(ICS), smoothness of the loss, and what training gains, measured in ",
+        count("runs", len(study.runs)),
+        " runs of ",
+        *names[1:],
+        ". Every number in the text is in results.json under its own key.",
+    )
+
+
+def _health(health: pd.DataFrame) -> list[Sentence]:
+    totals = {
+        name: count(f"health/{name}", int(health[name].sum()))
+        for name in ("planned", "ok", "diverged", "failed", "absent", "stuck")
+    }
+    return [
+        (
+            totals["planned"],
+            " cells planned = ",
+            totals["ok"],
+            " ok + ",
+            totals["diverged"],
+            " diverged + ",
+            totals["failed"],
+            " failed + ",
+            totals["absent"],
+            " absent. Of the ok ones, ",
+            totals["stuck"],
+            " are stuck: they never left their initial loss. A diverged run is an outcome and is "
+            "never dropped; failed and absent cells are missing data.",
+        )
+    ]
+
+
+def _definitions(table: Table) -> Definitions:
+    entries = [(head(measure), measure.definition) for measure in table.measures]
+    return Definitions(title=table.title, entries=entries)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "not known"
+    return str(value)

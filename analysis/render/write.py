@@ -1,0 +1,117 @@
+"""A study becomes a folder: the page, its tables and figures, and what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from analysis import answers, figures, tables
+from analysis.load import Study
+from analysis.render import data, html, latex, markdown
+from analysis.render.images import drawn
+from analysis.render.page import Page, Shown, compose
+from analysis.render.sheet import sheet
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn", "pyarrow")
+
+
+def write(study: Study, folder: Path, *, seed: int, command: str) -> None:
+    """Write the report of a study, and remove what an earlier report wrote there and this does not.
+
+    Same study and seed, same bytes in every file.
+
+    Args:
+        study: what to report.
+        folder: where to; made if need be.
+        seed: of bootstraps and random tests.
+        command: what the manifest says made it.
+    """
+    earlier = _earlier(folder)
+    digests = {}
+    for name, content in _files(study, seed):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        digests[name] = hashlib.sha256(content).hexdigest()
+    for name in earlier - set(digests):
+        (folder / name).unlink(missing_ok=True)
+    manifest = _manifest(study, seed, command, digests)
+    (folder / MANIFEST).write_bytes(data.as_json(manifest))
+
+
+def _earlier(folder: Path) -> set[str]:
+    """Files of an earlier report in the folder, by its manifest; only such that a report writes."""
+    try:
+        names = json.loads((folder / MANIFEST).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if Path(name).parent.as_posix() in ("tables", "figures")}
+
+
+def _files(study: Study, seed: int) -> Iterator[tuple[str, bytes]]:
+    """The report's files one by one, so that one figure at a time is in memory."""
+    made = tables.build(study, seed)
+    sheets = [sheet(table) for table in made]
+    for table, laid_out in zip(made, sheets, strict=True):
+        stem = f"tables/{table.name}"
+        yield f"{stem}.csv", data.csv(table)
+        yield f"{stem}.parquet", data.parquet(table)
+        yield f"{stem}.md", markdown.table(laid_out).encode()
+        yield f"{stem}.tex", latex.table(laid_out).encode()
+    shown = []
+    for figure in figures.build(study, made, seed):
+        images = drawn(figure.draw, figure.name)
+        for kind, content in images.items():
+            yield f"figures/{figure.name}.{kind}", content
+        shown.append(_shown(figure, images["svg"]))
+    page = compose(study, tables.health(study), made, sheets, answers.build(study, made), shown)
+    yield "results.json", data.as_json(_results(page, shown))
+    yield "report.md", markdown.page(page).encode()
+    yield "report.html", html.page(page).encode()
+
+
+def _shown(figure: figures.Figure, svg: bytes) -> Shown:
+    return Shown(
+        name=figure.name,
+        title=figure.title,
+        caption=figure.legend,
+        numbers=figure.numbers,
+        file=f"figures/{figure.name}.svg",
+        svg=svg.decode(),
+    )
+
+
+def _results(page: Page, shown: list[Shown]) -> dict[str, Any]:
+    prose = {
+        number.key: {"value": _known(number.value), "printed": number.text}
+        for number in page.numbers().values()
+    }
+    captions = {
+        f"figures/{figure.name}/{name}": {"value": value, "printed": str(value)}
+        for figure in shown
+        for name, value in figure.numbers.items()
+    }
+    return {**prose, **captions}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _manifest(study: Study, seed: int, command: str, digests: dict[str, str]) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "command": command,
+        "seed": seed,
+        "sweeps": study.sweeps,
+        "analysis": {name: version(name) for name in _PACKAGES},
+        "provenance": study.provenance,
+        "runs": study.runs[["cell_id", "status", "digest"]].to_dict("records"),
+        "files": digests,
+    }

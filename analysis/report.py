@@ -1,0 +1,119 @@
+"""The command: python -m analysis.report [SWEEP ...]. From finished cells to a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.load import Study
+
+_EPILOG = """\
+examples:
+  python -m analysis.report quickstart                      one sweep of the store results/
+  python -m analysis.report                                 every sweep of it, in one report
+  python -m analysis.report quickstart --tracking http://mlflow:5000
+                                                            from MLflow alone, and attached there
+  python -m analysis.report quickstart --storage s3://bucket/results --out reports/paper
+
+The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper. The
+same results and seed give the same bytes. An unfinished sweep is reported as far as it has come.
+exit codes: 0 written, 2 bad input, 130 interrupted
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a report; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _report(options)
+    except (ValueError, OSError) as error:  # ValueError: every mistake of the user's
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: the report is not complete", file=sys.stderr)
+        return 130
+
+
+def _report(options: argparse.Namespace) -> int:
+    study = _study(options)
+    from analysis.render.write import write
+
+    out = Path(options.out or Path("reports") / "+".join(study.sweeps))
+    write(study, out, seed=options.seed, command=_command(options))
+    print(f"report: {out / 'report.html'}")
+    if options.tracking:
+        from pipeline.tracking import attach_report
+
+        for sweep in study.sweeps:
+            attach_report(options.tracking, sweep, str(out))
+        print(f"attached to the summary run of: {', '.join(study.sweeps)}")
+    return 0
+
+
+def _study(options: argparse.Namespace) -> Study:
+    """Read what was asked for; a study without a single finished cell has nothing to report."""
+    from analysis.load import load
+
+    if options.tracking and options.storage is None:
+        study = load(tracking=options.tracking, sweeps=options.sweeps, strict=options.strict)
+    else:
+        storage = options.storage or "results"
+        _check(storage, options.sweeps)
+        study = load(storage, sweeps=options.sweeps, strict=options.strict)
+    if study.runs.empty:
+        cells = f"{len(study.planned)} cells planned"
+        problems = f"; first problem: {study.problems[0]}" if study.problems else ""
+        raise ValueError(f"{', '.join(study.sweeps)}: no finished cells ({cells}{problems})")
+    return study
+
+
+def _check(storage: str, sweeps: list[str]) -> None:
+    from pipeline.store import Store
+    from pipeline.yaml_file import did_you_mean
+
+    known = Store(storage).plans()
+    if not known:
+        raise ValueError(
+            f"--storage {storage}: no sweep there; run one with python -m pipeline.sweep FILE"
+        )
+    for name in sweeps:
+        if name not in known:
+            raise ValueError(f"no sweep {name!r} in {storage}; {did_you_mean(name, known)}")
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command, without the places that it reads and writes: these change no number."""
+    strict = ["--strict"] if options.strict else []
+    words = ["python -m analysis.report", *options.sweeps, *strict, "--seed", str(options.seed)]
+    return " ".join(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description="Turn the finished cells of sweeps into tables, figures and one HTML page.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="names; none: all of the store")
+    parser.add_argument("--storage", metavar="WHERE", help="folder or URI of results (results)")
+    parser.add_argument(
+        "--tracking",
+        metavar="URI",
+        help="MLflow's URI: attach the report there; without --storage, also read from there",
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at a damaged file instead of listing it"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the bootstrap and random tests (0)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
