@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import Study
-from analysis.prose import Answer, Label, Number, Part, Sentence, count
+from analysis.prose import Answer, Claim, Label, Number, Part, Sentence, count
 from analysis.render.numbers import triple
 from analysis.tables import Measure, Table
 
@@ -22,7 +22,7 @@ class Question:
     """A question that one measure answers.
 
     Attributes:
-        larger, smaller: the verb between ``none`` and ``batch`` where the ratio is above or below 1.
+        larger, smaller: the verb between ``none`` and ``batch`` for a ratio above and below 1.
         of: what the ratio is a ratio of.
         plateau: whether a run that never left its initial loss makes the answer void.
     """
@@ -102,18 +102,17 @@ def _answer(question: Question, study: Study, tables: Sequence[Table]) -> Answer
             if measure.key == question.measure:
                 pairs = _pairs(table, measure, study.runs)
                 say = _divergence if question.measure == "divergence_rate" else _ratio
-                said = [say(question, pair) for pair in pairs] or [_no_pair(table)]
-                return Answer(question=question.text, table=table.name, sentences=said)
-    return Answer(question=question.text, table="", sentences=[_not_measured()])
+                claims = [say(question, pair) for pair in pairs] or [_no_pair(table)]
+                return Answer(question=question.text, table=table.name, claims=claims)
+    nothing = Claim(("not estimable: no run of the study has what it takes",))
+    return Answer(question=question.text, table="", claims=[nothing])
 
 
-def _not_measured() -> Sentence:
-    return ("not estimable: no run of the study has what it takes",)
-
-
-def _no_pair(table: Table) -> Sentence:
+def _no_pair(table: Table) -> Claim:
     missing = [name for name in (SUBJECT, REFERENCE) if name not in set(table.cells["normalizer"])]
-    return ("not estimable: the study has no ", Label(missing[0] if missing else SUBJECT))
+    if missing:
+        return Claim(("not estimable: the study has no ", Label(missing[0])))
+    return Claim(("not estimable: no block has both ", Label(SUBJECT), " and ", Label(REFERENCE)))
 
 
 def _pairs(table: Table, measure: Measure, runs: pd.DataFrame) -> list[Pair]:
@@ -145,33 +144,24 @@ def _pair(
     )
 
 
-def _ratio(question: Question, pair: Pair) -> Sentence:
-    start = (Label(pair.block), ": ")
+def _ratio(question: Question, pair: Pair) -> Claim:
+    start: Sentence = (Label(pair.block), ": ")
     if reason := _void(question, pair):
-        return (*start, *reason)
-    effect, low, high = (pair.subject[name] for name in ("effect", "effect_low", "effect_high"))
-    verb = _verb(question, pair)
-    ratio = _estimate(pair, (SUBJECT, "over", REFERENCE), (effect, low, high))
-    pairs = count(pair.key("pairs"), int(pair.subject["pairs"]))
-    narrow = () if math.isfinite(low) else ("; too few pairs for an interval of the ratio",)
-    return (
-        *start,
-        Label(SUBJECT),
-        f" {verb} ",
-        Label(REFERENCE),
-        ": ",
-        *ratio,
-        f" times {question.of} (",
+        return Claim((*start, *reason), _troubles(pair))
+    low, high = pair.subject["effect_low"], pair.subject["effect_high"]
+    ratio = _estimate(pair, (SUBJECT, "over", REFERENCE), (pair.subject["effect"], low, high))
+    names: Sentence = (Label(SUBJECT), f" {_verb(question, pair)} ", Label(REFERENCE))
+    few = () if math.isfinite(low) else (", too few for an interval of the ratio",)
+    evidence: Sentence = (
         *_cell(pair, SUBJECT, pair.subject),
         " against ",
         *_cell(pair, REFERENCE, pair.reference),
-        "; ",
-        pairs,
-        " pairs of runs",
-        *narrow,
-        ")",
-        *_troubles(pair),
+        "; pairs of runs: ",
+        count(pair.key("pairs"), int(pair.subject["pairs"])),
+        *few,
+        *(("; ", *troubles) if (troubles := _troubles(pair)) else ()),
     )
+    return Claim((*start, *names, ", ", *ratio, f" times {question.of}"), evidence)
 
 
 def _void(question: Question, pair: Pair) -> Sentence:
@@ -185,7 +175,6 @@ def _void(question: Question, pair: Pair) -> Sentence:
                 "no answer: more than half of the runs of ",
                 Label(name),
                 " never left their initial loss, where any landscape looks smooth",
-                *_troubles(pair),
             )
     if not math.isfinite(pair.subject["effect"]):
         return ("not estimable: no run of one is paired with a run of the other",)
@@ -223,14 +212,9 @@ def _estimate(pair: Pair, words: tuple[str, ...], values: tuple[float, float, fl
     return (center, " [", low, ", ", high, "]")
 
 
-def _divergence(question: Question, pair: Pair) -> Sentence:
-    return (
-        Label(pair.block),
-        ": ",
-        *_diverged(pair, SUBJECT, pair.subject),
-        ", ",
-        *_diverged(pair, REFERENCE, pair.reference),
-    )
+def _divergence(question: Question, pair: Pair) -> Claim:
+    one, other = _diverged(pair, SUBJECT, pair.subject), _diverged(pair, REFERENCE, pair.reference)
+    return Claim((Label(pair.block), ": ", *one, ", ", *other))
 
 
 def _diverged(pair: Pair, name: str, cell: Mapping[Hashable, Any]) -> Sentence:
@@ -262,4 +246,4 @@ def _troubles(pair: Pair) -> Sentence:
                 parts += ["; ", count(f"{pair.block}/runs/{name}/{what}", number), " of "]
                 parts += [count(f"{pair.block}/runs/{name}", len(runs)), " runs of ", Label(name)]
                 parts += [f" {what}"]
-    return tuple(parts)
+    return tuple(parts[1:])

@@ -27,13 +27,21 @@ Sentence = tuple[Part, ...]
 """A plain part holds no digit: what is a number is a `Number`."""
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What is said of one block of the study, and what it rests on."""
+
+    verdict: Sentence
+    evidence: Sentence = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A question, its answer for every block of the study, and the table that it rests on."""
+    """A question, a claim for every block of the study, and the table with the numbers."""
 
     question: str
     table: str
-    sentences: list[Sentence]
+    claims: list[Claim]
 
 
 def count(key: str, value: int) -> Number:

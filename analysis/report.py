@@ -18,8 +18,8 @@ examples:
                                                             from MLflow alone, and attached there
   python -m analysis.report quickstart --storage s3://bucket/results --out reports/paper
 
-The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper. The
-same results and seed give the same bytes. An unfinished sweep is reported as far as it has come.
+The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper.
+The same results and seed give the same bytes. An unfinished sweep is reported as far as it is.
 exit codes: 0 written, 2 bad input, 130 interrupted
 """
 

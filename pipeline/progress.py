@@ -102,7 +102,7 @@ class Progress:
         if not times:
             return None
         expected = dict.fromkeys(self._left, sum(times) / len(times))
-        expected |= {a: sum(each) / len(each) for a, each in seconds.items()}
+        expected |= {a: sum(each) / len(each) for a, each in seconds.items() if each}
         now = time.monotonic()
         work = sum(n * expected[a] for a, n in self._left.items())
         for cell_id, began in list(self.running.items()):

@@ -24,8 +24,8 @@ PLACES = (("early", 1 / 6), ("middle", 1 / 2), ("late", 5 / 6))
 CAPTION = (
     "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations "
     "of an early, a middle and a late layer on the fixed probe batch; each is the interquartile "
-    "mean over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. Scales differ "
-    "between panels. {lr}"
+    "mean over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. Scales "
+    "differ between panels. {lr}"
 )
 
 

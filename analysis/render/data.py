@@ -14,7 +14,7 @@ _PARTS = {"": "estimate", "_low": "low", "_high": "high", "_n": "n"}
 
 
 def wide(table: Table) -> pd.DataFrame:
-    """A row per row of the table: its keys, then ``m``, ``m_low``, ``m_high``, ``m_n`` a measure."""
+    """A row per row of the table: keys, then ``m``, ``m_low``, ``m_high``, ``m_n`` per measure."""
     rows = table.cells[table.keys].drop_duplicates().astype(str).reset_index(drop=True)
     cells = table.cells.astype(dict.fromkeys(table.keys, str)).set_index(table.keys)
     index = pd.MultiIndex.from_frame(rows)

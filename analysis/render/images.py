@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -20,7 +20,8 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
 
     from analysis.style import RC
 
-    with matplotlib.rc_context({**RC, "svg.hashsalt": name}):
+    settings: Any = {**RC, "svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
         drawing = draw()
         svg, pdf = io.BytesIO(), io.BytesIO()
         drawing.savefig(svg, format="svg", metadata={"Date": None, "Title": name})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.prose import Label, Number, Part
+from analysis.prose import Claim, Label, Number, Part
 from analysis.render.page import Page
 from analysis.render.sheet import RESCALES_MEANS, Cell, Sheet
 
@@ -59,14 +59,17 @@ def _part(part: Part) -> str:
     return f"**{escape(part.text)}**" if isinstance(part, Label) else part
 
 
+def _claim(claim: Claim) -> str:
+    evidence = f" ({sentence(claim.evidence)})" if claim.evidence else ""
+    return f"- {sentence(claim.verdict)}{evidence}"
+
+
 def page(page: Page) -> str:
     """The whole report; its figures are files beside it."""
-    blocks = [f"# {escape(page.title)}", *map(sentence, page.lead), "## At a glance"]
+    blocks = [f"# {escape(page.title)}", *map(sentence, page.lead)]
+    blocks += ["## At a glance", page.glance]
     for answer in page.answers:
-        blocks += [
-            f"### {answer.question}",
-            "\n".join(f"- {sentence(s)}" for s in answer.sentences),
-        ]
+        blocks += [f"### {answer.question}", "\n".join(map(_claim, answer.claims))]
     blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]
     blocks += ["\n".join(f"- {escape(problem)}" for problem in page.problems)]
     blocks += ["## Tables", *map(table, page.sheets), "## Figures"]

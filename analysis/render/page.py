@@ -13,6 +13,12 @@ from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
 from analysis.render.sheet import Sheet, head
 from analysis.tables import Table
 
+GLANCE = (
+    "What the tables support, in words chosen by rule: a verdict needs an interval of the ratio that "
+    "leaves out one, or, where pairs are too few for it, intervals of the two that do not overlap. "
+    "Brackets hold the tables' intervals."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
@@ -40,6 +46,7 @@ class Page:
 
     title: str
     lead: list[Sentence]
+    glance: str
     answers: list[Answer]
     health_said: list[Sentence]
     health: pd.DataFrame
@@ -51,8 +58,9 @@ class Page:
 
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""
-        answers = [sentence for answer in self.answers for sentence in answer.sentences]
-        return said([*self.lead, *answers, *self.health_said])
+        claims = [claim for answer in self.answers for claim in answer.claims]
+        spoken = [part for claim in claims for part in (claim.verdict, claim.evidence)]
+        return said([*self.lead, *spoken, *self.health_said])
 
 
 def compose(
@@ -67,6 +75,7 @@ def compose(
     return Page(
         title="normscope: " + ", ".join(study.sweeps),
         lead=[_lead(study)],
+        glance=GLANCE,
         answers=list(answers),
         health_said=_health(health),
         health=health,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class Sheet:
 def sheet(table: Table) -> Sheet:
     """Lay out a table: a row for every combination of its keys, a column a measure."""
     indexed = table.cells.set_index([*table.keys, "measure"]).sort_index()
-    found = {key: cell for key, cell in zip(indexed.index, indexed.to_dict("records"), strict=True)}
+    found = dict(zip(indexed.index, indexed.to_dict("records"), strict=True))
     keys = table.cells[table.keys].drop_duplicates().itertuples(index=False, name=None)
     rows = [
         Row(
@@ -87,7 +87,7 @@ def head(measure: Measure) -> str:
     return f"{measure.title}{unit}{' ' + RESCALES if measure.rescales else ''}"
 
 
-def _cell(found: Mapping[str, Any] | None, measure: Measure) -> Cell:
+def _cell(found: Mapping[Hashable, Any] | None, measure: Measure) -> Cell:
     if found is None:
         return Cell(value=float("nan"), text=numbers.MISSING, interval="", note="", best=False)
     estimate, low, high = (float(found[name]) for name in ("estimate", "low", "high"))

@@ -49,11 +49,11 @@ class BatchRenorm(SteppedAverages):
             return centered / channelwise(self.running_std, inputs)
         require_batch(inputs)
         self.begin()
-        variance, mean = torch.var_mean(inputs, batch_axes(inputs), correction=0)
-        std = (variance + self.eps).sqrt()
+        mean = inputs.mean(batch_axes(inputs))
+        centered = inputs - channelwise(mean, inputs)
+        std = (centered.square().mean(batch_axes(inputs)) + self.eps).sqrt()
         self.average(running_mean=mean, running_std=std)
         scale, shift = self._correction(mean.detach(), std.detach())
-        centered = inputs - channelwise(mean, inputs)
         return centered * channelwise(scale / std, inputs) + channelwise(shift, inputs)
 
     def _correction(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits, identity
 from pipeline.normalizers._common import (
     Affine,
-    batch_axes,
     channelwise,
     require_batch,
     require_features,
     within,
 )
+from pipeline.normalizers._moments import joined, of_maps
 from pipeline.normalizers._running import RunningAverages
 
 
@@ -32,19 +30,15 @@ class EvoNormB0(RunningAverages):
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
         require_features(inputs)
+        moments = of_maps(inputs)
         variance = self.running_var
         if self.training:
             require_batch(inputs)
-            variance = torch.var(inputs, batch_axes(inputs), correction=0)
+            variance = joined(moments, 0)[1].flatten()
             self.average(running_var=variance)
         of_batch = channelwise((variance + self.eps).sqrt(), inputs)
-        of_sample = channelwise(self.slope, inputs) * inputs + self._instance_deviation(inputs)
-        return inputs / torch.maximum(of_batch, of_sample)
-
-    def _instance_deviation(self, inputs: Tensor) -> Tensor | float:
-        if inputs.ndim == 2:
-            return math.sqrt(self.eps)
-        return (torch.var(inputs, (2, 3), correction=0, keepdim=True) + self.eps).sqrt()
+        of_map = (moments[1] + self.eps).sqrt().view(*inputs.shape[:2], *[1] * (inputs.ndim - 2))
+        return inputs / torch.maximum(of_batch, channelwise(self.slope, inputs) * inputs + of_map)
 
 
 def evonorm_b0(*, eps: float = 1e-5, momentum: float = 0.1) -> Normalizer:

@@ -16,11 +16,9 @@ from pipeline.normalizers._common import (
     require_features,
     within,
 )
+from pipeline.normalizers._moments import Moments, joined, of_maps
 from pipeline.normalizers._running import RunningAverages
 from pipeline.normalizers.batch import BatchNorm, batch
-
-Moments = tuple[Tensor, Tensor]
-"""Mean and biased variance, each of a shape that broadcasts to (N, C)."""
 
 
 class SwitchableNorm(RunningAverages):
@@ -48,15 +46,16 @@ class SwitchableNorm(RunningAverages):
 
     def _moments(self, inputs: Tensor) -> list[Moments]:
         """Of the map, where it has more than one pixel, of the sample and of the batch."""
-        mean, variance = _of_map(inputs)
-        of_map = [(mean, variance)] if inputs[0, 0].numel() > 1 else []
-        return [*of_map, _joined(mean, variance, 1), self._of_batch(inputs, mean, variance)]
+        moments = of_maps(inputs)
+        single = inputs[0, 0].numel() == 1
+        others = [joined(moments, 1), self._of_batch(inputs, moments)]
+        return others if single else [moments, *others]
 
-    def _of_batch(self, inputs: Tensor, mean: Tensor, variance: Tensor) -> Moments:
+    def _of_batch(self, inputs: Tensor, moments: Moments) -> Moments:
         if not self.training:
             return self.running_mean, self.running_var
         require_batch(inputs)
-        mean, variance = _joined(mean, variance, 0)
+        mean, variance = joined(moments, 0)
         self.average(running_mean=mean[0], running_var=variance[0])
         return mean, variance
 
@@ -155,19 +154,6 @@ def batch_instance(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = T
         ),
         traits=replace(plain, minimum_spatial_size=2),
     )
-
-
-def _of_map(inputs: Tensor) -> Moments:
-    if inputs.ndim == 2:
-        return inputs, torch.zeros_like(inputs)
-    variance, mean = torch.var_mean(inputs, (2, 3), correction=0)
-    return mean, variance
-
-
-def _joined(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Moments of a union of equally large parts along an axis of (N, C)."""
-    between, joined = torch.var_mean(mean, axis, correction=0, keepdim=True)
-    return joined, variance.mean(axis, keepdim=True) + between
 
 
 def _mixed(values: tuple[Tensor, ...], shares: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ class Scaling(RunningAverages):
         variance = self.running_var
         if self.training:
             require_batch(inputs)
-            variance = torch.var(inputs, batch_axes(inputs), correction=0)
+            centered = inputs - channelwise(inputs.mean(batch_axes(inputs)), inputs)
+            variance = centered.square().mean(batch_axes(inputs))
             values = inputs.numel() // inputs.shape[1]
             self.average(running_var=variance * (values / (values - 1)))
         return inputs * channelwise(torch.rsqrt(variance + self.eps), inputs)

@@ -13,30 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-LAYERS = (
-    # A sweep file, and what it names.
-    {"yaml_file", "seeds", "places"},
-    {"catalog", "exclude", "expand", "overrides", "settings", "spec"},
-    {"store", "coarse", "estimate", "progress"},
-    # A network in training, and what looks at it.
-    {"data", "normalizers"},
-    {"architectures"},
-    {"batches", "initialization", "objective", "optimization"},
-    {"evaluation", "measure"},
-    {"probes"},
-    {"observation"},
-    {"training"},
-    # A trial, and many of them.
-    {"provenance", "records"},
-    {"result"},
-    {"trial", "tracking"},
-    {"cluster", "orchestrator"},
-    {"sweep"},
+KINDS = ("data", "architectures", "normalizers", "probes")
+SPEC = ("yaml_file", "catalog", "exclude", "expand", "overrides", "settings", "spec")
+PARTS = tuple(
+    f"{file.parent.name}.{file.stem}"
+    for kind in KINDS
+    for file in ROOT.glob(f"pipeline/{kind}/[!_]*")
 )
-"""The modules and packages of the pipeline; each may import what stands beside or above it."""
+CHAIN = (SPEC, ("measure", *KINDS), PARTS, ("training", "trial"), ("orchestrator",), ("sweep",))
+"""Modules of the pipeline in the order in which imports point, from the imported one on."""
 
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-WITHOUT_TORCH = ("yaml_file", "seeds", "places", *LAYERS[1], *LAYERS[2])
 OWNERS = {"mlflow": {"pipeline/tracking.py"}}
 OWNERS["ray"] = {"pipeline/orchestrator.py", "pipeline/cluster.py"}
 
@@ -75,25 +61,45 @@ PIPELINE = [each for file in sorted(ROOT.glob("pipeline/**/*.py")) for each in i
 ANALYSIS = [each for file in sorted(ROOT.glob("analysis/**/*.py")) for each in imports(file)]
 
 
-def unit(file: str) -> str:
-    """The module, or the package that it is in, of a file of the pipeline."""
-    return Path(file).parts[1].removesuffix(".py")
+def module(file: str) -> str:
+    """A file's dotted path within the pipeline; a package's own file is the package."""
+    return ".".join(Path(file).with_suffix("").parts[1:]).removesuffix(".__init__")
 
 
-def test_every_module_has_its_place() -> None:
-    found = {unit(str(file.relative_to(ROOT))) for file in ROOT.glob("pipeline/**/*.py")}
-    missing = found - {"__init__"} - LEVEL.keys()
-    assert not missing, f"say in LAYERS where {sorted(missing)} stands"
+def graph(*, at_once: bool) -> dict[str, set[str]]:
+    """What each module imports: others of the pipeline by their path within, and packages."""
+    edges: dict[str, set[str]] = {}
+    for each in PIPELINE:
+        package, _, inner = each.target.partition(".")
+        if each.at_once or not at_once:
+            target = inner if package == "pipeline" else f"/{package}"
+            edges.setdefault(module(each.file), set()).add(target)
+    return edges
 
 
-def test_imports_point_one_way() -> None:
-    inner = [each for each in PIPELINE if each.target.startswith("pipeline.")]
-    assert len(inner) > 50
-    for each in inner:
-        source, target = unit(each.file), each.target.split(".")[1]
-        assert LEVEL[target] <= LEVEL[source], f"{each.file}:{each.line} imports {target}"
-        beside = LEVEL[target] == LEVEL[source] and target != source
-        assert not beside or source in LAYERS[1], f"{each.file}:{each.line} imports {target}"
+def reached(edges: dict[str, set[str]], start: str) -> set[str]:
+    """Everything that a module imports, directly or not."""
+    seen: set[str] = set()
+    open_ = [start]
+    while open_:
+        new = edges.get(open_.pop(), set()) - seen
+        seen |= new
+        open_ += new
+    return seen
+
+
+@pytest.mark.parametrize("level", range(len(CHAIN)))
+def test_imports_point_one_way(level: int) -> None:
+    above = {name for names in CHAIN[level + 1 :] for name in names}
+    assert len(PARTS) > 10
+    for name in CHAIN[level]:
+        assert (ROOT / f"pipeline/{name.replace('.', '/')}.py").exists() or name in KINDS
+        assert not reached(graph(at_once=False), name) & above, name
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    edges = graph(at_once=True)
+    assert [name for name in edges if name in reached(edges, name)] == []
 
 
 def test_nothing_in_the_pipeline_imports_the_analysis() -> None:
@@ -107,34 +113,24 @@ def test_only_their_owners_import_ray_and_mlflow(package: str) -> None:
     assert users <= OWNERS[package]
 
 
-def test_what_reads_sweep_files_and_stores_imports_no_torch() -> None:
-    for each in PIPELINE:
-        if unit(each.file) in WITHOUT_TORCH:
-            assert each.target.split(".")[0] not in ("torch", "torchvision"), each
+@pytest.mark.parametrize("name", ["spec", "store", "estimate", "progress", "places", "coarse"])
+def test_what_reads_sweep_files_and_stores_never_imports_torch(name: str) -> None:
+    assert not reached(graph(at_once=False), name) & {"/torch", "/torchvision"}
 
 
-@pytest.mark.parametrize("module", ["trial", "sweep"])
-def test_commands_import_nothing_heavy_at_once(module: str) -> None:
+@pytest.mark.parametrize("name", ["trial", "sweep"])
+def test_commands_import_nothing_heavy_at_once(name: str) -> None:
     """`--help` and a mistake in the sweep file must not wait for torch."""
     heavy = {"torch", "torchvision", "ray", "mlflow", "pandas", "numpy", "pyarrow", "pydantic"}
-    seen, open_ = set(), {f"pipeline.{module}"}
-    while open_:
-        name = open_.pop()
-        seen.add(name)
-        file = f"{name.replace('.', '/')}.py"
-        for each in (e for e in PIPELINE if e.file == file and e.at_once):
-            assert each.target.split(".")[0] not in heavy, each
-            if each.target.startswith("pipeline.") and each.target not in seen:
-                open_.add(each.target)
+    assert not reached(graph(at_once=True), name) & {f"/{package}" for package in heavy}
 
 
-def test_architectures_and_probes_name_no_part() -> None:
+def test_parts_are_named_by_parts_of_their_own_kind_alone() -> None:
     """A normalizer is a value: only its interface and its traits are known elsewhere."""
-    files = {f"pipeline.{file.parent.name}.{file.stem}" for file in ROOT.glob("pipeline/*/[!_]*.py")}
-    assert len(files) > 10
     for each in PIPELINE:
-        of_one_kind = each.target.split(".")[:2] == ["pipeline", unit(each.file)]
-        assert of_one_kind or each.target not in files, each
+        target = each.target.removeprefix("pipeline.")
+        own = module(each.file).partition(".")[0] == target.partition(".")[0]
+        assert own or target not in PARTS, each
 
 
 @pytest.mark.parametrize("command", ["pipeline.trial", "pipeline.sweep"])

@@ -81,7 +81,9 @@ def twin(cell: Cell, loss_of: Callable[[Tensor, Tensor], Tensor]) -> dict[str, l
 
 def test_classification_against_the_twin() -> None:
     """Row t holds loss and accuracy at θ_t, before the update t → t + 1; evaluations too."""
-    images = cell(IMAGES, steps=7, lr=0.05, evaluate_every=3, augment=["crop", "flip"], **EVERYTHING)
+    images = cell(
+        IMAGES, steps=7, lr=0.05, evaluate_every=3, augment=["crop", "flip"], **EVERYTHING
+    )
     outcome, slow = run(images), twin(images, cross_entropy)
     assert outcome.diverged_step is None
     assert outcome.curve["step"] == list(range(7))
@@ -182,9 +184,7 @@ def nothing_is_recorded_after(step: int, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize(("lr", "explode"), [(0.02, 100.0), (0.02, 1e300), (1e20, 1e300)])
 def test_a_huge_learning_rate_diverges(lr: float, explode: float) -> None:
-    growing = cell(
-        REGRESSION, lr=lr, explode=explode, steps=120, warmup_steps=90, probes=PROBES
-    )
+    growing = cell(REGRESSION, lr=lr, explode=explode, steps=120, warmup_steps=90, probes=PROBES)
     losses = losses_without_an_end(growing)
     bad = [not math.isfinite(x) or x > explode * losses[0] for x in losses]
     expected = bad.index(True)

@@ -87,9 +87,7 @@ RESULT: dict[str, Any] = {
         "host": str,
         "time": str,
     },
-    "records": {
-        f"{name}.parquet": {"rows": int, "sha256": str} for name in ("training", *PROBES)
-    },
+    "records": {f"{name}.parquet": {"rows": int, "sha256": str} for name in ("training", *PROBES)},
 }
 
 
