@@ -20,7 +20,8 @@ from pipeline.store import SCHEMA, Store
 
 if TYPE_CHECKING:
     from pipeline.architectures import Network
-    from pipeline.data import Dataset
+    from pipeline.data import Dataset, Task
+    from pipeline.normalizers import Normalizer
 
 
 def attempt(cell: Cell, store: Store, device: str, threads: int = 1) -> str:
@@ -53,6 +54,7 @@ def run_trial(cell: Cell, store: Store, device: str, threads: int = 1) -> dict[s
     """
     import torch
 
+    from pipeline.initialization import initialize
     from pipeline.result import describe, tables
     from pipeline.training import train
 
@@ -60,7 +62,9 @@ def run_trial(cell: Cell, store: Store, device: str, threads: int = 1) -> dict[s
     _reset_process(threads)
     target = torch.device(device)
     dataset = _dataset(json.dumps(cell.settings["data"], sort_keys=True), device)
-    network = _network(cell.settings, dataset).to(target)
+    network, norm = build(cell.settings, dataset.task)
+    initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
+    network = network.to(target)
     if len(dataset.task.input_shape) == 3:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore
     if target.type == "cuda":
@@ -97,9 +101,9 @@ def _dataset(config: str, device: str) -> Dataset:
     return load(**options).to(torch.device(device))
 
 
-def _network(settings: Mapping[str, Any], dataset: Dataset) -> Network:
+def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
+    """Make a cell's network, its weights not yet drawn, and the normalizer within it."""
     from pipeline import catalog
-    from pipeline.initialization import initialize
     from pipeline.normalizers import compose
 
     def made(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
@@ -107,9 +111,7 @@ def _network(settings: Mapping[str, Any], dataset: Dataset) -> Network:
         return catalog.load(catalog.parts(kind)[config["name"]])(*arguments, **options)
 
     norm = compose([made("normalizers", config) for config in settings["normalizer"]])
-    network = made("architectures", settings["architecture"], dataset.task, norm)
-    initialize(network, norm, settings["training"]["init"], settings["seed"])
-    return network
+    return made("architectures", settings["architecture"], task, norm), norm
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -90,9 +90,9 @@ def _legend_columns(legend: Mapping[str, Look], width: float) -> int:
     for count in range(len(labels), 1, -1):
         lines = math.ceil(len(labels) / count)
         columns = [labels[i : i + lines] for i in range(0, len(labels), lines)]
-        longest = (max(map(len, column)) for column in columns)
+        longest = [max(map(len, column)) for column in columns]
         if sum(HANDLE + CHARACTER * length for length in longest) <= width:
-            return count
+            return len(columns)
     return 1
 
 

@@ -70,6 +70,8 @@ def page(page: Page) -> str:
     blocks += ["## At a glance", page.glance]
     for answer in page.answers:
         blocks += [f"### {answer.question}", "\n".join(map(_claim, answer.claims))]
+        if answer.table:
+            blocks += [f"From the table *{escape(page.table_title(answer.table))}*."]
     blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]
     blocks += ["\n".join(f"- {escape(problem)}" for problem in page.problems)]
     blocks += ["## Tables", *map(table, page.sheets), "## Figures"]

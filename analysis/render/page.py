@@ -14,9 +14,9 @@ from analysis.render.sheet import Sheet, head
 from analysis.tables import Table
 
 GLANCE = (
-    "What the tables support, in words chosen by rule: a verdict needs an interval of the ratio that "
-    "leaves out one, or, where pairs are too few for it, intervals of the two that do not overlap. "
-    "Brackets hold the tables' intervals."
+    "What the tables support, in words chosen by rule: a verdict needs an interval of the ratio "
+    "that leaves out one, or, where pairs are too few for it, intervals of the two that do not "
+    "overlap. Brackets hold the tables’ intervals."
 )
 
 
@@ -55,6 +55,10 @@ class Page:
     figures: list[Shown]
     definitions: list[Definitions]
     provenance: list[tuple[str, str]]
+
+    def table_title(self, name: str) -> str:
+        """Title of a table that an answer rests on."""
+        return next(sheet.title for sheet in self.sheets if sheet.name == name)
 
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""

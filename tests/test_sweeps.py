@@ -1,0 +1,37 @@
+"""The sweep files that come with the project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.data import Task
+from pipeline.spec import read_sweep
+from pipeline.trial import build
+
+SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").rglob("*.yaml"))
+TASKS = {
+    "digits": Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=10),
+    "cifar10": Task(loss="cross_entropy", input_shape=(3, 32, 32), outputs=10),
+    "parquet": Task(loss="cross_entropy", input_shape=(3, 32, 32), outputs=10),
+}
+
+
+def test_there_are_sweeps() -> None:
+    assert {path.stem for path in SWEEPS} >= {"quickstart", "cifar10", "normalizers"}
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_network_of_a_sweep_can_be_built(path: Path) -> None:
+    """Each pair of architecture and normalizer, once, without memory for its weights."""
+    networks = {}
+    for cell in read_sweep(path).cells:
+        key = json.dumps([cell.settings["architecture"], cell.settings["normalizer"]])
+        networks.setdefault(key, cell.settings)
+    for settings in networks.values():
+        with torch.device("meta"):
+            network, _ = build(settings, TASKS[settings["data"]["name"]])
+        assert len(network.weight_layers()) > 3
