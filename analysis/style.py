@@ -44,10 +44,11 @@ RC: dict[str, Any] = {
     "hatch.linewidth": 0.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
-"""Matplotlib's settings for every figure; text stays text in SVG and PDF."""
+"""Matplotlib's settings for every figure; text stays text in SVG and PDF, and a ``$`` a ``$``."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from pipeline import catalog, measure
 from pipeline.architectures import Network
 from pipeline.batches import probe_batch
+from pipeline.clock import settled_time
 from pipeline.data import Batch, Dataset
 from pipeline.measure import Params, View
 from pipeline.seeds import derive
@@ -54,7 +54,7 @@ class Observer:
             for name, parameter in self._network.named_parameters()
         }
         for name in (name for name, steps in self._steps.items() if step in steps):
-            start = _finished_time(value.device)
+            start = settled_time(value.device)
             view = View(
                 network=self._network,
                 step=step,
@@ -74,17 +74,10 @@ class Observer:
             with measure.untouched(self._network):
                 records = function(view, **options)
             self.blocks[name].append(_on_host(records, step))
-            self.seconds[name] += _finished_time(value.device) - start
+            self.seconds[name] += settled_time(value.device) - start
 
     def _generator(self, name: str, step: int, device: torch.device) -> torch.Generator:
         return torch.Generator(device).manual_seed(derive(self._seed, "probe", name, step))
-
-
-def _finished_time(device: torch.device) -> float:
-    """The time once all queued work is done, so that every probe pays for its own."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def _on_host(records: measure.Records, step: int) -> dict[str, Any]:

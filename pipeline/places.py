@@ -8,6 +8,14 @@ from pathlib import Path
 _SQLITE = "sqlite:///"
 
 
+def existing_tracking(storage: str) -> str | None:
+    """MLFLOW_TRACKING_URI, or the SQLite file that a sweep has left in a local store, if any."""
+    file = Path(storage) / "mlflow.db"
+    own = f"{_SQLITE}{file.resolve()}" if file.is_file() else None
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or own
+    return None if uri == "none" else uri
+
+
 def tracking_uri(given: str | None, storage: str) -> str | None:
     """MLflow's URI: the given one, or MLFLOW_TRACKING_URI, or a SQLite file inside a local store.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 from pipeline import measure
 from pipeline.architectures import Network
 from pipeline.batches import Batches
+from pipeline.clock import settled_time
 from pipeline.data import Dataset
 from pipeline.evaluation import evaluate
 from pipeline.objective import correct, objective
@@ -74,10 +74,12 @@ class _Loop:
         self.losses: list[float] = []
         self.accuracies: list[float | None] = []
         self.pending: list[tuple[Tensor, Tensor | None]] = []
+        self.lap = 0.0
 
     def run(self) -> Outcome:
         """Take all steps, or stop where the loss diverges."""
         self.network.train()
+        self._lap()
         steps = self.training["steps"]
         for step in range(steps):
             if step % self.training["evaluate_every"] == 0:
@@ -94,7 +96,6 @@ class _Loop:
         return self._finish()
 
     def _step(self, step: int) -> None:
-        start = time.perf_counter()
         lr = learning_rate(self.training, step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -109,22 +110,27 @@ class _Loop:
         self.pending.append(
             (loss.detach(), correct(self.dataset.task, outputs.detach(), batch.targets))
         )
-        self.outcome.training_seconds += time.perf_counter() - start
         if before is not None:
+            self.outcome.training_seconds += self._lap()
             self.observer.observe(step, lr, before, batch, loss.detach())
+            self._lap()  # the observer has counted it, probe by probe
 
     def _evaluate(self, step: int, limit: int | None) -> None:
-        start = time.perf_counter()
+        self.outcome.training_seconds += self._lap()
         row: dict[str, Any] = {"step": step}
         for name in ("validation", "test"):
             loss, accuracy = evaluate(self.network, self.dataset, name, limit)
             row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         self.outcome.evaluations.append(row)
-        self.outcome.evaluation_seconds += time.perf_counter() - start
+        self.outcome.evaluation_seconds += self._lap()
+
+    def _lap(self) -> float:
+        """Seconds since the last lap, all work queued in it done."""
+        began, self.lap = self.lap, settled_time(self.dataset.train.inputs.device)
+        return self.lap - began
 
     def _look(self) -> None:
         """Bring the pending losses to the host, and see whether one of them has diverged."""
-        start = time.perf_counter()
         first = len(self.losses)
         self.losses += torch.stack([loss for loss, _ in self.pending]).tolist()
         hits = [right for _, right in self.pending if right is not None]
@@ -139,10 +145,10 @@ class _Loop:
             (t for t in range(first, len(self.losses)) if not _in_bounds(self.losses[t], limit)),
             None,
         )
-        self.outcome.training_seconds += time.perf_counter() - start
 
     def _finish(self) -> Outcome:
         """Fill in the outcome, without what came between a divergence and the look at it."""
+        self.outcome.training_seconds += self._lap()
         end = self.outcome.diverged_step
         self.outcome.steps_taken = len(self.losses)
         done = len(self.losses) if end is None else min(end + 1, len(self.losses))

@@ -124,7 +124,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:  # every mistake of the user's is one, and says what and where
         print(error, file=sys.stderr)
         return 2
-    status = attempt(cell, store, options.device, options.threads)
+    try:
+        status = attempt(cell, store, options.device, options.threads)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: cell {cell.cell_id} has no result", file=sys.stderr)
+        return 130
     if status == "failed":
         print(store.failure(cell.cell_id)["traceback"], file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.style import INK, Look
 
@@ -100,20 +100,26 @@ def _handles(legend: Mapping[str, Look]) -> list[Line2D]:
     return [Line2D([], [], label=label, **look.line) for label, look in legend.items()]
 
 
-def log_scale(panel: Axes, axis: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic, with labels even where it spans less than a decade."""
-    panel.set_yscale("log") if axis == "y" else panel.set_xscale("log")
-    side = panel.yaxis if axis == "y" else panel.xaxis
+def log_scale(panel: Axes) -> None:
+    """Make the y axis logarithmic, with labels even where it spans less than a decade.
+
+    An axis with nothing positive on it stays as it is.
+    """
+    sharing = panel.get_shared_y_axes().get_siblings(panel)
+    if not any(math.isfinite(one.dataLim.minposy) for one in sharing):
+        return
+    panel.set_yscale("log")
+    side = panel.yaxis
     low, high = sorted(side.get_view_interval())
     narrow = low > 0 and math.log10(high / low) < 1.3
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    side.set_minor_formatter(NullFormatter())
+    side.set_minor_locator(NullLocator())
 
 
-def few_ticks(panel: Axes, x: int = 4, y: int = 4) -> None:
+def few_ticks(panel: Axes, y: int = 4) -> None:
     """Keep the linear axes of a small panel to a few ticks."""
-    for side, count in ((panel.xaxis, x), (panel.yaxis, y)):
+    for side, count in ((panel.xaxis, 4), (panel.yaxis, y)):
         if side.get_scale() == "linear":
             side.set_major_locator(MaxNLocator(count))
 

@@ -11,6 +11,7 @@ from pipeline import trial
 from pipeline.architectures import Network
 from pipeline.data import Dataset
 from pipeline.expand import expand
+from pipeline.initialization import initialize
 from pipeline.settings import SweepFile, validate
 from pipeline.spec import Cell
 from pipeline.training import Outcome, train
@@ -46,7 +47,9 @@ def parts_of(cell: Cell) -> tuple[Dataset, Network]:
     """A cell's data and its initialized network."""
     torch.set_num_threads(1)
     dataset = trial._dataset(json.dumps(cell.settings["data"], sort_keys=True), "cpu")
-    return dataset, trial._network(cell.settings, dataset)
+    network, norm = trial.build(cell.settings, dataset.task)
+    initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
+    return dataset, network
 
 
 def run(cell: Cell) -> Outcome:
