@@ -44,13 +44,32 @@ def _report(options: argparse.Namespace) -> int:
     out = Path(options.out or Path("reports") / "+".join(study.sweeps))
     write(study, out, seed=options.seed, command=_command(options))
     print(f"report: {out / 'report.html'}")
-    if options.tracking:
-        from pipeline.tracking import attach_report
-
-        for sweep in study.sweeps:
-            attach_report(options.tracking, sweep, str(out))
-        print(f"attached to the summary run of: {', '.join(study.sweeps)}")
+    _attach(options, study.sweeps, out)
     return 0
+
+
+def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
+    """Put the report into MLflow: where it was told to be, or beside the store that was read.
+
+    Raises:
+        TrackingError: if it was told where and that does not work.
+    """
+    from pipeline.places import existing_tracking
+
+    uri = options.tracking or existing_tracking(options.storage or "results")
+    if not uri:
+        return
+    from pipeline.tracking import TrackingError, attach_report
+
+    try:
+        for sweep in sweeps:
+            attach_report(uri, sweep, str(out))
+    except TrackingError as error:
+        if options.tracking:
+            raise
+        print(f"not attached in MLflow: {error}", file=sys.stderr)
+    else:
+        print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
 
 
 def _study(options: argparse.Namespace) -> Study:
@@ -103,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tracking",
         metavar="URI",
-        help="MLflow's URI: attach the report there; without --storage, also read from there",
+        help="MLflow's URI: attach the report there (default: where the sweep was tracked); "
+        "without --storage, also read from there",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
     parser.add_argument(

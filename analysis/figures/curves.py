@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -21,6 +22,7 @@ BAND = (
     "Lines: interquartile mean over runs; bands: its 95 % interval, absent where a single run is "
     "left; {runs} runs, {fewest} to {most} a line. × marks where a diverged run ended."
 )
+OF_LOGARITHMS = "Means and intervals are those of the logarithm, as the axis is."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ def _figure(scene: Scene, curve: Curve, frame: pd.DataFrame) -> Figure:
     return Figure(
         name=curve.name,
         title=curve.title,
-        caption=f"{curve.said} {BAND}",
+        caption=" ".join([curve.said, BAND, *([OF_LOGARITHMS] if curve.log else [])]),
         numbers={"runs": int(runs.sum()), "fewest": int(runs.min()), "most": int(runs.max())},
         draw=partial(draw, scene, curve),
     )
@@ -181,7 +183,7 @@ def _x(curve: Curve) -> str:
 def draw(scene: Scene, curve: Curve) -> Drawing:
     """Draw one curve's panels: settings down, learning rates across."""
     frame = reduced(scene, curve)
-    bands = band(frame, ["setting", "lr", "normalizer"], "x", "y", scene.seed)
+    bands = _bands(scene, curve, frame)
     crosses = ends(frame, "x", "y") if curve.over == "steps" else frame.iloc[:0]
     rows, columns = names(frame["setting"]), sorted(set(frame["lr"]))
     legend = scene.legend(frame)
@@ -203,6 +205,16 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
         for panel in page.each():
             panel.set_xlim(0, 1.04)
     return page.drawing
+
+
+def _bands(scene: Scene, curve: Curve, frame: pd.DataFrame) -> pd.DataFrame:
+    """The curves with their bands, computed on the scale on which they are drawn."""
+    by = ["setting", "lr", "normalizer"]
+    if not curve.log:
+        return band(frame, by, "x", "y", scene.seed)
+    bands = band(frame.assign(y=np.log(frame["y"])), by, "x", "y", scene.seed)
+    ends = ["center", "low", "high"]
+    return bands.assign(**{name: np.exp(bands[name]) for name in ends})
 
 
 def _at(frame: pd.DataFrame, setting: str, lr: float) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.figure import Figure
 from analysis.figures.scene import Scene, settings
@@ -90,6 +91,8 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
         cbar_kws={"label": f"{measure.title}{_unit(measure)}"},
     )
     _hatch(panel, grid)
+    scale.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    scale.yaxis.set_minor_formatter(NullFormatter())
     panel.set(xlabel="architecture", ylabel="normalizer")
     panel.tick_params(length=0)
     panel.set_xticklabels(panel.get_xticklabels(), rotation=25, ha="right")

@@ -49,7 +49,8 @@ def figures_of(study: Study) -> dict[str, Figure]:
 
 def draw(figure: Figure) -> Drawing:
     """Draw as the report does, and lay out, for there matplotlib finds what it cannot draw."""
-    with matplotlib.rc_context(RC):
+    rc: Any = RC
+    with matplotlib.rc_context(rc):
         drawing = figure.draw()
         drawing.draw_without_rendering()
     return drawing
@@ -150,14 +151,15 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_studies_draw_without_a_warning(tmp_path: Path, options: dict[str, Any]) -> None:
-    found = figures_of(study_of(tmp_path, **options))
+    found = figures_of(study_of(tmp_path, **{"normalizers": ["none", "batch"], **options}))
     assert found
     for figure in found.values():
         assert draw(figure).axes
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
-def test_records_of_one_worthless_value_draw(study: Study, value: float) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_records_of_one_worthless_value_draw(tmp_path: Path, value: float) -> None:
+    study = study_of(tmp_path, normalizers=["none"], seeds=[0, 1])
     records = {
         name: frame.assign(**{str(c): value for c in frame.select_dtypes("float").columns})
         for name, frame in study.records.items()
@@ -215,7 +217,7 @@ def test_bins_average_within_a_run(study: Study) -> None:
     )
     frame = scene.records("training")
     assert frame is not None
-    long = frame.assign(step=frame["step"] * 50)  # 1,000 steps: bins of 11
+    long = frame.assign(step=frame["step"] * 50)  # the last loss is at step 950: bins of 10
     short, wide = binned(frame, "train_loss"), binned(long, "train_loss")
     assert sorted(set(short["step"])) == list(range(20))
-    assert set(wide["step"] % 11) == {5.0}
+    assert set(wide["step"] % 10) == {4.5}

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import answers, tables
+from analysis.load import Study, load
+from analysis.prose import Answer, Claim, Label, Number, Sentence
+from analysis.render.page import compose
+from analysis.render.sheet import sheet
+from analysis.report import main
+from tests.analysis.synthetic import write_store
+
+SMALL: dict[str, Any] = {
+    "architectures": ["vgg11(width=0.25)"],
+    "normalizers": ["none", "batch"],
+    "seeds": [0, 1],
+    "steps": 20,
+}
+
+
+def report(store: Path, out: Path, *arguments: str) -> dict[str, bytes]:
+    assert main([*arguments, "--storage", str(store), "--out", str(out)]) == 0
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, bytes]]:
+    store, out = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("out")
+    write_store(store, **SMALL)
+    return store, out, report(store, out)
+
+
+def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> None:
+    files = set(written[2])
+    assert {"report.html", "report.md", "results.json", "manifest.json"} <= files
+    for kind in ("csv", "parquet", "md", "tex"):
+        assert sum(name.endswith(f".{kind}") and "tables/" in name for name in files) == 3
+    figures = {name.rsplit(".", 1)[0] for name in files if name.startswith("figures/")}
+    assert len(figures) == 13
+    assert all({f"{name}.svg", f"{name}.pdf"} <= files for name in figures)
+
+
+def test_again_in_another_order_the_same_bytes(
+    written: tuple[Path, Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    write_store(tmp_path / "store", **SMALL, order=1)
+    again = report(tmp_path / "store", tmp_path / "out")
+    assert again == written[2]
+
+
+def test_the_manifest_names_runs_and_files(
+    written: tuple[Path, Path, dict[str, bytes]],
+) -> None:
+    store, _, files = written
+    manifest = json.loads(files["manifest.json"])
+    for run in manifest["runs"]:
+        content = (store / "cells" / run["cell_id"] / "result.json").read_bytes()
+        assert run["digest"] == hashlib.sha256(content).hexdigest()
+    assert len(manifest["runs"]) == 8
+    assert manifest["files"] == {
+        name: hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
+        if name != "manifest.json"
+    }
+    assert manifest["command"] == "python -m analysis.report --seed 0"
+    assert str(store).encode() not in b"".join(files.values())
+
+
+def test_an_earlier_reports_files_go_and_others_stay(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", **SMALL, lrs=[0.1], tables=["landscape"])
+    first = report(tmp_path / "store", tmp_path / "out")
+    own = tmp_path / "out" / "figures" / "mine.svg"
+    own.write_text("keep")
+    write_store(
+        tmp_path / "other", **{**SMALL, "architectures": ["mlp"]}, lrs=[0.1], tables=["training"]
+    )
+    second = report(tmp_path / "other", tmp_path / "out")
+    assert "figures/landscape_vgg11_width_0_25.svg" in first
+    assert not [name for name in second if "landscape" in name or "vgg" in name]
+    assert own.read_text() == "keep"
+
+
+def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
+    made = tables.build(study)
+    said = answers.build(study, made)
+    page = compose(study, tables.health(study), made, [sheet(t) for t in made], said, [])
+    claims = [part for a in said for c in a.claims for part in (c.verdict, c.evidence)]
+    return [*page.lead, *page.health_said, *claims], page.numbers()
+
+
+def test_every_number_of_the_prose_has_a_key(tmp_path: Path) -> None:
+    write_store(tmp_path, stuck=[("none", 0.01, 0)], **SMALL)
+    sentences, known = composed(load(str(tmp_path)))
+    plain = [part for sentence in sentences for part in sentence if isinstance(part, str)]
+    assert not re.search(r"\d", " ".join(plain))
+    spoken = [part for sentence in sentences for part in sentence if isinstance(part, Number)]
+    assert {part.key for part in spoken} == set(known)
+    assert all(known[part.key] == part for part in spoken)  # one key, one value
+    assert len(known) > 20
+
+
+def test_results_hold_what_the_pages_say(
+    written: tuple[Path, Path, dict[str, bytes]],
+) -> None:
+    files = written[2]
+    results = json.loads(files["results.json"])
+    said = re.findall(rb'<data value="[^"]*" title="([^"]+)">([^<]+)</data>', files["report.html"])
+    assert len(said) > 20
+    for key, text in said:
+        assert results[key.decode()]["printed"] == text.decode()
+    key = "vgg11(width=0.25)/steps_to_target/batch/estimate"
+    table = pd.read_csv(written[1] / "tables/table3_training.csv")
+    batch = table.loc[table["normalizer"] == "batch", "steps_to_target"]
+    assert results[key]["value"] == pytest.approx(batch.item())
+
+
+def answered(folder: Path, **options: Any) -> dict[str, Claim]:
+    write_store(folder, **{**SMALL, **options})
+    study = load(str(folder))
+    said: list[Answer] = answers.build(study, tables.build(study))
+    return {answer.question.split()[1]: answer.claims[0] for answer in said}
+
+
+def spoken(claim: Claim) -> str:
+    parts = (*claim.verdict, " | ", *claim.evidence)
+    return "".join(part.text if isinstance(part, Label | Number) else part for part in parts)
+
+
+def test_answers_are_worded_by_rule(tmp_path: Path) -> None:
+    many = answered(tmp_path / "many", seeds=range(6), diverge=[("none", 0.1, 0)])
+    texts = {key: spoken(claim) for key, claim in many.items()}
+    speed, diverged, ics, loss, gradient = texts.values()
+    assert re.search(r"none takes longer than batch, [\d.]+ \[", speed)
+    assert "none in 1 of 12 runs" in diverged
+    assert "batch in 0 of 12 runs" in diverged
+    assert "none shifts less than batch" in ics
+    assert "none is rougher than batch" in loss
+    assert "none has less predictable gradients than batch" in gradient
+    assert "1 of 12 runs of none diverged" in gradient
+
+
+def test_answers_without_pairs_enough_look_at_overlap(tmp_path: Path) -> None:
+    few = answered(tmp_path / "few", seeds=[0, 1, 2], diverge=[], noise=0.01)
+    assert "none takes longer than batch" in spoken(few["training"])
+    assert "too few for an interval of the ratio" in spoken(few["training"])
+    one = answered(tmp_path / "one", seeds=[0], diverge=[])
+    assert "none cannot be told from batch" in spoken(one["training"])
+
+
+def test_a_plateau_is_no_answer(tmp_path: Path) -> None:
+    stuck = [("none", lr, seed) for lr in (0.01, 0.1) for seed in (0, 1)]
+    found = answered(tmp_path, stuck=stuck, diverge=[])
+    assert "no answer: more than half of the runs of none never left" in spoken(found["the"])
+    assert "4 of 4 runs of none stuck" in spoken(found["the"])
+
+
+@pytest.mark.parametrize(
+    ("options", "question", "reason"),
+    [
+        ({"normalizers": ["batch", "layer"]}, "training", "the study has no none"),
+        ({"normalizers": ["none"]}, "training", "the study has no batch"),
+        ({"tables": ["training"]}, "the", "no run of the study has what it takes"),
+        ({"missing": [("none", lr, s) for lr in (0.01, 0.1) for s in (0, 1)]}, "often", "none"),
+    ],
+)
+def test_not_estimable_says_why(
+    tmp_path: Path, options: dict[str, Any], question: str, reason: str
+) -> None:
+    text = spoken(answered(tmp_path, **options)[question])
+    assert "not estimable" in text
+    assert reason in text
+
+
+def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_bad_input_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "results: no sweep there" in failing(capsys)
+    assert "nowhere: no sweep there" in failing(capsys, "--storage", "nowhere")
+    store = tmp_path / "store"
+    write_store(store, **SMALL)
+    wrong = failing(capsys, "synthetik", "--storage", str(store))
+    assert "did you mean 'synthetic'" in wrong
+    (tmp_path / "file").write_text("")
+    failing(capsys, "--storage", str(store), "--out", str(tmp_path / "file" / "out"))
+
+
+def test_nothing_finished_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [
+        (name, lr, seed) for name in ("none", "batch") for lr in (0.01, 0.1) for seed in (0, 1)
+    ]
+    write_store(tmp_path, missing=cells, **SMALL)
+    assert "synthetic: no finished cells (8 cells planned" in failing(
+        capsys, "--storage", str(tmp_path)
+    )
+
+
+def test_strict_stops_at_a_damaged_file_that_else_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "store", **SMALL, lrs=[0.1], tables=["training", "landscape"])
+    damaged = next((tmp_path / "store" / "cells").glob("*/landscape.parquet"))
+    damaged.write_bytes(b"not parquet")
+    assert damaged.parent.name in failing(capsys, "--storage", str(tmp_path / "store"), "--strict")
+    files = report(tmp_path / "store", tmp_path / "out")
+    assert damaged.parent.name.encode() in files["report.html"]
+    assert damaged.parent.name.encode() in files["report.md"]
+
+
+def test_the_report_is_attached_to_every_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(study: Study, folder: Path, **_: object) -> None: ...
+
+    attached: list[tuple[str, ...]] = []
+    tracking = SimpleNamespace(attach_report=lambda *arguments: attached.append(arguments))
+    monkeypatch.setitem(sys.modules, "pipeline.tracking", tracking)
+    monkeypatch.setattr("analysis.render.write.write", write)
+    for sweep in ("one", "two"):
+        write_store(tmp_path, **{**SMALL, "sweep": sweep})
+    report(tmp_path, tmp_path / "out", "--tracking", "sqlite:///x.db")
+    out = str(tmp_path / "out")
+    assert attached == [("sqlite:///x.db", "one", out), ("sqlite:///x.db", "two", out)]
+
+
+def test_an_interrupt_is_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    write_store(tmp_path, **SMALL)
+    monkeypatch.setattr("analysis.render.write.write", interrupt)
+    assert main(["--storage", str(tmp_path), "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from analysis.report import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'pandas', 'matplotlib', 'mlflow', 'jinja2'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "examples:" in done.stdout
