@@ -57,7 +57,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     from pipeline.places import existing_tracking
 
     uri = options.tracking or existing_tracking(options.storage or "results")
-    if not uri:
+    if uri in (None, "none"):
         return
     from pipeline.tracking import TrackingError, attach_report
 
@@ -76,7 +76,7 @@ def _study(options: argparse.Namespace) -> Study:
     """Read what was asked for; a study without a single finished cell has nothing to report."""
     from analysis.load import load
 
-    if options.tracking and options.storage is None:
+    if options.tracking not in (None, "none") and options.storage is None:
         study = load(tracking=options.tracking, sweeps=options.sweeps, strict=options.strict)
     else:
         storage = options.storage or "results"
@@ -122,8 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tracking",
         metavar="URI",
-        help="MLflow's URI: attach the report there (default: where the sweep was tracked); "
-        "without --storage, also read from there",
+        help="MLflow's URI, or none: attach the report there; without --storage, also read from "
+        "there (where the sweep was tracked)",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
     parser.add_argument(
