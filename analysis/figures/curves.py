@@ -13,14 +13,15 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.curves import band
 from analysis.figures.figure import Figure
-from analysis.figures.panels import few_ticks, log_scale, say, sheet
+from analysis.figures.panels import few_ticks, fit, log_scale, say, sheet
 from analysis.figures.scene import Scene, binned, by_run, ends
 from analysis.order import names
 from analysis.style import Look
 
 BAND = (
     "Lines: interquartile mean over runs; bands: its 95 % interval, absent where a single run is "
-    "left; {runs} runs, {fewest} to {most} a line. × marks where a diverged run ended."
+    "left and cut off where it leaves the panel; {runs} runs, {fewest} to {most} a line. × marks "
+    "where a diverged run ended."
 )
 OF_LOGARITHMS = "Means and intervals are those of the logarithm, as the axis is."
 
@@ -34,6 +35,7 @@ class Curve:
         over: the x axis: ``steps`` of training, or the relative ``depth`` of the layer.
         label: of the y axis, with its unit; ``{loss}`` stands for the loss's.
         log: draw y on a logarithmic axis.
+        bounds: of the quantity; no band reaches beyond them.
         said: what the figure shows, in a sentence.
     """
 
@@ -44,6 +46,7 @@ class Curve:
     over: Literal["steps", "depth"] = "steps"
     label: str
     log: bool = False
+    bounds: tuple[float, float] = (-np.inf, np.inf)
     said: str
 
 
@@ -64,6 +67,7 @@ CURVES = (
         table="training",
         y="test_accuracy",
         label="test accuracy (share)",
+        bounds=(0, 1),
         said="Share of the test set classified correctly, at the evaluated steps.",
     ),
     Curve(
@@ -94,6 +98,7 @@ CURVES = (
         y="cosine",
         over="depth",
         label="cos(G, G′) (ratio)",
+        bounds=(-1, 1),
         said="Cosine of a layer's gradient before and after the layers before it are updated; 1 is "
         "no shift. Each run's median over the probed steps.",
     ),
@@ -195,6 +200,8 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
             few_ticks(panel)
             if j:
                 panel.tick_params(labelleft=False)
+        own = [part[part["setting"] == setting] for part in (bands, crosses)]
+        fit(page.panels[i][0], pd.concat([own[0]["center"], own[1]["y"]]), curve.log)
         page.panels[i][0].set_ylabel(curve.label.replace("{loss}", scene.loss_unit))
         if curve.log:
             log_scale(page.panels[i][0])
@@ -211,7 +218,8 @@ def _bands(scene: Scene, curve: Curve, frame: pd.DataFrame) -> pd.DataFrame:
     """The curves with their bands, computed on the scale on which they are drawn."""
     by = ["setting", "lr", "normalizer"]
     if not curve.log:
-        return band(frame, by, "x", "y", scene.seed)
+        bands = band(frame, by, "x", "y", scene.seed)
+        return bands.assign(**{name: bands[name].clip(*curve.bounds) for name in ("low", "high")})
     bands = band(frame.assign(y=np.log(frame["y"])), by, "x", "y", scene.seed)
     ends = ["center", "low", "high"]
     return bands.assign(**{name: np.exp(bands[name]) for name in ends})

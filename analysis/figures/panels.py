@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
@@ -115,6 +117,17 @@ def log_scale(panel: Axes) -> None:
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())
+
+
+def fit(panel: Axes, values: pd.Series, log: bool) -> None:
+    """Choose the y limits by the lines, not by bands that few seeds make as wide as can be."""
+    known = np.log10(values) if log else values
+    low, high = known.min(), known.max()
+    if not math.isfinite(high - low):
+        return
+    margin = max(0.2 * (high - low), 0.1 if log else 0.05 * abs(high), 1e-9)
+    limits = np.array([low - margin, high + margin])
+    panel.set_ylim(*(10**limits if log else limits))
 
 
 def few_ticks(panel: Axes, y: int = 4) -> None:

@@ -18,10 +18,10 @@ def triple(estimate: float, low: float, high: float, digits: int) -> tuple[str, 
     """Print an estimate and its limits, all with the same decimals.
 
     The decimals are those that give ``digits`` significant ones to the larger of the estimate and
-    the interval's half-width: ``0.123``, ``0.110``, ``0.140``.
+    a quarter of the interval's width, about a standard error: ``0.123``, ``0.110``, ``0.140``.
     """
-    half = (high - low) / 2
-    scale = max(abs(estimate), half) if math.isfinite(half) else estimate
+    quarter = (high - low) / 4
+    scale = max(abs(estimate), quarter) if math.isfinite(quarter) else estimate
     return (
         _fixed(estimate, digits, scale),
         _fixed(low, digits, scale),

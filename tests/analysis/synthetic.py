@@ -90,8 +90,9 @@ def write_store(
         if cell in missing:
             continue
         if cell in failed:
-            failure = {"schema": SCHEMA, "cell_id": cell_id, "error": "RuntimeError: planted"}
-            store.write_failure({**failure, "traceback": "…", "time": "2025-01-01T00:00:00Z"})
+            failure = {"schema": SCHEMA, "cell_id": cell_id, "labels": labels, "traceback": "…"}
+            why = {"error": "RuntimeError: planted", "time": "2025-01-01T00:00:00Z"}
+            store.write_failure({**failure, **why})
             continue
         run = _Run(settings, labels, rng_seed, noise, cell in diverge, cell in stuck, regression)
         records = {name: pa.table(RECORDS[name](run)) for name in tables}

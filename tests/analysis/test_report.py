@@ -236,7 +236,9 @@ def test_the_report_is_attached_to_every_sweep(
     def write(study: Study, folder: Path, **_: object) -> None: ...
 
     attached: list[tuple[str, ...]] = []
-    tracking = SimpleNamespace(attach_report=lambda *arguments: attached.append(arguments))
+    tracking = SimpleNamespace(
+        attach_report=lambda *arguments: attached.append(arguments), TrackingError=ValueError
+    )
     monkeypatch.setitem(sys.modules, "pipeline.tracking", tracking)
     monkeypatch.setattr("analysis.render.write.write", write)
     for sweep in ("one", "two"):
