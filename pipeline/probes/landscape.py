@@ -89,10 +89,13 @@ def landscape(
     rows = []
     for direction in directions:
         line = lines[direction]()
-        for span in ranges:
-            row = _along(view, names, gradient, line, distances[span])
-            rows.append({"range": span, "direction": direction, "lengths": lengths, **row})
-    return {key: _column([row[key] for row in rows]) for key in rows[0]}
+        rows += [_along(view, names, gradient, line, distances[span]) for span in ranges]
+    return {
+        "range": [span for _ in directions for span in ranges],
+        "direction": [direction for direction in directions for _ in ranges],
+        "lengths": [lengths] * len(rows),
+        **{key: torch.stack([row[key] for row in rows]) for key in rows[0]},
+    }
 
 
 def _along(
@@ -180,7 +183,3 @@ def _check(
     for name, span in spans.items():
         if len(span) != 2 or not 0 < span[0] <= span[1]:
             raise ValueError(f"{name} must be two ascending numbers above 0, not {list(span)}")
-
-
-def _column(values: list[Tensor] | list[str] | list[int]) -> Tensor | list[str] | list[int]:
-    return torch.stack(values) if isinstance(values[0], Tensor) else values  # type: ignore

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,12 +169,16 @@ def test_after_a_kill_only_unfinished_cells_run(tmp_path: Path) -> None:
     wait_for_results(storage, 3, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(2)  # workers outlive their driver by a moment, and may finish a cell
     kept = results(storage)
     assert 3 <= len(kept) < 12
     done = sweep(file, storage, "--tracking", "none")
     assert done.returncode == 0, done.stderr
-    assert f"{12 - len(kept)} cells to run, {len(kept)} done" in done.stderr
+    found = re.search(r"(\d+) cells to run, (\d+) done", done.stderr)
+    assert found is not None
+    to_run, found_done = map(int, found.groups())
+    # Workers outlive their driver by a moment, in which each may still finish its cell.
+    assert len(kept) <= found_done <= len(kept) + 2
+    assert to_run == 12 - found_done
     after = results(storage)
     assert len(after) == 12
     assert {cell: after[cell] for cell in kept} == kept
