@@ -170,9 +170,9 @@ def _void(question: Question, pair: Pair) -> Sentence:
         if not math.isfinite(cell["estimate"]):
             return ("not estimable: no run of ", Label(name), " has it")
         stuck = pair.runs.loc[pair.runs["normalizer"] == name, "stuck"].astype(bool)
-        if question.plateau and stuck.mean() > 0.5:
+        if question.plateau and stuck.mean() >= 0.5:
             return (
-                "no answer: more than half of the runs of ",
+                "no answer: half or more of the runs of ",
                 Label(name),
                 " never left their initial loss, where any landscape looks smooth",
             )

@@ -162,10 +162,10 @@ def test_answers_without_pairs_enough_look_at_overlap(tmp_path: Path) -> None:
 
 
 def test_a_plateau_is_no_answer(tmp_path: Path) -> None:
-    stuck = [("none", lr, seed) for lr in (0.01, 0.1) for seed in (0, 1)]
+    stuck = [("none", 0.01, seed) for seed in (0, 1)]
     found = answered(tmp_path, stuck=stuck, diverge=[])
-    assert "no answer: more than half of the runs of none never left" in spoken(found["the"])
-    assert "4 of 4 runs of none stuck" in spoken(found["the"])
+    assert "no answer: half or more of the runs of none never left" in spoken(found["the"])
+    assert "2 of 4 runs of none stuck" in spoken(found["the"])
 
 
 @pytest.mark.parametrize(
