@@ -18,7 +18,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -79,11 +79,12 @@ class Store:
 
     def finished(self) -> set[str]:
         """Ids of the cells that have a result."""
-        return self._cells_with("result.json")
+        return _cells_with("result.json", self._find("cells"))
 
     def failed(self) -> set[str]:
         """Ids of the cells whose last trial raised and that have no result."""
-        return self._cells_with("failure.json") - self.finished()
+        paths = self._find("cells")  # one listing for both: on object storage it costs
+        return _cells_with("failure.json", paths) - _cells_with("result.json", paths)
 
     def write_result(
         self, result: Mapping[str, Any], records: Mapping[str, pyarrow.Table]
@@ -120,11 +121,11 @@ class Store:
         """Whether all is as written, or ``result.json`` is another's, who does this in its turn."""
         try:
             last = self._read(f"cells/{cell_id}/result.json")
-        except StoreError:  # another trial has begun to write
+            if last != files["result.json"]:
+                return True
+            return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
+        except StoreError:  # another trial has begun to write, and removed ``result.json`` first
             return True
-        if last != files["result.json"]:
-            return True
-        return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
         """Save why a trial raised; the cell stays unfinished."""
@@ -186,11 +187,6 @@ class Store:
     def _find(self, folder: str) -> list[str]:
         self.filesystem.invalidate_cache()
         return list(self.filesystem.find(self._full(folder)))
-
-    def _cells_with(self, file: str) -> set[str]:
-        return {
-            path.rsplit("/", 2)[-2] for path in self._find("cells") if path.endswith("/" + file)
-        }
 
     def _read(self, path: str) -> bytes:
         try:
@@ -257,6 +253,10 @@ def _json(content: Mapping[str, Any]) -> bytes:
     """Encode strictly: a NaN in a result is a bug of its writer, not a value."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def _cells_with(file: str, paths: Iterable[str]) -> set[str]:
+    return {path.rsplit("/", 2)[-2] for path in paths if path.endswith("/" + file)}
 
 
 def _checked(name: str) -> str:

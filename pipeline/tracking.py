@@ -92,7 +92,8 @@ def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Non
     Such are cells that another sweep of the store has run, and cells of a time without a server.
     """
     client = _client(uri)
-    live = _live_cells(client, _experiment(client, sweep))
+    experiment = _experiment(client, sweep)
+    live = _live_cells(client, experiment)
     status = {cell_id: run.data.tags["status"] for cell_id, run in live.items()}
     finished, failed = store.finished(), store.failed()
     for cell_id in cell_ids:
@@ -100,7 +101,7 @@ def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Non
             mirror(uri, sweep, store, cell_id)
         elif cell_id in failed and cell_id not in status:
             mirror_failure(uri, sweep, store, cell_id)
-    run_id = _summary_run(client, _experiment(client, sweep))
+    run_id = _summary_run(client, experiment)
     _log_files(client, run_id, "sweep", {f"{sweep}.json": store.plan_bytes(sweep)})
 
 

@@ -21,6 +21,17 @@ def within(low: float, high: float, **options: float) -> None:
             raise ValueError(f"{name} must be {wanted}, not {value:g}")
 
 
+def above_zero(**options: float) -> None:
+    """Check that options are above 0.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, value in options.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value:g}")
+
+
 def require_features(inputs: Tensor) -> None:
     """Check that inputs are (N, C) or (N, C, H, W).
 
@@ -109,3 +120,8 @@ class Affine(nn.Module):
         """Scale and shift (N, C) or (N, C, H, W)."""
         scaled = inputs * channelwise(self.weight, inputs)
         return scaled if self.bias is None else scaled + channelwise(self.bias, inputs)
+
+
+def followed_by_affine(norm: nn.Module, channels: int, affine: bool) -> nn.Module:
+    """A feature module with γ and β per channel after it, or alone."""
+    return nn.Sequential(norm, Affine(channels)) if affine else norm

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import require_features, within
+from pipeline.normalizers._common import above_zero, require_features, within
 
 
 class BatchNorm(_BatchNorm):
@@ -52,8 +52,7 @@ def batch(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> N
 
     Source: Ioffe & Szegedy, ICML 2015.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(0, 1, momentum=momentum)
     return Normalizer(
         features=lambda channels: BatchNorm(channels, eps=eps, momentum=momentum, affine=affine),

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
+    above_zero,
     batch_axes,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -110,8 +111,7 @@ def batch_renorm(
 
     Source: Ioffe, NeurIPS 2017; ε is not printed there.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(1, math.inf, r_max=r_max)
     within(0, math.inf, d_max=d_max, relax_from=relax_from)
     within(relax_from, math.inf, r_max_at=r_max_at, d_max_at=d_max_at)
@@ -126,7 +126,7 @@ def batch_renorm(
             eps=eps,
             momentum=momentum,
         )
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     corrects = r_max > 1 or d_max > 0
     traits = Traits(

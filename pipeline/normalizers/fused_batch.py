@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pipeline.normalizers import Normalizer, Traits, identity
 from pipeline.normalizers._common import (
     Affine,
+    above_zero,
     channelwise,
     require_batch,
     require_features,
@@ -59,8 +60,7 @@ def evonorm_b0(*, eps: float = 1e-5, momentum: float = 0.1) -> Normalizer:
 
     Source: Liu, Brock, Simonyan & Le, NeurIPS 2020.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(0, 1, momentum=momentum)
 
     def features(channels: int) -> nn.Module:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
     batch_axes,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -135,7 +135,7 @@ def _normalizer(
 
     def features(channels: int) -> nn.Module:
         norm = LpNorm(channels, divisor, centered=centered, eps=eps, momentum=momentum)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     traits = Traits(
         batch_dependent=True,

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
+    above_zero,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -114,13 +115,12 @@ def switchable(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True)
 
     Source: Luo, Ren, Peng, Zhang & Li, ICLR 2019 (2018 as a preprint).
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(0, 1, momentum=momentum)
 
     def features(channels: int) -> nn.Module:
         norm = SwitchableNorm(channels, eps=eps, momentum=momentum)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     traits = Traits(
         batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=affine

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
+    above_zero,
     batch_axes,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -117,8 +118,7 @@ def moving_average_batch(
 
     Source: Yan et al., ICLR 2020; the schedule is that of the authors' code.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(0, 1, momentum=momentum)
     within(1, math.inf, window=window, r_max=r_max)
     within(0, math.inf, warmup=warmup, r_from=r_from)
@@ -133,7 +133,7 @@ def moving_average_batch(
             eps=eps,
             momentum=momentum,
         )
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     return Normalizer(
         features=features,

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
     batch_axes,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -108,7 +108,7 @@ def variance_only(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = Tr
 
     def features(channels: int) -> nn.Module:
         norm = Scaling(channels, eps=eps, momentum=momentum)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     traits = Traits(
         batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=affine

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
+    above_zero,
     batch_axes,
     channelwise,
+    followed_by_affine,
     require_batch,
     require_features,
     within,
@@ -92,8 +93,7 @@ def power(
     Source: Shen, Yao, Gholami, Mahoney & Keutzer, ICML 2020. Their code divides the gradient by the
     root mean square of the batch; this divides by ψ, as they print it.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(0, 1, momentum=momentum, backward_momentum=backward_momentum)
     within(0, math.inf, warmup=warmup)
 
@@ -105,7 +105,7 @@ def power(
             momentum=momentum,
             backward_momentum=backward_momentum,
         )
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     return Normalizer(
         features=features,

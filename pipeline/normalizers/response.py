@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import Affine, channelwise, require_features, within
+from pipeline.normalizers._common import channelwise, followed_by_affine, require_features, within
 
 
 class LocalResponse(nn.Module):
@@ -132,7 +132,7 @@ def divisive(*, window: int = 5, sigma: float = 0.5, affine: bool = False) -> No
 
     def features(channels: int) -> nn.Module:
         norm = Divisive(window, sigma)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     return Normalizer(features=features, traits=Traits(bias_free=affine))
 

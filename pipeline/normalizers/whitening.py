@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
-    Affine,
+    above_zero,
     batch_axes,
+    followed_by_affine,
     group_count,
     require_batch,
     require_features,
@@ -109,7 +110,7 @@ def iterative_whitening(
         count = group_count("iterative_whitening", channels, groups, channels_per_group)
         root = partial(_newton, iterations=iterations)
         norm = Whitening(channels, root, groups=count, eps=eps, momentum=momentum)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     return Normalizer(features=features, traits=_TRAITS)
 
@@ -140,15 +141,14 @@ def decorrelated_batch(
 
     Source: Huang, Yang, Lang & Deng, CVPR 2018.
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be above 0, not {eps:g}")
+    above_zero(eps=eps)
     within(1, math.inf, channels_per_group=channels_per_group)
     within(0, 1, momentum=momentum)
 
     def features(channels: int) -> nn.Module:
         count = group_count("decorrelated_batch", channels, 1, channels_per_group)
         norm = Whitening(channels, inverse_root, groups=count, eps=eps, momentum=momentum)
-        return nn.Sequential(norm, Affine(channels)) if affine else norm
+        return followed_by_affine(norm, channels, affine)
 
     return Normalizer(features=features, traits=_TRAITS)
 
