@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -61,6 +62,8 @@ class Progress:
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._began = self._printed = time.monotonic()
         self._live: Live | None = None
+        # The panel is drawn by a thread of its own while cells start and end.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Progress:
         if self.console.is_terminal:
@@ -78,40 +81,43 @@ class Progress:
 
     def started(self, cell_id: str) -> None:
         """A cell has started on some worker."""
-        self.running[cell_id] = time.monotonic()
+        with self._lock:
+            self.running[cell_id] = time.monotonic()
 
     def ended(self, cell_id: str, status: str) -> None:
         """A cell has ended with a status, or is ``lost`` with its worker."""
         now = time.monotonic()
-        began = self.running.pop(cell_id, now)
-        architecture = self._labels[cell_id]["architecture"]
-        self._seconds[architecture].append(now - began)
-        self._left[architecture] -= 1
-        self.counts[status] += 1
+        with self._lock:
+            began = self.running.pop(cell_id, now)
+            architecture = self._labels[cell_id]["architecture"]
+            self._seconds[architecture].append(now - began)
+            self._left[architecture] -= 1
+            self.counts[status] += 1
         if self._live is None and now - self._printed > _PLAIN_EVERY:
             self._printed = now
             self.console.print(self.line(), highlight=False, soft_wrap=True)
 
     def eta(self) -> float | None:
-        """Seconds left, from the mean time of ended cells of each architecture; None at first.
-
-        The panel's own thread asks too, while cells start and end: hence the copies.
-        """
-        seconds = {a: list(times) for a, times in list(self._seconds.items())}
-        times = [t for each in seconds.values() for t in each]
-        if not times:
-            return None
-        expected = dict.fromkeys(self._left, sum(times) / len(times))
-        expected |= {a: sum(each) / len(each) for a, each in seconds.items() if each}
-        now = time.monotonic()
-        work = sum(n * expected[a] for a, n in self._left.items())
-        for cell_id, began in list(self.running.items()):
-            # What takes longer than expected is about to end; the others are still to come.
-            work -= min(now - began, expected[self._labels[cell_id]["architecture"]])
-        return max(0.0, work) / min(self.slots, max(1, self._left.total()))
+        """Seconds left, from the mean time of ended cells of each architecture; None at first."""
+        with self._lock:
+            times = [t for each in self._seconds.values() for t in each]
+            if not times:
+                return None
+            expected = dict.fromkeys(self._left, sum(times) / len(times))
+            expected |= {a: sum(each) / len(each) for a, each in self._seconds.items() if each}
+            now = time.monotonic()
+            work = sum(n * expected[a] for a, n in self._left.items())
+            for cell_id, began in self.running.items():
+                # What takes longer than expected is about to end; the others are still to come.
+                work -= min(now - began, expected[self._labels[cell_id]["architecture"]])
+            return max(0.0, work) / min(self.slots, max(1, self._left.total()))
 
     def line(self) -> str:
         """Everything in one plain line."""
+        with self._lock:
+            return self._line()
+
+    def _line(self) -> str:
         total = len(self.cells) + self.finished_before
         done = self.finished_before + self.counts.total()
         parts = [f"[{done}/{total}]"]
@@ -128,6 +134,10 @@ class Progress:
         return " · ".join([*parts, *ending])
 
     def _panel(self) -> RenderableType:
+        with self._lock:
+            return self._drawn()
+
+    def _drawn(self) -> RenderableType:
         total = len(self.cells) + self.finished_before
         done = self.finished_before + self.counts.total()
         table = Table.grid(padding=(0, 2))

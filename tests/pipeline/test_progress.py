@@ -188,7 +188,7 @@ def test_on_a_terminal_the_panel_is_live() -> None:
 
 def test_the_view_is_drawn_while_cells_start_and_end() -> None:
     """The panel is drawn by a thread of its own."""
-    many = [cell for number in range(3000) for cell in cells(f"vgg{number}-", 1)]
+    many = [cell for number in range(500) for cell in cells(f"vgg{number}-", 1)]
     shown = view(many)
     stopped = threading.Event()
     raised: list[BaseException] = []
