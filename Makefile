@@ -35,7 +35,7 @@ check: .venv/ready ## linters and types
 	$(BIN)/pyright
 
 lock: $(UV) ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile pyproject.toml --group test --universal --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --group cluster --group test --universal --python-version 3.11 \
 	  --no-emit-index-url --no-header --generate-hashes --upgrade -o requirements.lock
 
 clean: ## remove the environment and caches; results stay
