@@ -8,10 +8,10 @@ STORAGE ?= results
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test lint types check lock clean
+.PHONY: help demo sweep report ui test check cluster-check lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: SWEEP=$(SWEEP) STORAGE=$(STORAGE) PYTHON=$(PYTHON)"
 
 demo: sweep report ## run the quickstart sweep and its report, from nothing
@@ -27,12 +27,15 @@ ui: .venv/ready ## open the MLflow UI on this machine's results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
 test: check ## linters, types and tests, from nothing
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: .venv/ready ## linters and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+cluster-check: .venv/ready ## check cluster.yaml, without a network
+	$(BIN)/python -m pipeline.cluster cluster.yaml
 
 lock: $(UV) ## renew requirements.lock from pyproject.toml
 	$(UV) pip compile pyproject.toml --group cluster --group test --universal --python-version 3.11 \

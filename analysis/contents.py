@@ -1,4 +1,4 @@
-"""Which columns the three tables have, and what is said beside their cells."""
+"""Which columns the tables have, and what is said beside their cells."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ import pandas as pd
 from analysis import columns, measures, reduce
 from analysis.columns import Column
 from analysis.measures import Probed
-from analysis.outcomes import shared, tuned
+from analysis.outcomes import averaged, of_two, shared, tuned
+from analysis.outlook import at_evaluation
+from analysis.views import VIEWS
+
+
+def held(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> list[Probed]:
+    """Those whose column some record holds."""
+    return [item for item in wanted if item.column in probes[item.record]]
 
 
 def probed(
     wanted: Sequence[Probed], probes: dict[str, pd.DataFrame], runs: pd.DataFrame
 ) -> list[Column]:
     """Columns of probe records, those that some record holds, over runs at all learning rates."""
-    held = [item for item in wanted if item.column in probes[item.record]]
-    at = {(item.record, item.when): _reduced(probes[item.record], item.when, runs) for item in held}
+    known = held(wanted, probes)
+    first = {(item.record, item.when): item for item in known}
+    at = {key: reduced(probes[item.record], item.when, runs) for key, item in first.items()}
     read = {
         item.measure.key: runs["cell_id"].map(at[item.record, item.when][item.column]).astype(float)
-        for item in held
+        for item in known
     }
     joined = runs.assign(**read)
     return [
@@ -31,20 +39,33 @@ def probed(
             estimator=columns.interquartile,
             note=_reached if item.when == "loss" else _troubles,
         )
-        for item in held
+        for item in known
     ]
 
 
-def _reduced(probes: pd.DataFrame, when: measures.When, runs: pd.DataFrame) -> pd.DataFrame:
+def reduced(probes: pd.DataFrame, when: measures.When, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a run: a view of the probes at a time."""
     if when == "loss":
         return reduce.at_loss(probes, runs, runs["reached"])
-    return (reduce.early if when == "early" else reduce.late)(probes, runs)
+    return {"early": reduce.early, "late": reduce.late, "end": reduce.end}[when](probes, runs)
+
+
+def missing(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> str:
+    """What cannot be estimated, and for want of which records; empty if nothing is wanting."""
+    absent: dict[str, dict[str, None]] = {}
+    known = held(wanted, probes)
+    for item in wanted:
+        if item not in known:
+            absent.setdefault(VIEWS[item.record].said, {})[item.quantity] = None
+    said = [f"{', '.join(what)} (no run recorded {where})" for where, what in absent.items()]
+    return f"Not estimable: {'; '.join(said)}." if said else ""
 
 
 def trained(runs: pd.DataFrame) -> list[Column]:
     """Columns of outcomes, those that some run has: at the tuned rate, a shared one, and all."""
     runs = runs.assign(diverged=(runs["status"] == "diverged").astype(float))
     at_tuned, at_shared = tuned(runs), shared(runs)
+    two, mean_lr = of_two(runs), averaged(runs)
     m, iqm, mean, spread = measures, columns.interquartile, columns.restricted_mean, columns.spread
     wanted = [
         _chosen(m.STEPS, "time", at_tuned, mean, _hit),
@@ -52,6 +73,10 @@ def trained(runs: pd.DataFrame) -> list[Column]:
         _chosen(m.ACCURACY, "accuracy", at_tuned, iqm, _rates),
         _chosen(m.STEPS_SHARED, "time", at_shared, mean, _hit),
         _chosen(m.ACCURACY_SHARED, "accuracy", at_shared, iqm, _rates),
+        _chosen(m.STEPS_OF_TWO, "time", two, mean, _nothing),
+        _chosen(m.ACCURACY_OF_TWO, "accuracy", two, iqm, _nothing),
+        _chosen(m.STEPS_AVERAGED, "time", mean_lr, mean, _nothing),
+        _chosen(m.ACCURACY_AVERAGED, "accuracy", mean_lr, iqm, _nothing),
         _alone(m.DIVERGED, "diverged", runs, columns.rate, _counted),
         _alone(m.STABLE_LR, "diverged", runs, columns.largest_stable, _stability),
         _alone(m.STEPS_SPREAD, "time", runs, spread, _grid),
@@ -60,6 +85,32 @@ def trained(runs: pd.DataFrame) -> list[Column]:
         _relative(m.MEMORY, "peak_memory_bytes", runs),
     ]
     return [column for column in wanted if runs[column.value].notna().any()]
+
+
+def matched(runs: pd.DataFrame, training: pd.DataFrame) -> list[Column]:
+    """Columns of the test split where the training loss reached the block's target."""
+    found = at_evaluation(runs, training)
+    at = runs.assign(
+        test_at=100 * found["test_accuracy"],
+        loss_at=found["test_loss"],
+        gap_at=found["test_loss"] - found["smooth_loss"],
+    )
+    wanted = {
+        "test_at": measures.TEST_AT_LOSS,
+        "loss_at": measures.LOSS_AT_LOSS,
+        "gap_at": measures.GAP_AT_LOSS,
+    }
+    return [
+        Column(
+            measure=measure,
+            value=value,
+            runs=at,
+            estimator=columns.interquartile,
+            note=_reached,
+        )
+        for value, measure in wanted.items()
+        if at[value].notna().any()
+    ]
 
 
 def _chosen(
@@ -93,8 +144,12 @@ def _relative(measure: measures.Measure, value: str, runs: pd.DataFrame) -> Colu
         runs=runs,
         estimator=columns.interquartile,
         relative=True,
-        note=lambda rows: [],
+        note=_nothing,
     )
+
+
+def _nothing(rows: pd.DataFrame) -> list[str]:
+    return []
 
 
 def _count(what: str, rows: pd.Series) -> str:
@@ -102,7 +157,8 @@ def _count(what: str, rows: pd.Series) -> str:
 
 
 def _troubles(rows: pd.DataFrame) -> list[str]:
-    return [_count("diverged", rows["status"] == "diverged"), _count("stuck", rows["stuck"])]
+    counts = {name: rows["status"] == name for name in ("diverged", "budget")}
+    return [*(_count(*item) for item in counts.items()), _count("stuck", rows["stuck"])]
 
 
 def _reached(rows: pd.DataFrame) -> list[str]:

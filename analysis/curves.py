@@ -36,7 +36,7 @@ def band(frame: pd.DataFrame, by: Sequence[str], x: str, y: str, seed: int = 0) 
     """
     by = list(by)
     known = frame[np.isfinite(frame[y].astype(float))]
-    strata = [name for name in STRATA if name in frame and name not in by]
+    strata = [name for name in STRATA if name in frame and name not in (*by, x)]
     means = known.groupby([*by, *strata, "cell_id", x], observed=True)[y].mean().reset_index()
     curves = means.groupby(by, observed=True) if by else [((), means)]
     parts = [_curve(rows, by, strata, x, y, seed) for _, rows in curves]

@@ -21,6 +21,9 @@ from pipeline.store import Store, StoreError
 LABELS = ["data", "architecture", "normalizer", "training", "lr", "seed"]
 """What names a cell to a reader, in the order of sorting."""
 
+FINISHED = ("ok", "diverged", "budget")
+"""How a finished cell ended; ``budget``: its time limit cut it."""
+
 RECORDS = ("training", "gradient_ics", "moment_ics", "landscape")
 
 
@@ -30,7 +33,8 @@ class Study:
 
     sweeps: list[str]
     planned: pd.DataFrame
-    """A row per planned cell: sweep, cell_id, labels, status (ok, diverged, failed, absent)."""
+    """A row per planned cell: sweep, cell_id, labels, status (ok, diverged, budget, failed,
+    absent)."""
     runs: pd.DataFrame
     """A row per finished cell: cell_id, labels, status, diverged_step, stuck, optimizer,
     batch_size, the planned ``steps``, and the numbers of its summary (``steps`` there is
@@ -140,7 +144,7 @@ class _Reader:
             names = [name.removesuffix(".parquet") for name in result["records"]]
             _flat(result)
             _facts(result)
-            if result["cell_id"] != cell_id or result["status"] not in ("ok", "diverged"):
+            if result["cell_id"] != cell_id or result["status"] not in FINISHED:
                 raise ValueError
         except (KeyError, TypeError, ValueError, AttributeError):
             raise StoreError(f"cells/{cell_id}/result.json: not what a trial writes") from None
@@ -198,8 +202,9 @@ def _flat(result: dict[str, Any]) -> dict[str, Any]:
     numbers |= {key: training[key] for key in ("steps", "batch_size")}
     summary, cost = dict(result["summary"]), dict(result["cost"])
     numbers["steps_done"] = summary.pop("steps")
-    probes = cost.pop("probe_seconds")
-    numbers |= summary | cost | {f"probe_seconds_{name}": t for name, t in probes.items()}
+    for key in ("probe_seconds", "probe_memory_bytes"):
+        cost |= {f"{key}_{name}": value for name, value in cost.pop(key, {}).items()}
+    numbers |= summary | cost
     return row | {key: np.nan if v is None else float(v) for key, v in numbers.items()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -15,17 +17,19 @@ ROW = [*BLOCK, "normalizer"]
 def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Runs with ``level``, ``reached`` (step), ``time``, ``loss``, ``accuracy`` (%), ``score``.
 
-    A diverged run is last in each: its time is the horizon, its accuracy chance (the mean training
-    accuracy of all untrained networks on its data), its loss the largest first or final loss of its
-    block. The score, by which a learning rate is chosen, is the validation accuracy, or −loss where
-    the data has none.
+    A run that its time limit cut (``budget``) has the horizon as its time if it had not reached
+    the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
+    its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
+    networks on its data), its loss the largest first or final loss of its block. The score, by
+    which a learning rate is chosen, is the validation accuracy, or −loss where the data has none.
     """
     level = levels(runs, training)
     reached = reach_step(runs, training, level)
     diverged = runs["status"] == "diverged"
     time = pd.Series(stats.restricted(reached, runs["steps"], diverged), runs.index)
     chance = _chance(runs, training)
-    loss = runs["final_train_loss"].mask(diverged, _worst_loss(runs))
+    finished = runs["final_train_loss"].where(runs["status"] == "ok")
+    loss = finished.mask(diverged, _worst_loss(runs))
     validation = runs["validation_accuracy"].mask(diverged & _measured(runs), chance)
     has_validation = _measured(runs, "validation_accuracy")
     return runs.assign(
@@ -46,7 +50,8 @@ def _measured(runs: pd.DataFrame, name: str = "test_accuracy") -> pd.Series:
 def _chance(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
     if "train_accuracy" not in training:
         return pd.Series(0.0, runs.index)
-    first = training[training["step"] == 0].groupby("data", observed=True)["train_accuracy"].mean()
+    known = training[np.isfinite(training["train_accuracy"])]
+    first = known[known["step"] == 0].groupby("data", observed=True)["train_accuracy"].mean()
     return runs["data"].map(first).astype(float).fillna(0.0)
 
 
@@ -95,6 +100,44 @@ def shared(runs: pd.DataFrame) -> pd.DataFrame:
     rates = best.drop_duplicates(BLOCK)[[*BLOCK, "lr"]].rename(columns={"lr": "shared"})
     shared_lr = runs[BLOCK].merge(rates, how="left", on=BLOCK)["shared"].to_numpy()
     return runs[runs["lr"] == shared_lr].assign(choice="")
+
+
+def of_two(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per row and seed: expected outcomes of the better scored of two random rates.
+
+    With n rates sorted by score, best first, the i-th is the better of a random pair with
+    probability 2(n−i)/(n(n−1)). Source: Dodge et al., *Show Your Work*, EMNLP 2019, without
+    replacement.
+    """
+
+    def shares(scores: pd.Series) -> np.ndarray:
+        n, rank = len(scores), scores.rank(ascending=False, method="first").to_numpy()
+        return np.ones(1) if n == 1 else 2 * (n - rank) / (n * (n - 1))
+
+    return _over_rates(runs, shares)
+
+
+def averaged(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per row and seed: the mean outcomes over the learning rates."""
+    return _over_rates(runs, lambda scores: np.full(len(scores), 1 / len(scores)))
+
+
+def _over_rates(runs: pd.DataFrame, shares: Callable[[pd.Series], np.ndarray]) -> pd.DataFrame:
+    """A row per row and seed: `shares`-weighted means of the outcomes over its rates."""
+    ordered = runs.sort_values("lr", kind="stable")
+    groups = ordered.groupby([*ROW, "seed"], sort=False)["score"]
+    share = groups.transform(lambda scores: pd.Series(shares(scores), scores.index))
+    weighted = ordered.assign(
+        **{name: ordered[name] * share for name in ("time", "accuracy")}, choice=""
+    )
+    how = dict.fromkeys(weighted.columns.difference([*ROW, "seed"]), "first")
+    how |= dict.fromkeys(("time", "accuracy"), _whole_sum)
+    return weighted.groupby([*ROW, "seed"], sort=False).agg(how).reset_index()
+
+
+def _whole_sum(values: pd.Series) -> float:
+    """The sum; NaN where a part is not known."""
+    return float(values.sum(skipna=False))
 
 
 def stable_lr(group: pd.DataFrame) -> float:

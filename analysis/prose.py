@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,24 @@ class Claim:
     evidence: Sentence = ()
 
 
+State = Literal["supported", "contradicted", "open", "not estimable", "shown"]
+"""What a finding does to a claim; ``shown`` is a number that no claim is about."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A question, a claim for every block of the study, and the table with the numbers."""
+    """A claim or question, what is found of it, and the table that it rests on.
 
+    Attributes:
+        key: C1 … Q9. rule: when the verdict is what it is. table: its name, or empty.
+    """
+
+    key: str
     question: str
-    table: str
+    rule: str
+    verdict: Sentence
     claims: list[Claim]
+    table: str = ""
 
 
 def count(key: str, value: int) -> Number:

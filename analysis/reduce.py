@@ -21,6 +21,8 @@ REACHED_BY = 0.8
 STUCK_ABOVE = 0.95
 SMOOTH_SHARE = 0.02
 SMOOTH_LEAST = 5
+WINDOW = (0.05, 0.25)
+"""Shares of the run in which a measure is read that is to foretell what comes later."""
 
 
 def smooth(training: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -79,46 +81,6 @@ def reach_step(runs: pd.DataFrame, training: pd.DataFrame, level: pd.Series) -> 
     return runs["cell_id"].map(first).astype(float)
 
 
-def at_probes(records: dict[str, pd.DataFrame], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By record table: one row per run and probe step, columns the quantities that are tabulated.
-
-    Gradient ICS: median over weight layers from the second on (the first has none by definition).
-    Moment speeds: median over all activation layers. Landscape: the LR-tied range along −∇L, with
-    ``scaled_beta`` = η_t·β_t.
-    """
-    gradient, moments = records["gradient_ics"], records["moment_ics"]
-    line = records["landscape"]
-    if len(gradient):
-        gradient = gradient[gradient["index"] > 1]
-    if len(line):
-        line = line[(line["range"] == "lr") & (line["direction"] == "gradient")]
-        line = line.assign(scaled_beta=line["effective_beta"] * _step_lr(line, records["training"]))
-    tables = {"gradient_ics": gradient, "moment_ics": moments, "landscape": line}
-    return {name: _medians(_before_divergence(table, runs)) for name, table in tables.items()}
-
-
-def _step_lr(line: pd.DataFrame, training: pd.DataFrame) -> np.ndarray:
-    """η_t of each row, from the training records; the set LR where there are none."""
-    if "step_lr" not in training:
-        return line["lr"].to_numpy()
-    at = training[["cell_id", "step", "step_lr"]]
-    return (
-        line.merge(at, how="left", on=["cell_id", "step"])["step_lr"].fillna(line["lr"]).to_numpy()
-    )
-
-
-def _before_divergence(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    end = table["cell_id"].map(runs.set_index("cell_id")["diverged_step"]).astype(float)
-    return table[~(table["step"] >= end)]
-
-
-def _medians(table: pd.DataFrame) -> pd.DataFrame:
-    names = list(table.select_dtypes("float").columns.difference(["lr"], sort=False))
-    finite = table[names].where(np.isfinite(table[names]))
-    keys = [table["cell_id"], table["step"]]
-    return finite.groupby(keys, observed=True).median().reset_index()
-
-
 def early(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Per run, the mean over the probes of the first half of the planned steps."""
     return _mean(probes[probes["step"] < _half(probes, runs)])
@@ -134,6 +96,22 @@ def at_loss(probes: pd.DataFrame, runs: pd.DataFrame, reached: pd.Series) -> pd.
     from_step = probes["cell_id"].map(pd.Series(reached.to_numpy(), runs["cell_id"])).astype(float)
     after = probes[probes["step"] >= from_step].drop(columns="step")
     return after.groupby("cell_id", observed=True).nth(0).set_index("cell_id")
+
+
+def end(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per run, the last probe."""
+    return (
+        probes.drop(columns="step").groupby("cell_id", observed=True).nth(-1).set_index("cell_id")
+    )
+
+
+def window(
+    probes: pd.DataFrame, runs: pd.DataFrame, share: tuple[float, float] = WINDOW
+) -> pd.DataFrame:
+    """Per run, the mean over the probes within these shares of the planned steps."""
+    planned = 2 * _half(probes, runs)
+    inside = (probes["step"] >= share[0] * planned) & (probes["step"] <= share[1] * planned)
+    return _mean(probes[inside])
 
 
 def _half(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:

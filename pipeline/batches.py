@@ -63,12 +63,7 @@ class Batches:
     def at(self, step: int) -> Batch:
         """Return the batch of a step: inputs (B, …) float32, targets (B,) or (B, D)."""
         batch = self._whole() if self._size == self._samples else self._part(step)
-        if not self._augment:
-            return batch
-        generator = self._generator("augment", step)
-        inputs = crop(batch.inputs, generator) if "crop" in self._augment else batch.inputs
-        inputs = flip(inputs, generator) if "flip" in self._augment else inputs
-        return Batch(inputs, batch.targets)
+        return augmented(batch, self._augment, self._generator("augment", step))
 
     def _whole(self) -> Batch:
         if self._full is None:
@@ -89,6 +84,13 @@ class Batches:
     def _generator(self, word: str, number: int) -> Generator:
         device = self._dataset.train.inputs.device
         return Generator(device).manual_seed(derive(self._seed, word, number))
+
+
+def augmented(batch: Batch, augment: Sequence[str], generator: Generator) -> Batch:
+    """The batch with its inputs changed at random as named; ``crop`` comes before ``flip``."""
+    inputs = crop(batch.inputs, generator) if "crop" in augment else batch.inputs
+    inputs = flip(inputs, generator) if "flip" in augment else inputs
+    return Batch(inputs, batch.targets)
 
 
 def crop(images: Tensor, generator: Generator) -> Tensor:
@@ -133,8 +135,26 @@ def probe_batch(dataset: Dataset, size: int) -> Batch:
             f"the probe batch must have between 1 and {samples} samples (the training split's), "
             f"not {size}"
         )
-    index = torch.from_numpy(fixed_order(samples, "probe")[:size])
+    return _fixed(dataset, slice(size))
+
+
+def other_batch(dataset: Dataset, size: int) -> Batch | None:
+    """The ``size`` samples that follow the probe batch in its permutation; None if they lack."""
+    if 2 * size > len(dataset.train.targets):
+        return None
+    return _fixed(dataset, slice(size, 2 * size))
+
+
+def _fixed(dataset: Dataset, places: slice) -> Batch:
+    index = torch.from_numpy(fixed_order(len(dataset.train.targets), "probe")[places])
     return dataset.batch(dataset.train, index.to(dataset.train.inputs.device))
+
+
+def drawn_batch(dataset: Dataset, augment: Sequence[str], generator: Generator, size: int) -> Batch:
+    """``size`` training samples drawn without replacement, augmented, both by the generator."""
+    samples, device = len(dataset.train.targets), dataset.train.inputs.device
+    index = torch.randperm(samples, generator=generator, device=device)[:size]
+    return augmented(dataset.batch(dataset.train, index), augment, generator)
 
 
 def evaluation_batches(split: Split, dataset: Dataset, size: int) -> Iterator[Batch]:

@@ -3,12 +3,16 @@
 Every public function at the top level of a file there is a part; its name is the YAML name, its
 keyword-only parameters are the YAML options. The files are parsed, never imported, so a list of all
 parts and a check of all options cost no torch, and are the same in every process.
+
+One family of parts has its names from elsewhere: ``torchvision/<name>``, all of them built by one
+function in ``architectures/_torchvision.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.torchvision_names import torchvision_names
 from pipeline.yaml_file import SpecError, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -61,14 +66,28 @@ def parts(kind: str) -> dict[str, Part]:
 
 
 def load(part: Part) -> Callable[..., Any]:
-    """Import a part's function."""
-    return getattr(importlib.import_module(part.module), part.name)
+    """Import a part's function; the name after a family's slash is its first argument."""
+    name, _, member = part.name.partition("/")
+    function = getattr(importlib.import_module(part.module), name)
+    return functools.partial(function, member) if member else function
+
+
+def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
+    """Make what a part's resolved configuration describes.
+
+    Args:
+        kind: which folder.
+        config: ``name`` and options, as `resolve` returns them.
+        arguments: the part's positional arguments.
+    """
+    options = {key: value for key, value in config.items() if key != "name"}
+    return load(parts(kind)[config["name"]])(*arguments, **options)
 
 
 def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> dict[str, Any]:
     """Check a part's configuration and fill in its defaults.
 
-    A probe takes the keys of its `pipeline.settings.Cadence` beside its own options.
+    A probe takes the keys of `pipeline.settings.ProbeSettings` beside its own options.
 
     Args:
         kind: which folder.
@@ -96,8 +115,17 @@ def find(kind: str, name: str, where: str) -> Part:
     known = parts(kind)
     if name not in known:
         noun = "dataset" if kind == "data" else kind.removesuffix("s")
-        raise SpecError(f"no {noun} {shown(name)}; {did_you_mean(name, known)}", where)
+        raise SpecError(f"no {noun} {shown(name)}; {_nearest(name, known)}", where)
     return known[name]
+
+
+def _nearest(name: str, known: Mapping[str, Part]) -> str:
+    """Say the nearest right name: of torchvision's, if the name has a slash or is one of them."""
+    whole = f"torchvision/{name}"
+    wanted = whole if whole in known else name
+    families = {k: k if "/" in wanted else "torchvision/<name>" for k in known if "/" in k}
+    own = [] if "/" in wanted and families else [k for k in known if k not in families]
+    return did_you_mean(wanted, {*own, *families.values()})
 
 
 def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
@@ -116,13 +144,13 @@ def _model(root: Path, kind: str, name: str, partial: bool) -> type[BaseModel]:
     """Make the pydantic model of a part's options."""
     from pydantic import Field, create_model
 
-    from pipeline.settings import Cadence, Strict
+    from pipeline.settings import ProbeSettings, Strict
 
     fields: dict[str, Any] = {}
     for option in _scan(root, kind)[name].options.values():
         type_ = _type(ast.parse(option.annotation, mode="eval").body)
         fields[option.name] = (type_, ... if option.required else option.default)
-    base = Cadence if kind == "probes" else Strict
+    base = ProbeSettings if kind == "probes" else Strict
     if not partial:
         return create_model(name, __base__=base, **fields)
     unset = Field(default=None, validate_default=False)
@@ -142,7 +170,18 @@ def _scan(root: Path, kind: str) -> dict[str, Part]:
                 raise _unreadable(file, function, f"{other} defines a part of that name too")
             module = f"{root.name}.{kind}.{file.stem}"
             found[function.name] = _part(kind, module, file, function)
+    if (root / kind / "_torchvision.py").exists():
+        found |= _torchvision(kind, f"{root.name}.{kind}._torchvision")
     return dict(sorted(found.items()))
+
+
+def _torchvision(kind: str, module: str) -> dict[str, Part]:
+    """The family of parts ``torchvision/<name>``; none has options."""
+    names = {name: f"torchvision/{name}" for name in torchvision_names()}
+    summary = "Torchvision's {}, its normalizations and weight layers replaced."
+    return {
+        whole: Part(kind, whole, module, summary.format(name), {}) for name, whole in names.items()
+    }
 
 
 def _functions(file: Path) -> Iterator[ast.FunctionDef]:
@@ -191,10 +230,13 @@ def _option(
 
 
 def _type(annotation: ast.expr) -> Any:
-    """Read int, float, bool, str, Location, Literal[...], list[X], Sequence[X] and X | None."""
+    """Read int, float, bool, str, Location, Literal[...], list[X], Sequence[X] and X | None.
+
+    And the bounded types of `pipeline.options` by name: Positive, Span, NonEmpty[X] and their like.
+    """
     match annotation:
         case ast.Name(id=name):
-            return _SCALARS[name]
+            return _SCALARS[name] if name in _SCALARS else _bounded(name)
         case ast.Constant(value=None):
             return None
         case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
@@ -204,7 +246,15 @@ def _type(annotation: ast.expr) -> Any:
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
             values = ast.literal_eval(choices)
             return Literal[values if isinstance(values, tuple) else (values,)]
+        case ast.Subscript(value=ast.Name(id=name), slice=item):
+            return _bounded(name)[_type(item)]
     raise ValueError(f"unknown annotation {ast.unparse(annotation)}")
+
+
+def _bounded(name: str) -> Any:
+    from pipeline import options  # brings pydantic
+
+    return {known: getattr(options, known) for known in options.__all__}[name]
 
 
 def _unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeError:

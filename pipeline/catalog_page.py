@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import textwrap
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -35,11 +37,19 @@ def normalizers_page() -> str:
 def listing(kind: str) -> str:
     """The parts of a kind, a line each: name, what it is, its options with their defaults."""
     parts = catalog.parts(kind).values()
-    width = max(len(part.name) for part in parts)
-    return "\n".join(
+    own = [part for part in parts if "/" not in part.name]
+    width = max(len(part.name) for part in own)
+    lines = [
         f"{part.name:{width}}  {part.summary}\n{'':{width}}  {_options(part, mark='')}".rstrip()
-        for part in parts
-    )
+        for part in own
+    ]
+    members = [part.name.partition("/")[2] for part in parts if part not in own]
+    return "\n".join(lines + ([_family(members)] if members else []))
+
+
+def _family(members: Sequence[str]) -> str:
+    text = f"torchvision/<name>  Any classifier of torchvision: {', '.join(members)}."
+    return textwrap.fill(text, 100, subsequent_indent=" " * 20, break_on_hyphens=False)
 
 
 def _words(part: Part) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from pipeline.spec import Cell
 from pipeline.store import Store
@@ -12,21 +14,60 @@ _SAMPLE = 20
 """Results read for each architecture: enough for a mean, and quick in a large store."""
 
 
-def estimated_seconds(
-    missing: Sequence[Cell], planned: Sequence[Cell], store: Store, finished: set[str]
-) -> float | None:
-    """Work of the missing cells, in seconds of one slot; None if no planned cell has finished.
+@dataclass(frozen=True)
+class Estimate:
+    """Wall seconds of a training step, everything that a cell does shared out over its steps."""
 
-    The mean wall time of finished cells of the same architecture, or of all where it has none.
-    """
-    measured: dict[str, list[float]] = defaultdict(list)
+    per_step: dict[str, float]
+    """By architecture, those of which some cell has finished."""
+    overall: float | None
+    """Of all finished cells together; None if there are none."""
+    on_gpus: bool
+    """Whether the finished cells ran on GPUs."""
+
+    def seconds(self, cell: Cell) -> float | None:
+        """Expected wall time of a cell; None if nothing is known."""
+        per_step = self.per_step.get(cell.labels["architecture"], self.overall)
+        return None if per_step is None else per_step * cell.settings["training"]["steps"]
+
+    def total(self, cells: Iterable[Cell]) -> float | None:
+        """Expected work of cells, in seconds of one slot; None if nothing is known."""
+        times = [self.seconds(cell) for cell in cells]
+        known = [time for time in times if time is not None]
+        return sum(known) if len(known) == len(times) else None
+
+
+def estimate(planned: Sequence[Cell], store: Store, finished: set[str]) -> Estimate:
+    """Measure a sweep's finished cells: total time over total steps, by architecture."""
+    sampled: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    on_gpus = False
     for cell in planned:
-        architecture = cell.labels["architecture"]
-        if cell.cell_id in finished and len(measured[architecture]) < _SAMPLE:
-            measured[architecture].append(store.result(cell.cell_id)["cost"]["seconds"])
-    times = [time for times in measured.values() for time in times]
-    if not times:
-        return None
-    means = {name: sum(values) / len(values) for name, values in measured.items() if values}
-    overall = sum(times) / len(times)
-    return sum(means.get(cell.labels["architecture"], overall) for cell in missing)
+        sample = sampled[cell.labels["architecture"]]
+        if cell.cell_id in finished and len(sample) < _SAMPLE:
+            result = store.result(cell.cell_id)
+            sample.append((result["cost"]["seconds"], result["summary"]["steps"]))
+            on_gpus |= result["cost"]["peak_memory_bytes"] is not None
+    return Estimate(
+        {name: _rate(sample) for name, sample in sampled.items() if sample},
+        _rate(whole)
+        if (whole := [each for sample in sampled.values() for each in sample])
+        else None,
+        on_gpus,
+    )
+
+
+def _rate(sample: Sequence[tuple[float, int]]) -> float:
+    return sum(seconds for seconds, _ in sample) / sum(steps for _, steps in sample)
+
+
+def in_order(cells: Sequence[Cell], expected: Estimate) -> list[Cell]:
+    """The longest cells first, seed by seed.
+
+    So slots are even at the end, while a sweep that is cut short still has all kinds of cells.
+    Where nothing is known the order is that of the sweep file.
+    """
+    return [
+        cell
+        for _, group in groupby(cells, key=lambda cell: cell.settings["seed"])
+        for cell in sorted(group, key=lambda cell: -(expected.seconds(cell) or 0.0))
+    ]

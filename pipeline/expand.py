@@ -168,9 +168,11 @@ def _check_steps(points: Sequence[Point]) -> None:
     for point in points:
         steps = point["training"]["steps"]
         for name, options in point["probes"].items():
-            if options["at"] and options["at"][-1] >= steps:
-                problem = f"step {options['at'][-1]} is beyond the last of {steps} steps"
-                raise SpecError(f"{problem}; the last is {steps - 1}", f"probes.{name}.at")
+            beyond = [step for step in options["at"] if not -steps <= step < steps]
+            if beyond:
+                problem = f"there is no step {beyond[-1]} of {steps} steps"
+                right = f"the first is 0 (or {-steps}), the last {steps - 1} (or -1)"
+                raise SpecError(f"{problem}; {right}", f"probes.{name}.at")
 
 
 class _Labels:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from pipeline.architectures import Network
 from pipeline.data import Batch
+from pipeline.normalizers import Traits
 from pipeline.objective import objective
 from pipeline.seeds import derive
 
@@ -22,6 +23,9 @@ Params = dict[str, Tensor]
 
 Records = Mapping[str, Tensor | Sequence[Any]]
 """Columns of equal length. Scalars stay on the device: the loop moves a whole column at once."""
+
+Mode = Literal["train", "eval"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +42,42 @@ class View:
     after: Params
     """Parameters θ_0, θ_t and θ_{t+1}; detached copies."""
     grad: Params
-    """∇L(θ_t) on ``batch`` as the step used it, without weight decay."""
+    """∇L(θ_t) on ``batch``: as the step used it, without weight decay, or, where the probe asks for
+    another mode or batch, computed anew."""
     value: Tensor
     """L(θ_t) on ``batch``, a scalar."""
     batch: Batch
-    """The step's own batch."""
+    """The step's own batch; the probe batch if the probe's setting ``batch`` says so."""
     probe_batch: Batch
     """One batch fixed for all steps, all cells and all seeds of a dataset."""
+    other_batch: Batch | None
+    """As large and as fixed, of other training samples; None where the split has not so many."""
+    draw: Callable[[int], Batch]
+    """So many training samples drawn by ``rng`` without replacement, augmented as ``batch`` is."""
+    traits: Traits
+    """The normalizer's. Where ``true_gradient`` is False, backward is not the gradient of forward,
+    and what is made of second derivatives is null."""
+    mode: Mode = "train"
+    """Of the function seen; in ``eval``: running statistics (as this step left them), no noise."""
     seed: int
     rng: torch.Generator
     """The probe's own generator, on the device, made anew from (seed, probe, step)."""
     memory: dict[str, Any] = field(default_factory=dict)
     """What this probe wants to find again at its next step of the same cell."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What probes of this step that see the same function on the same batch leave each other."""
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
-        """The pure training loss: batch statistics, the noise of this step, no buffer moves."""
+        """The pure loss: in training mode batch statistics, this step's noise, no buffer moves."""
         outputs = functional_call(self.network, params, (batch.inputs,))
         return objective(self.network.task, outputs, batch.targets)
+
+    def value_and_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
+        """L and ∇L with respect to all of ``params``, detached: one forward and one backward."""
+        at = leaves(params)
+        loss = self.loss(at, batch)
+        gradient = torch.autograd.grad(loss, list(at.values()), materialize_grads=True)
+        return loss.detach(), dict(zip(at, gradient, strict=True))
 
     @contextmanager
     def noise_of(self, step: int) -> Iterator[None]:
@@ -74,11 +97,11 @@ def set_noise(network: nn.Module, seed: int, step: int) -> None:
 
 
 @contextmanager
-def untouched(network: nn.Module) -> Iterator[None]:
+def untouched(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
     """Within it, nothing that the training loop can see may change.
 
-    Running statistics stand still (batch statistics are still used), the mode is that of training,
-    the global generators of all devices return to where they were, and TF32 is off.
+    Running statistics stand still (in training mode, batch statistics are still used), every module
+    is in ``mode``, the global generators of all devices return to where they were, and TF32 is off.
     """
     tracking: list[Any] = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
     modes = {module: module.training for module in network.modules()}
@@ -86,7 +109,7 @@ def untouched(network: nn.Module) -> Iterator[None]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     for module in tracking:
         module.track_running_stats = False
-    network.train()
+    network.train(mode == "train")
     try:
         # Where CUDA has not begun there is nothing to save, and asking would begin it.
         devices = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
@@ -97,8 +120,8 @@ def untouched(network: nn.Module) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = convolution
         for module in tracking:
             module.track_running_stats = True
-        for module, mode in modes.items():
-            module.training = mode
+        for module, training in modes.items():
+            module.training = training
 
 
 def parameters(network: nn.Module) -> Params:
@@ -109,6 +132,24 @@ def parameters(network: nn.Module) -> Params:
 def leaves(params: Params) -> Params:
     """The same values as fresh leaves that require a gradient."""
     return {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+
+
+def chosen(items: Sequence[T], indices: Sequence[int] | None, where: str) -> list[tuple[int, T]]:
+    """The items that an option ``layers`` names, with their places from 1 on, in forward order.
+
+    Args:
+        items: all of them.
+        indices: places from 1 on; None for all.
+        where: the probe's name, for the error.
+
+    Raises:
+        ValueError: if there is no item of some index.
+    """
+    beyond = [index for index in indices or () if index > len(items)]
+    if beyond:
+        raise ValueError(f"{where}.layers: there is no layer {beyond[0]}; the last is {len(items)}")
+    places = range(1, len(items) + 1) if indices is None else sorted(set(indices))
+    return [(place, items[place - 1]) for place in places]
 
 
 def flat(tensors: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:

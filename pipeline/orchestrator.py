@@ -11,9 +11,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 # The store replaces Tune's result files, which cost every trial a second.
@@ -28,7 +29,9 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 import ray
 from ray import tune
 
-from pipeline.spec import Cell, Resources
+from pipeline.capacity import reachable
+from pipeline.secrets import redact
+from pipeline.spec import SCHEMA, Cell, Resources
 from pipeline.store import Store
 
 _CHUNK = 2000
@@ -57,63 +60,85 @@ class Events:
 
 @contextmanager
 def cluster() -> Iterator[int]:
-    """Join the Ray cluster of this machine (or of RAY_ADDRESS), or start one; gives its CPUs."""
-    ray.init(
-        address=os.environ.get("RAY_ADDRESS"),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    """Join the Ray cluster of this machine (or of RAY_ADDRESS), or start one; gives its CPUs.
+
+    Raises:
+        ValueError: if there is one that cannot be joined.
+    """
+    try:
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS"),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        advice = "RAY_ADDRESS names one, RAY_ADDRESS=local starts one on this machine"
+        raise ValueError(f"Ray: {error}; {advice}") from None
     try:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         ray.shutdown()
 
 
-def device_and_slots(resources: Resources, concurrency: int | None) -> tuple[float, int]:
-    """GPUs that a cell takes on this cluster, and how many cells run at once.
-
-    Where ``gpus`` is not given, a cell takes one GPU if the cluster has any, else none.
+def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) -> int:
+    """How many cells run at once on this cluster, at most.
 
     Raises:
-        ValueError: if the cluster can never run one cell.
+        ValueError: if the cluster can never run one of the cells.
     """
-    have = ray.cluster_resources()
-    gpus = resources.gpus if resources.gpus is not None else float(have.get("GPU", 0) > 0)
-    for kind, need in (("CPU", resources.cpus), ("GPU", gpus)):
+    have = reachable(ray.cluster_resources())
+    shares = {_gpus(cell, resources, _default(have)) for cell in cells}
+    for kind, need in (("CPU", resources.cpus), ("GPU", max(shares))):
         if need > have.get(kind, 0):
             raise ValueError(
                 f"resources: a cell asks for {need:g} {kind}s and the cluster has "
                 f"{have.get(kind, 0):g}; lower resources.{kind.lower()}s"
             )
-    slots = int(have["CPU"] // resources.cpus)
-    if gpus:
-        slots = min(slots, int(have["GPU"] / gpus))
-    return gpus, min(slots, concurrency or slots)
+    count = int(have["CPU"] // resources.cpus)
+    if least := min(shares):
+        count = min(count, int(have["GPU"] / least))
+    return min(count, concurrency or count)
 
 
-def run(cells: Sequence[Cell], job: Job, gpus: float, slots: int, events: Events) -> None:
-    """Run cells on the joined cluster and return when each has ended or is lost.
+def _gpus(cell: Cell, resources: Resources, default: float) -> float:
+    given = resources.gpus_of(cell)
+    return default if given is None else given
+
+
+def _default(have: Mapping[str, float]) -> float:
+    """GPUs of a cell whose settings say nothing: one if the cluster has any, else none."""
+    return float(have.get("GPU", 0) > 0)
+
+
+def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
+    """Run cells on the joined cluster, ``count`` at once, until each has ended or is lost.
 
     A trial's own exceptions are results (``failed``). A worker that dies is another matter: its
-    cell is started once more, and if that one dies too the cell is reported ``lost``.
+    cell is started once more, from its checkpoint if it has one, and if that worker dies too the
+    cell is ``lost``.
     """
     for start in range(0, len(cells), _CHUNK):
-        _run_chunk(cells[start : start + _CHUNK], job, gpus, slots, events)
+        _run_chunk(cells[start : start + _CHUNK], job, count, events)
 
 
-def _run_chunk(cells: Sequence[Cell], job: Job, gpus: float, slots: int, events: Events) -> None:
+def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
     scratch = tempfile.mkdtemp(prefix="normscope-tune-")
+    default = _default(reachable(ray.cluster_resources()))
+
+    def needed(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        gpus = _gpus(Cell(**config["cell"]), job.resources, default)
+        return tune.PlacementGroupFactory([{"CPU": job.resources.cpus, "GPU": gpus}])
+
     trainable = tune.with_resources(
-        tune.with_parameters(_trial, job=asdict(job), device="cuda" if gpus else "cpu"),
-        {"CPU": job.resources.cpus, "GPU": gpus},
+        tune.with_parameters(_trial, job=asdict(job), default=default), needed
     )
     try:
         tune.Tuner(
             trainable,
             param_space={"cell": tune.grid_search([asdict(cell) for cell in cells])},
             tune_config=tune.TuneConfig(
-                max_concurrent_trials=slots,
+                max_concurrent_trials=count,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
@@ -122,7 +147,7 @@ def _run_chunk(cells: Sequence[Cell], job: Job, gpus: float, slots: int, events:
                 storage_path=scratch,
                 name=job.sweep,
                 failure_config=tune.FailureConfig(max_failures=1),
-                callbacks=[_Relay(events)],
+                callbacks=[_Relay(job.storage, events)],
                 verbose=0,
             ),
         ).fit()
@@ -134,16 +159,26 @@ def _trial_name(trial: Any) -> str:
     return trial.config["cell"]["cell_id"]
 
 
-def _trial(config: dict[str, Any], job: dict[str, Any], device: str) -> None:
+def _trial(config: dict[str, Any], job: dict[str, Any], default: float) -> None:
     """Run in a worker: one cell, saved and mirrored."""
     from pipeline.trial import attempt
 
-    cell = Cell(**config["cell"])
-    threads = job["resources"]["cpus"]
-    status = attempt(cell, Store(job["storage"]), device, threads)
-    if job["tracking"]:
+    cell, store = Cell(**config["cell"]), Store(job["storage"])
+    resources = Resources(**job["resources"])
+    status = _status(store, cell.cell_id)
+    if status is None:
+        device = "cuda" if _gpus(cell, resources, default) else "cpu"
+        status = attempt(cell, store, device, resources)
+    if job["tracking"] and status != "lost":
         _mirror(job, cell.cell_id, status)
     tune.report({"status": status})
+
+
+def _status(store: Store, cell_id: str) -> str | None:
+    """How a cell has ended since the driver looked: in another sweep, or before its worker died."""
+    if store.has_result(cell_id):
+        return store.result(cell_id)["status"]
+    return "failed" if store.kept(cell_id, "failure.json") is not None else None
 
 
 _tracking_failed_at: float | None = None
@@ -163,14 +198,16 @@ def _mirror(job: dict[str, Any], cell_id: str, status: str) -> None:
         _tracking_failed_at = None
     except Exception as error:  # whatever a tracking server does, training goes on
         _tracking_failed_at = now
-        logging.getLogger(__name__).warning("tracking of cell %s failed: %s", cell_id, error)
+        logging.getLogger(__name__).warning(
+            "tracking of cell %s failed: %s", cell_id, redact(str(error))
+        )
 
 
 class _Relay(tune.Callback):
     """Tells the live view; an exception here would end the whole sweep, so none leaves."""
 
-    def __init__(self, events: Events) -> None:
-        self._events = events
+    def __init__(self, storage: str, events: Events) -> None:
+        self._storage, self._events = storage, events
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that is never asked for
@@ -182,11 +219,35 @@ class _Relay(tune.Callback):
         self._tell(self._events.ended, _trial_name(trial), trial.last_result["status"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._tell(_save_lost, Store(self._storage), trial)
         self._tell(self._events.ended, _trial_name(trial), "lost")
 
     @staticmethod
-    def _tell(listener: Callable[..., None], *words: str) -> None:
+    def _tell(listener: Callable[..., None], *words: Any) -> None:
         try:
             listener(*words)
         except Exception:
             logging.getLogger(__name__).exception("the live view failed; the sweep goes on")
+
+
+def _save_lost(store: Store, trial: Any) -> None:
+    """Keep what Ray knows of the worker that went away with a cell for the second time."""
+    error, cell = str(trial.get_error() or ""), trial.config["cell"]
+    store.write_lost(
+        {
+            "schema": SCHEMA,
+            "cell_id": cell["cell_id"],
+            "labels": cell["labels"],
+            "error": _reason(error),
+            "traceback": redact(error),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _reason(error: str) -> str:
+    if "OutOfMemoryError" in error:
+        return "its worker was lost twice: out of memory; lower training.batch_size or concurrency"
+    if "StoreError" in error:
+        return "its result could not be stored"
+    return "its worker was lost twice: killed (by hand, or for want of memory), or its node is gone"

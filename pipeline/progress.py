@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.estimate import Estimate
 from pipeline.spec import Cell
 
 _PLAIN_EVERY = 10.0
@@ -41,6 +42,14 @@ def duration(seconds: float) -> str:
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
+def _means(cells: Sequence[Cell], expected: Estimate) -> dict[str, float]:
+    """Expected seconds of a cell, by architecture."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for cell in cells:
+        times[cell.labels["architecture"]].append(expected.seconds(cell) or 0.0)
+    return {name: sum(each) / len(each) for name, each in times.items()}
+
+
 @dataclass
 class Progress:
     """Counts, current cells and time left of a sweep; a context manager that shows them."""
@@ -51,8 +60,10 @@ class Progress:
     slots: int
     """Cells that run at once."""
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    expected: Estimate = field(default_factory=lambda: Estimate({}, None, False))
+    """What is known beforehand."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Ended cells by status: ok, diverged, failed, lost."""
+    """Ended cells by status: ok, diverged, budget, failed, lost."""
     running: dict[str, float] = field(default_factory=dict)
     """Current cells and when each started."""
 
@@ -60,6 +71,10 @@ class Progress:
         self._labels = {cell.cell_id: cell.labels for cell in self.cells}
         self._left = Counter(cell.labels["architecture"] for cell in self.cells)
         self._seconds: dict[str, list[float]] = defaultdict(list)
+        known = [
+            cell for cell in self.cells if cell.labels["architecture"] in self.expected.per_step
+        ]
+        self._beforehand = _means(known, self.expected)
         self._began = self._printed = time.monotonic()
         self._live: Live | None = None
         # The panel is drawn by a thread of its own while cells start and end.
@@ -98,19 +113,44 @@ class Progress:
             self.console.print(self.line(), highlight=False, soft_wrap=True)
 
     def eta(self) -> float | None:
-        """Seconds left, from the mean time of ended cells of each architecture; None at first."""
+        """Seconds left, from the mean time of ended cells of each architecture; None at first.
+
+        Of an architecture that no cell has ended of, what earlier runs took counts; else at least
+        the mean of the others, and twice what its present cells have taken already.
+        """
         with self._lock:
-            times = [t for each in self._seconds.values() for t in each]
-            if not times:
-                return None
-            expected = dict.fromkeys(self._left, sum(times) / len(times))
-            expected |= {a: sum(each) / len(each) for a, each in self._seconds.items() if each}
             now = time.monotonic()
-            work = sum(n * expected[a] for a, n in self._left.items())
+            expected = {name: self._cell_seconds(name, now) for name in self._left}
+            if not any(self._seconds.values()) and None in expected.values():
+                return None
+            work = sum(n * (expected[a] or 0.0) for a, n in self._left.items())
             for cell_id, began in self.running.items():
                 # What takes longer than expected is about to end; the others are still to come.
-                work -= min(now - began, expected[self._labels[cell_id]["architecture"]])
+                name = self._labels[cell_id]["architecture"]
+                work -= min(now - began, expected[name] or 0.0)
             return max(0.0, work) / min(self.slots, max(1, self._left.total()))
+
+    def _cell_seconds(self, architecture: str, now: float) -> float | None:
+        """Expected time of one cell; None if nothing tells."""
+        own = self._seconds[architecture]
+        if own:
+            return sum(own) / len(own)
+        if architecture in self._beforehand:
+            return self._beforehand[architecture]
+        others = [t for each in self._seconds.values() for t in each]
+        if not others:
+            return None
+        running = (
+            now - began
+            for cell_id, began in self.running.items()
+            if self._labels[cell_id]["architecture"] == architecture
+        )
+        return max(sum(others) / len(others), 2 * max(running, default=0.0))
+
+    def _is_guess(self) -> bool:
+        """Whether some architecture to come has never been seen to its end."""
+        known = {name for name, each in self._seconds.items() if each} | set(self._beforehand)
+        return any(n and name not in known for name, n in self._left.items())
 
     def line(self) -> str:
         """Everything in one plain line."""
@@ -122,13 +162,13 @@ class Progress:
         done = self.finished_before + self.counts.total()
         parts = [f"[{done}/{total}]"]
         parts += [f"{self.counts[s]} {s}" for s in ("ok", "diverged", "failed")]
-        if self.counts["lost"]:
-            parts.append(f"{self.counts['lost']} lost")
+        parts += [f"{self.counts[s]} {s}" for s in ("budget", "lost") if self.counts[s]]
         if self.finished_before:
             parts.append(f"{self.finished_before} from before")
         parts.append(f"{len(self.running)} running")
         eta = self.eta()
-        left = f"about {duration(eta)} left" if eta is not None else "estimating"
+        about = "at least" if self._is_guess() else "about"
+        left = f"{about} {duration(eta)} left" if eta is not None else "estimating"
         elapsed = duration(time.monotonic() - self._began)
         ending = [elapsed] if done == total else [elapsed, left]
         return " · ".join([*parts, *ending])

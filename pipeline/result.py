@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import torch
 from torch import nn
 
 from pipeline import records
 from pipeline.provenance import provenance
+from pipeline.secrets import redacted
 from pipeline.spec import Cell
 from pipeline.store import SCHEMA
 from pipeline.training import Outcome
@@ -29,16 +29,16 @@ def describe(
     return {
         "schema": SCHEMA,
         "cell_id": cell.cell_id,
-        "status": "ok" if outcome.diverged_step is None else "diverged",
+        "status": _status(outcome),
         "diverged_step": outcome.diverged_step,
-        "settings": cell.settings,
+        "settings": redacted(cell.settings),
         "labels": cell.labels,
         "summary": {
             **{key: _finite_or_none(value) for key, value in _summary(outcome).items()},
             "steps": len(outcome.curve["step"]),
             "parameters": sum(p.numel() for p in parameters),
         },
-        "cost": _cost(outcome, seconds, device),
+        "cost": _cost(outcome, seconds),
         "provenance": provenance(device, data_digest),
     }
 
@@ -49,9 +49,16 @@ def tables(outcome: Outcome) -> dict[str, pa.Table]:
     return {"training": records.training_table(outcome.curve, outcome.evaluations), **probes}
 
 
+def _status(outcome: Outcome) -> str:
+    """``diverged`` says more than ``budget``: a run that its time limit cut, censored there."""
+    if outcome.diverged_step is not None:
+        return "diverged"
+    return "budget" if outcome.cut else "ok"
+
+
 def _summary(outcome: Outcome) -> dict[str, float | None]:
     """First and final losses; the evaluations are those of the trained network, or nothing."""
-    trained = outcome.evaluations[-1] if outcome.diverged_step is None else {}
+    trained = outcome.evaluations[-1] if _status(outcome) == "ok" else {}
     return {
         "initial_loss": outcome.curve["train_loss"][0],
         "final_train_loss": _final_mean(outcome.curve["train_loss"]),
@@ -73,15 +80,14 @@ def _finite_or_none(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _cost(outcome: Outcome, seconds: float, device: torch.device) -> dict[str, Any]:
-    """Wall times in seconds; the peak of allocated memory is known on CUDA only."""
+def _cost(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """Wall times in seconds; peaks of allocated memory are known on CUDA only."""
     return {
-        "seconds": seconds,
+        "seconds": outcome.earlier_seconds + seconds,
         "training_seconds": outcome.training_seconds,
         "evaluation_seconds": outcome.evaluation_seconds,
         "probe_seconds": outcome.probe_seconds,
         "seconds_per_step": outcome.training_seconds / outcome.steps_taken,
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device)
-        if device.type == "cuda"
-        else None,
+        "probe_memory_bytes": outcome.probe_memory,
+        "peak_memory_bytes": outcome.peak_memory,
     }

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipeline import catalog
+from pipeline.options import AtLeastOne, Fraction
 from pipeline.yaml_file import SpecError, did_you_mean, shown
 
 MAX_SEEDS = 100_000
 
-AtLeastOne = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -85,8 +85,8 @@ class Cadence(Strict):
 
     every: AtLeastOne | None = None
     """Every so many steps, from step 0 on."""
-    at: list[Annotated[int, Field(ge=0)]] = []
-    """At these steps."""
+    at: list[int] = []
+    """At these steps; negative ones count from the end, -1 being the last."""
     log: AtLeastOne | None = None
     """At so many steps, spaced logarithmically from the first to the last."""
 
@@ -102,13 +102,47 @@ class Cadence(Strict):
         return self
 
 
+class ProbeSettings(Cadence):
+    """What every probe may be told beside its own options."""
+
+    mode: Literal["train", "eval"] = "train"
+    """The function it sees: with batch statistics and noise, or with running statistics."""
+    batch: Literal["step", "probe"] = "step"
+    """What the loss and its derivatives are of: the step's own batch, or the fixed probe batch."""
+    batch_size: AtLeastOne | None = None
+    """Samples of the probe batch; null: 128, or all training samples if they are fewer."""
+
+
 class ResourceSettings(Strict, title="resources"):
-    """What one trial occupies; it does not enter the cell id."""
+    """What one trial may occupy, and for how long; it does not enter the cell id."""
 
     cpus: AtLeastOne = 1
     """Cores."""
-    gpus: Annotated[float, Field(gt=0, le=8)] | None = None
-    """GPUs, or a share of one; null: a whole one where there are any, else none."""
+    gpus: Any = None
+    """GPUs, or a share of one, for all or by architecture; null: a whole one if there is any."""
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a cell ends with what it has (status budget); null: none."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Minutes between two checkpoints of a cell: what a lost worker costs at most."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _shares(cls, gpus: object) -> object:
+        if not isinstance(gpus, dict):
+            return None if gpus is None else _share(gpus)
+        for name in gpus:
+            try:
+                catalog.find("architectures", name, "")
+            except SpecError as error:
+                raise ValueError(error.problem) from None
+        return {name: _share(each) for name, each in gpus.items()}
+
+
+def _share(gpus: object) -> float:
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 < gpus <= 8:
+        right = "above 0 and at most 8, for all cells or by architecture"
+        raise ValueError(f"must be a number of GPUs {right}, not {shown(gpus)}")
+    return float(gpus)
 
 
 class Base(Strict, title="base"):
@@ -169,6 +203,8 @@ _MESSAGES = {
     "float_type": "must be a number",
     "string_type": "must be a string",
     "list_type": "must be a list",
+    "is_instance_of": "must be a list",
+    "sequence_str": "must be a list",
     "dict_type": "must be a mapping of settings",
     "model_type": "must be a mapping of settings",
     "too_short": "must have at least {min_length} items",

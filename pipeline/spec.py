@@ -16,14 +16,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import catalog
+from pipeline.secrets import redacted
 from pipeline.yaml_file import SpecError, read
 
 __all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the settings' meaning, the store's layout and the record columns; in every cell id."""
-CADENCE = ("every", "at", "log")
-"""The keys of a probe's settings that say when it measures."""
+COMMON = ("every", "at", "log", "mode", "batch", "batch_size")
+"""The keys of a probe's settings that every probe has: when it measures, and what it is shown."""
 KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normalizers"}
 """The folder that a cell's setting names a part of."""
 
@@ -41,10 +42,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial occupies; gpus None: a whole one where there are any, else none."""
+    """What one trial may occupy, and for how long."""
 
     cpus: int = 1
-    gpus: float | None = None
+    gpus: float | Mapping[str, float] | None = None
+    """For all, or by architecture; where not given: a whole one where there are any, else none."""
+    time_limit: float | None = None
+    """Seconds after which a trial ends with what it has (and is killed at twice that, if hung)."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between two checkpoints of a trial."""
+
+    def gpus_of(self, cell: Cell) -> float | None:
+        """What is given for the cell's architecture, if anything."""
+        if not isinstance(self.gpus, Mapping):
+            return self.gpus
+        return self.gpus.get(cell.settings["architecture"]["name"])
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def plan(sweep: Sweep) -> dict[str, Any]:
         "name": sweep.name,
         "description": sweep.description,
         "cells": [cell.cell_id for cell in sweep.cells],
-        "settings": {cell.cell_id: cell.settings for cell in sweep.cells},
+        "settings": {cell.cell_id: redacted(cell.settings) for cell in sweep.cells},
         "labels": {cell.cell_id: cell.labels for cell in sweep.cells},
     }
 
@@ -130,9 +142,10 @@ def cadence_steps(cadence: Mapping[str, Any], steps: int) -> frozenset[int]:
     """The steps t in 0..steps−1 at which a probe observes the update t → t+1.
 
     ``log: n`` takes min(n, steps) distinct steps, t_i = max(i, round(steps^(i/(n−1)) − 1)): from
-    the first to the last, evenly on a logarithmic axis wherever steps are not scarce.
+    the first to the last, evenly on a logarithmic axis wherever steps are not scarce. A negative
+    step of ``at`` counts from the end.
     """
-    chosen = {step for step in cadence["at"] if step < steps}
+    chosen = {step % steps for step in cadence["at"] if -steps <= step < steps}
     if cadence["every"]:
         chosen.update(range(0, steps, cadence["every"]))
     if cadence["log"]:

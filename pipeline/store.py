@@ -4,6 +4,11 @@
     <root>/cells/<cell_id>/*.parquet     the records, one table a file
     <root>/cells/<cell_id>/result.json   written last: its presence means that the cell is finished
     <root>/cells/<cell_id>/failure.json  why the last trial of an unfinished cell raised
+    <root>/cells/<cell_id>/lost.json     what is known of the worker that went away with its trial
+    <root>/cells/<cell_id>/log.txt       what the last trial printed, warned of and logged
+    <root>/cells/<cell_id>/checkpoint.npz  where a long trial stands; gone once it has a result
+    <root>/leases/<name>.json            which driver is running a sweep
+    <root>/mirrored/<name>.json          of which state of a sweep MLflow is the mirror
 
 Every file appears whole or not at all, so a kill at any moment leaves finished cells and unfinished
 ones, and nothing between. Cells are shared by all sweeps of a store: none is computed twice.
@@ -13,59 +18,54 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import random
-import re
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
+from pipeline.files import Files, StoreError, checked, json_bytes
 from pipeline.spec import SCHEMA
 
 if TYPE_CHECKING:
     import pyarrow
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ATTEMPTS = 10
 """Times that a trial writes its cell before it gives up: only another writer makes it try twice."""
 
 
-class StoreError(ValueError):
-    """A file of the store is missing, damaged or of another schema; the message names it."""
+SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
+"""What may lie in a cell's folder beside its result."""
 
 
-class Store:
+@dataclass(frozen=True)
+class Standing:
+    """How the cells of a store stand: ids, each in one set at most."""
+
+    finished: set[str]
+    """Have a result."""
+    failed: set[str]
+    """Have none: their last trial raised, or did not come back in time."""
+    lost: set[str]
+    """Have none: their workers were lost."""
+
+
+class Store(Files):
     """A store at ``root``: a local folder or an fsspec URI (``s3://bucket/folder``)."""
-
-    def __init__(self, root: str) -> None:
-        try:
-            filesystem, path = fsspec.url_to_fs(root)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"{root}: not a place for a store: {error}") from None
-        self.filesystem: fsspec.AbstractFileSystem = filesystem
-        self.root = path.rstrip("/")
-        self.uri = self.root if isinstance(filesystem, LocalFileSystem) else root
-        """Where the store is, for any process: a local folder's absolute path, or the URI."""
 
     # What was asked for ---------------------------------------------------------------------------
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """Save a sweep's planned cells under its name."""
-        self._write(f"sweeps/{_checked(plan['name'])}.json", _json(plan))
+        self._write(f"sweeps/{checked(plan['name'])}.json", json_bytes(plan))
 
     def plan(self, name: str) -> dict[str, Any]:
         """Read a sweep's planned cells."""
-        return self._read_json(f"sweeps/{_checked(name)}.json")
+        return self._read_json(f"sweeps/{checked(name)}.json")
 
     def plan_bytes(self, name: str) -> bytes:
         """The file of a sweep's planned cells, as it is."""
-        return self._read(f"sweeps/{_checked(name)}.json")
+        return self._read(f"sweeps/{checked(name)}.json")
 
     def plans(self) -> list[str]:
         """Names of the sweeps that this store knows, sorted."""
@@ -77,14 +77,20 @@ class Store:
 
     # What was found -------------------------------------------------------------------------------
 
+    def standing(self) -> Standing:
+        """Tell finished, failed and lost cells apart, from one listing of the store."""
+        paths = self._find("cells")
+        finished = _cells_with("result.json", paths)
+        failed = _cells_with("failure.json", paths) - finished
+        return Standing(finished, failed, _cells_with("lost.json", paths) - finished - failed)
+
     def finished(self) -> set[str]:
         """Ids of the cells that have a result."""
-        return _cells_with("result.json", self._find("cells"))
+        return self.standing().finished
 
     def failed(self) -> set[str]:
         """Ids of the cells whose last trial raised and that have no result."""
-        paths = self._find("cells")  # one listing for both: on object storage it costs
-        return _cells_with("failure.json", paths) - _cells_with("result.json", paths)
+        return self.standing().failed
 
     def write_result(
         self, result: Mapping[str, Any], records: Mapping[str, pyarrow.Table]
@@ -98,21 +104,22 @@ class Store:
         Returns:
             The result as written, with ``records``: rows and sha256 of each file.
         """
-        cell_id = _checked(result["cell_id"])
+        cell_id = checked(result["cell_id"])
         files, written = {}, {}
         for name, table in records.items():
-            file = f"{_checked(name)}.parquet"
+            file = f"{checked(name)}.parquet"
             files[file] = parquet_bytes(table)
             digest = hashlib.sha256(files[file]).hexdigest()
             written[file] = {"rows": table.num_rows, "sha256": digest}
         complete = {**result, "records": written}
-        files["result.json"] = _json(complete)
+        files["result.json"] = json_bytes(complete)
         self._remove(f"cells/{cell_id}/result.json")  # of an earlier trial, whose records go now
         for attempt in range(_ATTEMPTS):
             for name, data in files.items():
                 self._write(f"cells/{cell_id}/{name}", data)
             if self._is_settled(cell_id, files):
-                self._remove(f"cells/{cell_id}/failure.json")
+                for name in ("failure.json", "lost.json", "checkpoint.npz"):
+                    self.drop(cell_id, name)
                 return complete
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # or two keep in each other's way
         raise StoreError(f"{self._full('cells')}/{cell_id}: what is written does not stay")
@@ -129,23 +136,41 @@ class Store:
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
         """Save why a trial raised; the cell stays unfinished."""
-        self._write(f"cells/{_checked(failure['cell_id'])}/failure.json", _json(failure))
+        self.keep(failure["cell_id"], "failure.json", json_bytes(failure))
+
+    def write_lost(self, lost: Mapping[str, Any]) -> None:
+        """Save what is known of a lost worker; the cell stays unfinished."""
+        self.keep(lost["cell_id"], "lost.json", json_bytes(lost))
+
+    def lost(self, cell_id: str) -> dict[str, Any]:
+        """Read what is known of a cell's lost worker."""
+        return self._read_json(f"cells/{checked(cell_id)}/lost.json")
+
+    def has_result(self, cell_id: str) -> bool:
+        """Whether a cell is finished."""
+        return self._exists(f"cells/{checked(cell_id)}/result.json")
 
     def result(self, cell_id: str) -> dict[str, Any]:
         """Read a finished cell's ``result.json``."""
-        return self._read_json(f"cells/{_checked(cell_id)}/result.json")
+        return self._read_json(f"cells/{checked(cell_id)}/result.json")
 
     def failure(self, cell_id: str) -> dict[str, Any]:
         """Read why a cell's last trial raised."""
-        return self._read_json(f"cells/{_checked(cell_id)}/failure.json")
+        return self._read_json(f"cells/{checked(cell_id)}/failure.json")
 
     def failure_bytes(self, cell_id: str) -> bytes:
         """The file that says why a cell's last trial raised, as it is."""
-        return self._read(f"cells/{_checked(cell_id)}/failure.json")
+        return self._read(f"cells/{checked(cell_id)}/failure.json")
+
+    def ending_bytes(self, cell_id: str) -> bytes:
+        """The file that says how a cell has ended, as it is: its result, or else its failure."""
+        if self.has_result(cell_id):
+            return self._read(f"cells/{cell_id}/result.json")
+        return self.failure_bytes(cell_id)
 
     def files(self, result: Mapping[str, Any]) -> dict[str, bytes]:
         """All files of a finished cell by name, the records checked against their digests."""
-        cell_id = _checked(result["cell_id"])
+        cell_id = checked(result["cell_id"])
         names = [*result["records"], "result.json"]
         return {name: self._checked_bytes(cell_id, name, result) for name in names}
 
@@ -165,7 +190,7 @@ class Store:
         return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
 
     def _checked_bytes(self, cell_id: str, name: str, result: Mapping[str, Any]) -> bytes:
-        path = f"cells/{_checked(cell_id)}/{_checked(name)}"
+        path = f"cells/{checked(cell_id)}/{checked(name)}"
         data = self._read(path)
         expected = result["records"].get(name)
         if expected and hashlib.sha256(data).hexdigest() != expected["sha256"]:
@@ -175,68 +200,61 @@ class Store:
             )
         return data
 
+    # What lies beside a result --------------------------------------------------------------------
+
+    def keep(self, cell_id: str, name: SideFile, data: bytes) -> None:
+        """Write a file beside a cell's result, whole or not at all."""
+        self._write(f"cells/{checked(cell_id)}/{name}", data)
+
+    def kept(self, cell_id: str, name: SideFile) -> bytes | None:
+        """Read a file beside a cell's result; None where there is none."""
+        try:
+            return self._read(f"cells/{checked(cell_id)}/{name}")
+        except StoreError:
+            return None
+
+    def drop(self, cell_id: str, name: SideFile) -> None:
+        """Remove a file beside a cell's result, if it is there."""
+        self._remove(f"cells/{checked(cell_id)}/{name}")
+
+    def reopen(self, cell_id: str) -> None:
+        """Forget how a cell has ended, so that it is run again; its checkpoint stays."""
+        for name in ("result.json", "failure.json", "lost.json"):
+            self._remove(f"cells/{checked(cell_id)}/{name}")
+
+    def write_lease(self, sweep: str, lease: Mapping[str, Any]) -> None:
+        """Save which driver is running a sweep."""
+        self._write(f"leases/{checked(sweep)}.json", json_bytes(lease))
+
+    def lease(self, sweep: str) -> dict[str, Any] | None:
+        """Read which driver is running a sweep; None where there is none."""
+        try:
+            return self._read_json(f"leases/{checked(sweep)}.json")
+        except StoreError:
+            return None
+
+    def write_mirrored(self, sweep: str, digest: str) -> None:
+        """Save of which state of a sweep tracking is the mirror."""
+        self._write(
+            f"mirrored/{checked(sweep)}.json", json_bytes({"schema": SCHEMA, "digest": digest})
+        )
+
+    def mirrored(self, sweep: str) -> str | None:
+        """Read of which state of a sweep tracking is the mirror; None where it is of none."""
+        try:
+            return self._read_json(f"mirrored/{checked(sweep)}.json")["digest"]
+        except StoreError:
+            return None
+
+    def drop_lease(self, sweep: str) -> None:
+        """Remove a sweep's lease, if it is there."""
+        self._remove(f"leases/{checked(sweep)}.json")
+
     # Files ----------------------------------------------------------------------------------------
 
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file of a copied store (`pipeline.tracking.download`), whole or not at all."""
-        self._write("/".join(_checked(part) for part in path.split("/")), data)
-
-    def _full(self, path: str) -> str:
-        return f"{self.root}/{path}"
-
-    def _find(self, folder: str) -> list[str]:
-        self.filesystem.invalidate_cache()
-        return list(self.filesystem.find(self._full(folder)))
-
-    def _read(self, path: str) -> bytes:
-        try:
-            data = self.filesystem.cat_file(self._full(path))
-        except FileNotFoundError:
-            raise StoreError(f"{self._full(path)}: no such file in the store") from None
-        assert isinstance(data, bytes)
-        return data
-
-    def _read_json(self, path: str) -> dict[str, Any]:
-        try:
-            content = json.loads(self._read(path))
-        except ValueError as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(f"{self._full(path)}: damaged, not JSON ({error})") from None
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
-            raise StoreError(f"{self._full(path)}: schema {schema}, this version reads {SCHEMA}")
-        return content
-
-    def _write(self, path: str, data: bytes) -> None:
-        full = self._full(path)
-        try:
-            if isinstance(self.filesystem, LocalFileSystem):
-                _write_local(full, data)
-            else:
-                self.filesystem.pipe_file(full, data)  # object stores publish an object whole
-        except OSError as error:
-            problem = error.strerror or error
-            raise StoreError(f"{full}: cannot be written: {problem}") from None
-
-    def _remove(self, path: str) -> None:
-        with suppress(FileNotFoundError):
-            self.filesystem.rm_file(self._full(path))
-
-
-def _write_local(path: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid4().hex}.partial"
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
+        self._write("/".join(checked(part) for part in path.split("/")), data)
 
 
 def parquet_bytes(table: pyarrow.Table) -> bytes:
@@ -249,18 +267,5 @@ def parquet_bytes(table: pyarrow.Table) -> bytes:
     return sink.getvalue()
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
-    """Encode strictly: a NaN in a result is a bug of its writer, not a value."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
 def _cells_with(file: str, paths: Iterable[str]) -> set[str]:
     return {path.rsplit("/", 2)[-2] for path in paths if path.endswith("/" + file)}
-
-
-def _checked(name: str) -> str:
-    """Refuse a name that could leave the store's root."""
-    if not _NAME.fullmatch(name.removesuffix(".json").removesuffix(".parquet")):
-        raise StoreError(f"{name!r}: not a name in a store (a-z, 0-9, _ and -, at most 64)")
-    return name

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.interrupt import INTERRUPTED, stoppable
+
 if TYPE_CHECKING:
+    from pipeline.lease import Lease
     from pipeline.spec import Cell, Sweep
-    from pipeline.store import Store
+    from pipeline.store import Standing, Store
 
 _EPILOG = """\
 examples:
@@ -18,8 +21,10 @@ examples:
   python -m pipeline.sweep sweeps/quickstart.yaml               run what is missing
   python -m pipeline.sweep sweeps/quickstart.yaml --set seeds=5 the same with two more seeds
   python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
+  python -m pipeline.sweep sweeps/quickstart.yaml --failures    which cells failed, and why
 
-Finished cells are never run again. Ctrl-C keeps them; the same command goes on.
+Finished cells are never run again, failed ones if --retry-failed says so, lost ones always.
+Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
 exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
 """
 
@@ -27,137 +32,129 @@ exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code."""
     options = _parser().parse_args(arguments)
+    from pipeline.secrets import redact
     from pipeline.spec import read_sweep
 
     try:
         sweep = read_sweep(options.file, options.set)
-        return _dry_run(sweep, options) if options.dry_run else _run(sweep, options)
+        if options.cluster or options.stop:
+            return _do_there(sweep, options, sys.argv[1:] if arguments is None else arguments)
+        with stoppable():
+            return _do(sweep, options)
     except ValueError as error:  # every mistake of the user's is one, and says what and where
-        print(error, file=sys.stderr)
+        print(redact(str(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
             "\ninterrupted: finished cells are kept; run the same command again to go on",
             file=sys.stderr,
         )
-        return 130
+        return INTERRUPTED
 
 
-def _dry_run(sweep: Sweep, options: argparse.Namespace) -> int:
-    from pipeline.estimate import estimated_seconds
-    from pipeline.progress import duration
+def _do(sweep: Sweep, options: argparse.Namespace) -> int:
+    """What the options ask for: to look at a sweep, to mirror it, or to run it."""
+    from pipeline import triage
+    from pipeline.preview import show_preview
     from pipeline.store import Store
 
-    store = Store(options.storage)
-    finished, failed = store.finished(), store.failed()
-    missing = [cell for cell in sweep.cells if cell.cell_id not in finished]
-    counts = Counter(
-        "done" if c.cell_id in finished else "failed" if c.cell_id in failed else "missing"
-        for c in sweep.cells
-    )
-    print(f"{sweep.name}: {len(sweep.cells)} cells")
-    for state, meaning in _STATES.items():
-        print(f"  {counts[state]:>7}  {state:<8} {meaning}")
-    seconds = estimated_seconds(missing, sweep.cells, store, finished)
-    if not missing:
-        print("nothing to run")
-    elif seconds is None:
-        print("time: not known before some cell has finished (--limit 4 tries four)")
+    store, repeat = Store(options.storage), triage.Repeat(options.storage, options.set)
+    if options.status:
+        triage.show_status(sweep, store)
+    elif options.failures:
+        triage.show_failures(sweep, store, repeat)
+    elif options.dry_run:
+        show_preview(sweep, store, options.retry_failed, options.concurrency, options.price)
+    elif options.sync:
+        return _sync(sweep, store, options)
     else:
-        slots = options.concurrency or max(1, (os.cpu_count() or 1) // sweep.resources.cpus)
-        print(
-            f"time: about {duration(seconds)} of work, {duration(seconds / slots)} on {slots} slots"
-        )
+        return triage.conclude(sweep, store, _run(sweep, store, options), repeat)
     return 0
 
 
-_STATES = {
-    "done": "have a result",
-    "missing": "will run",
-    "failed": "raised an error last time; will run again",
-}
+def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
+    """Run a sweep on another cluster, with what else the command says, or stop it there."""
+    from pipeline.cluster import run_there
+
+    if not options.cluster:
+        raise ValueError("--stop: say which sweep's, by --cluster; here Ctrl-C stops it")
+    if any((options.status, options.failures, options.dry_run, options.sync)):
+        raise ValueError("--cluster runs a sweep; to look at its results give their --storage")
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--cluster")
+    own.add_argument("--stop", action="store_true")
+    others = own.parse_known_args(words)[1]
+    others.remove(options.file)
+    return run_there(sweep, options.cluster, others, stop=options.stop)
 
 
-def _run(sweep: Sweep, options: argparse.Namespace) -> int:
+def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
+    """Run what is to be run; gives those cells."""
+    from pipeline import mirroring
+    from pipeline.lease import Lease
     from pipeline.places import tracking_uri
     from pipeline.spec import plan
-    from pipeline.store import Store
+    from pipeline.triage import to_run
 
     tracking = tracking_uri(options.tracking, options.storage)
-    store = Store(options.storage)
-    store.write_plan(plan(sweep))
-    finished = store.finished()
-    missing = [cell for cell in sweep.cells if cell.cell_id not in finished]
-    chosen = missing[: options.limit]
-    if chosen:
-        _run_cells(sweep, chosen, len(sweep.cells) - len(missing), store, tracking, options)
-    if tracking:
-        _complete_tracking(sweep, store, tracking)
-    return _conclude(sweep, store, chosen)
+    lease = Lease(store, sweep.name)
+    with lease.held():
+        store.write_plan(plan(sweep))
+        standing = store.standing()
+        chosen = to_run(sweep.cells, store, standing, options.retry_failed)[: options.limit]
+        if chosen:
+            _run_cells(sweep, chosen, standing, store, tracking, lease, options)
+        if tracking:
+            mirroring.complete(sweep, store, tracking)
+    return chosen
 
 
 def _run_cells(
     sweep: Sweep,
     chosen: list[Cell],
-    finished_before: int,
+    standing: Standing,
     store: Store,
     tracking: str | None,
+    lease: Lease,
     options: argparse.Namespace,
 ) -> None:
-    from pipeline import orchestrator
+    from pipeline import mirroring, orchestrator
+    from pipeline.estimate import Estimate, estimate, in_order
     from pipeline.progress import Progress
+    from pipeline.store import StoreError
 
-    print(f"{sweep.name}: {len(chosen)} cells to run, {finished_before} done", file=sys.stderr)
+    again = {cell.cell_id for cell in chosen}
+    done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
+    print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)
     if tracking:
-        _prepare_tracking(sweep, tracking)
+        mirroring.prepare(sweep, tracking)
+    try:
+        expected = estimate(sweep.cells, store, standing.finished)
+    except StoreError as error:  # what is damaged concerns the report, and no cell to run
+        print(error, file=sys.stderr)
+        expected = Estimate({}, None, False)
     with orchestrator.cluster():
-        gpus, slots = orchestrator.device_and_slots(sweep.resources, options.concurrency)
+        count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
+        lease.confirm()
+        for cell_id in again & (standing.finished | standing.failed | standing.lost):
+            store.reopen(cell_id)
         job = orchestrator.Job(sweep.name, store.uri, tracking, sweep.resources)
-        with Progress(chosen, finished_before, slots) as progress:
+        with Progress(chosen, done, count, expected=expected) as progress:
             events = orchestrator.Events(progress.started, progress.ended)
-            orchestrator.run(chosen, job, gpus, slots, events)
+            orchestrator.run(in_order(chosen, expected), job, count, events)
 
 
-def _conclude(sweep: Sweep, store: Store, chosen: list[Cell]) -> int:
-    """Say what there is now; failed cells are grouped by their error."""
-    finished = store.finished()
-    done = sum(cell.cell_id in finished for cell in sweep.cells)
-    lost = [cell for cell in chosen if cell.cell_id not in finished]
-    print(f"{sweep.name}: {done} of {len(sweep.cells)} cells done, in {store.uri}")
-    if not lost:
-        return 0
-    failed = store.failed()
-    errors = Counter(
-        store.failure(cell.cell_id)["error"] if cell.cell_id in failed else "its worker was lost"
-        for cell in lost
-    )
-    example = {store.failure(c.cell_id)["error"]: c for c in lost if c.cell_id in failed}
-    for error, count in errors.most_common():
-        print(f"{count} failed: {error}", file=sys.stderr)
-        if error in example:
-            command = f"python -m pipeline.trial {sweep.path} --cell {example[error].cell_id}"
-            print(f"  see it: {command}", file=sys.stderr)
-    return 1
+def _sync(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
+    from pipeline import mirroring
+    from pipeline.places import tracking_uri
+    from pipeline.spec import plan
 
-
-def _prepare_tracking(sweep: Sweep, uri: str) -> None:
-    from pipeline import tracking
-
-    try:
-        tracking.prepare(uri, sweep.name, sweep.description)
-    except tracking.TrackingError as error:
-        print(f"tracking is off until the end: {error}", file=sys.stderr)
-
-
-def _complete_tracking(sweep: Sweep, store: Store, uri: str) -> None:
-    """Make MLflow whole, whatever it missed while cells ran."""
-    from pipeline import tracking
-
-    try:
-        tracking.prepare(uri, sweep.name, sweep.description)
-        tracking.complete(uri, sweep.name, store, [cell.cell_id for cell in sweep.cells])
-    except Exception as error:  # the results are safe in the store whatever MLflow does
-        print(f"tracking is incomplete, run the same command again: {error}", file=sys.stderr)
+    uri = tracking_uri(options.tracking, options.storage)
+    if uri is None:
+        raise ValueError("--sync: tracking is none; say where MLflow is with --tracking")
+    store.write_plan(plan(sweep))
+    print(f"{sweep.name}: MLflow says what the store says ({mirroring.sync(sweep, store, uri)})")
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -166,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the cells of a sweep file that have no result yet, on Ray.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="the sweep file (YAML)")
     parser.add_argument(
@@ -176,23 +174,54 @@ def _parser() -> argparse.ArgumentParser:
         help="change the file: training.steps=100, seeds=5, grid.training.lr=[0.1]; repeatable",
     )
     parser.add_argument(
-        "--storage", default="results", metavar="WHERE", help="folder or URI of results (results)"
+        "--storage",
+        default=os.environ.get("NORMSCOPE_STORAGE", "results"),
+        metavar="WHERE",
+        help="folder or URI of results (NORMSCOPE_STORAGE, else results)",
     )
     parser.add_argument(
         "--tracking",
         metavar="URI",
         help="MLflow's URI, or none (MLFLOW_TRACKING_URI, else a SQLite file in the storage)",
     )
+    parser.add_argument(
+        "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
+    )
     parser.add_argument("--concurrency", type=_positive, metavar="N", help="cells run at once")
     parser.add_argument("--limit", type=_positive, metavar="N", help="run at most N cells")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run; starts nothing")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="run failed and time-limited cells again too"
+    )
+    parser.add_argument(
+        "--price", type=_price, metavar="P", help="of a GPU-hour, for the cost in --dry-run"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    for name, meaning in _INSTEAD.items():
+        instead.add_argument(name, action="store_true", help=meaning)
     return parser
+
+
+_INSTEAD = {
+    "--dry-run": "say what would run, and for how long; starts nothing",
+    "--status": "say how many cells are in which state",
+    "--failures": "say which cells failed of what, and how to see one fail",
+    "--sync": "make MLflow equal to the store",
+    "--stop": "interrupt the sweep where it runs on --cluster",
+}
+"""What can be asked for instead of running."""
 
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _price(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("at least 0")
     return value
 
 

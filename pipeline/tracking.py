@@ -6,34 +6,39 @@ and any cell can be mirrored again at any time. Tracking may fail; training does
 
 from __future__ import annotations
 
-import io
+import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 # A dead server must cost seconds, not the client's default of minutes; nothing is sent elsewhere.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-import pyarrow.parquet
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from pipeline.coarse import coarse_curves
+from pipeline.mirrored import flat, points
+from pipeline.secrets import redact
 from pipeline.store import Store
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
+_SQLITE = "sqlite:///"
 _KIND = "normscope.kind"
 _CELL, _SUMMARY = "cell", "summary"
+_DIGEST = "result_sha256"
+"""The tag that says of which result (or failure) a run is the mirror."""
 _TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the UI open the experiment on its runs, and not on its (absent) traces of agents."""
 
@@ -45,16 +50,16 @@ class TrackingError(ValueError):
 def prepare(uri: str, sweep: str, description: str) -> None:
     """Create the database and the sweep's experiment, and end runs that a dead process left.
 
-    The driver does this before any trial starts: several processes that open a fresh SQLite
-    database at once collide in its migration.
+    The driver does this before any trial starts.
     """
     client = _client(uri)
-    experiment = client.get_experiment_by_name(sweep)
-    if experiment is None:
-        location = _artifact_location(uri, sweep)
-        tags = {_KIND: "sweep", "mlflow.note.content": description, **_TRAINING_VIEW}
-        client.create_experiment(sweep, artifact_location=location, tags=tags)
-        return
+    with _alone(uri):
+        experiment = client.get_experiment_by_name(sweep)
+        if experiment is None:
+            location = _artifact_location(uri, sweep)
+            tags = {_KIND: "sweep", "mlflow.note.content": description, **_TRAINING_VIEW}
+            client.create_experiment(sweep, artifact_location=location, tags=tags)
+            return
     for run in _runs(client, experiment):
         if run.info.status == "RUNNING":
             client.set_tag(run.info.run_id, "superseded", "true")
@@ -70,7 +75,10 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     ended = datetime.fromisoformat(result["provenance"]["time"]).timestamp()
     began = ended - result["cost"]["seconds"]
     run_id = _new_run(client, experiment, result, result["status"], began)
-    client.log_batch(run_id, metrics=_metrics(result, files), params=_params(result["settings"]))
+    client.set_tag(run_id, _DIGEST, _digest(files["result.json"]))
+    params = [Param(key, str(value)) for key, value in flat(result["settings"])]
+    metrics = [Metric(key, value, 0, step) for key, value, step in points(result, files)]
+    client.log_batch(run_id, metrics=metrics, params=params)
     _log_files(client, run_id, _CELL, files)
     client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(ended))
 
@@ -82,6 +90,7 @@ def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     ended = datetime.fromisoformat(failure["time"]).timestamp()
     run_id = _new_run(client, _experiment(client, sweep), failure, "failed", ended)
     client.set_tag(run_id, "error", failure["error"][:5000])
+    client.set_tag(run_id, _DIGEST, _digest(store.failure_bytes(cell_id)))
     _log_files(client, run_id, _CELL, {"failure.json": store.failure_bytes(cell_id)})
     client.set_terminated(run_id, status="FAILED")
 
@@ -95,14 +104,41 @@ def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Non
     experiment = _experiment(client, sweep)
     live = _live_cells(client, experiment)
     status = {cell_id: run.data.tags["status"] for cell_id, run in live.items()}
-    finished, failed = store.finished(), store.failed()
+    standing = store.standing()
     for cell_id in cell_ids:
-        if cell_id in finished and status.get(cell_id) not in ("ok", "diverged"):
+        if cell_id in standing.finished and status.get(cell_id) in (None, "failed"):
             mirror(uri, sweep, store, cell_id)
-        elif cell_id in failed and cell_id not in status:
+        elif cell_id in standing.failed and cell_id not in status:
             mirror_failure(uri, sweep, store, cell_id)
     run_id = _summary_run(client, experiment)
     _log_files(client, run_id, "sweep", {f"{sweep}.json": store.plan_bytes(sweep)})
+
+
+def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> dict[str, int]:
+    """Make the live runs equal to the store: one for each ended cell, of its very result.
+
+    Returns:
+        How many runs were set aside (of other results, or twice), and how many were made.
+    """
+    client = _client(uri)
+    experiment = _experiment(client, sweep)
+    standing, kept = store.standing(), set()
+    ended = standing.finished | standing.failed
+    told = {c: _digest(store.ending_bytes(c)) for c in cell_ids if c in ended}
+    aside = 0
+    for run in reversed(_live_runs(client, experiment)):  # the latest of equal ones is kept
+        tags = run.data.tags
+        if tags["cell_id"] not in kept and tags.get(_DIGEST) == told.get(tags["cell_id"], ""):
+            kept.add(tags["cell_id"])
+        else:
+            client.set_tag(run.info.run_id, "superseded", "true")
+            aside += 1
+    complete(uri, sweep, store, cell_ids)
+    return {"set aside": aside, "made": len(told) - len(kept)}
+
+
+def _digest(ending: bytes) -> str:
+    return hashlib.sha256(ending).hexdigest()
 
 
 def attach_report(uri: str, sweep: str, folder: str) -> None:
@@ -135,12 +171,20 @@ def download(uri: str, sweeps: Sequence[str], folder: str) -> None:
 @cache
 def _client(uri: str) -> MlflowClient:
     try:
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        with _alone(uri):
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
     except Exception as error:  # the store behind a URI may raise anything
-        reason = str(error).strip().splitlines()[0][:200]
-        raise TrackingError(f"{uri}: cannot be used for tracking: {reason}") from None
+        reason = redact(str(error)).strip().splitlines()[0][:200]
+        raise TrackingError(f"{redact(uri)}: cannot be used for tracking: {reason}") from None
     return client
+
+
+def _alone(uri: str) -> AbstractContextManager[Any]:
+    """Processes that open a fresh SQLite database at once collide in its migration."""
+    if not uri.startswith(_SQLITE):
+        return nullcontext()
+    return FileLock(f"{uri.removeprefix(_SQLITE)}.lock")
 
 
 def _experiment(client: MlflowClient, sweep: str) -> Experiment:
@@ -158,9 +202,9 @@ def _sweep_names(client: MlflowClient) -> list[str]:
 
 def _artifact_location(uri: str, sweep: str) -> str | None:
     """Beside a SQLite file, wherever the command runs; a server decides for itself."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(_SQLITE):
         return None
-    folder = Path(uri.removeprefix("sqlite:///")).resolve().parent
+    folder = Path(uri.removeprefix(_SQLITE)).resolve().parent
     return (folder / "mlflow-artifacts" / sweep).as_uri()
 
 
@@ -181,13 +225,18 @@ def _runs(client: MlflowClient, experiment: Experiment) -> list[Run]:
 
 def _live_cells(client: MlflowClient, experiment: Experiment) -> dict[str, Run]:
     """The latest ended run of every cell."""
-    return {
-        run.data.tags["cell_id"]: run
+    return {run.data.tags["cell_id"]: run for run in _live_runs(client, experiment)}
+
+
+def _live_runs(client: MlflowClient, experiment: Experiment) -> list[Run]:
+    """Ended runs of cells that none has superseded, the earliest first."""
+    return [
+        run
         for run in _runs(client, experiment)
         if run.data.tags.get(_KIND) == _CELL
         and run.data.tags.get("superseded") != "true"
         and run.info.status in ("FINISHED", "FAILED")
-    }
+    ]
 
 
 def _new_run(
@@ -231,34 +280,6 @@ def _summary_run(client: MlflowClient, experiment: Experiment) -> str:
     run = client.create_run(experiment.experiment_id, tags={_KIND: _SUMMARY}, run_name=name)
     client.set_terminated(run.info.run_id, status="FINISHED")
     return run.info.run_id
-
-
-def _params(settings: Mapping[str, Any]) -> list[Param]:
-    return [Param(key, str(value)) for key, value in _flat(settings, "")]
-
-
-def _flat(value: Any, prefix: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else key)
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        for index, inner in enumerate(value):
-            yield from _flat(inner, f"{prefix}.{index}")
-    else:
-        yield prefix, value
-
-
-def _metrics(result: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Metric]:
-    tables = {
-        name.removesuffix(".parquet"): pyarrow.parquet.read_table(io.BytesIO(data))
-        for name, data in files.items()
-        if name.endswith(".parquet")
-    }
-    return [
-        Metric(key, value, 0, step)
-        for key, curve in coarse_curves(result, tables).items()
-        for step, value in curve
-    ]
 
 
 def _log_files(client: MlflowClient, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:

@@ -1,8 +1,9 @@
-"""The loop: steps, evaluation, probes, divergence."""
+"""The loop: steps, evaluation, probes, divergence, checkpoints, the end of its time."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from pipeline import measure
 from pipeline.architectures import Network
 from pipeline.batches import Batches
+from pipeline.checkpoint import Checkpoints
 from pipeline.clock import settled_time
 from pipeline.data import Dataset
 from pipeline.evaluation import evaluate
@@ -29,6 +31,8 @@ class Outcome:
     """What one run of the loop found."""
 
     diverged_step: int | None = None
+    cut: bool = False
+    """Whether time ran out before the last step."""
     curve: dict[str, list[Any]] = field(default_factory=dict)
     """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
@@ -40,26 +44,50 @@ class Outcome:
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     probe_seconds: dict[str, float] = field(default_factory=dict)
+    probe_memory: dict[str, int | None] = field(default_factory=dict)
+    """By probe: peak bytes beyond what was allocated before it; None where it is not known."""
+    peak_memory: int | None = None
+    """Peak bytes of the whole run."""
+    earlier_seconds: float = 0.0
+    """Wall time of earlier trials up to the checkpoint that this one went on from."""
 
 
-def train(settings: Mapping[str, Any], dataset: Dataset, network: Network) -> Outcome:
-    """Run the cell's training from the network's present weights.
+def train(
+    settings: Mapping[str, Any],
+    dataset: Dataset,
+    network: Network,
+    checkpoints: Checkpoints | None = None,
+    time_limit: float = math.inf,
+) -> Outcome:
+    """Run the cell's training from the network's present weights, or from its checkpoint.
 
     Every quantity of step t is taken at θ_t, before the update t → t + 1. A loss that is not
-    finite, or above ``explode`` times the first, ends the run there, as a result.
+    finite, or above ``explode`` times the first, ends the run there, as a result; so does the end
+    of its time, after the step that is being taken. What a resumed run finds is bit for bit what an
+    uninterrupted one finds on the same machine.
 
     Args:
         settings: a cell's settings, resolved.
         dataset: on the network's device.
         network: initialized; it is changed in place.
+        checkpoints: where to leave off and to go on from, if anywhere.
+        time_limit: seconds of wall time, those before a checkpoint included.
     """
-    return _Loop(settings, dataset, network).run()
+    return _Loop(settings, dataset, network, checkpoints, time_limit).run()
 
 
 class _Loop:
     """What the steps of one run share."""
 
-    def __init__(self, settings: Mapping[str, Any], dataset: Dataset, network: Network) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        dataset: Dataset,
+        network: Network,
+        checkpoints: Checkpoints | None,
+        time_limit: float,
+    ) -> None:
+        self.checkpoints, self.time_limit = checkpoints, time_limit
         self.training, self.seed = settings["training"], settings["seed"]
         self.dataset, self.network = dataset, network
         self.batches = Batches(
@@ -75,25 +103,81 @@ class _Loop:
         self.accuracies: list[float | None] = []
         self.pending: list[tuple[Tensor, Tensor | None]] = []
         self.lap = 0.0
+        self.began = time.monotonic()
 
     def run(self) -> Outcome:
-        """Take all steps, or stop where the loss diverges."""
+        """Take all steps, or stop where the loss diverges or time runs out."""
         self.network.train()
+        first = self._resume()
         self._lap()
-        steps = self.training["steps"]
-        for step in range(steps):
+        for step in range(first, self.training["steps"]):
             if step % self.training["evaluate_every"] == 0:
                 self._evaluate(step, self.training["evaluate_samples"])
             self._step(step)
-            if (step + 1) % _LOOK_EVERY == 0 or step + 1 == steps:
-                self._look()
-            if self.outcome.diverged_step is not None:
+            if self._is_over(step + 1):
                 break
-        else:
-            self._evaluate(steps, None)
-            if not _finite(self.outcome.evaluations[-1]):
-                self.outcome.diverged_step = steps
         return self._finish()
+
+    def _is_over(self, done: int) -> bool:
+        """After a step: look at the losses, end the run or save where it stands, if it is time."""
+        last = done == self.training["steps"]
+        self.outcome.cut = not last and self._seconds() >= self.time_limit
+        save = self.checkpoints is not None and not last and self.checkpoints.due()
+        if last or save or self.outcome.cut or done % _LOOK_EVERY == 0:
+            self._look()
+        if self.outcome.diverged_step is not None:
+            return True
+        if last or self.outcome.cut:
+            self._evaluate(done, None)
+            if not _finite(self.outcome.evaluations[-1]):
+                self.outcome.diverged_step = done
+            return True
+        if save:
+            self._save(done)
+        return False
+
+    def _seconds(self) -> float:
+        return self.outcome.earlier_seconds + time.monotonic() - self.began
+
+    def _save(self, step: int) -> None:
+        assert self.checkpoints is not None
+        self.outcome.training_seconds += self._lap()
+        state = {
+            "step": step,
+            "tensors": self._tensors(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.losses,
+            "accuracies": self.accuracies,
+            "evaluations": self.outcome.evaluations,
+            "observer": self.observer.state(),
+            "training_seconds": self.outcome.training_seconds,
+            "evaluation_seconds": self.outcome.evaluation_seconds,
+            "earlier_seconds": self._seconds(),
+        }
+        self.checkpoints.save(state)
+        self._lap()  # saving is no training
+
+    def _resume(self) -> int:
+        """Go on from the checkpoint, if there is one that fits; gives the first step to take."""
+        device = self.dataset.train.inputs.device
+        state = self.checkpoints.load(device) if self.checkpoints else None
+        if state is None:
+            return 0
+        with torch.no_grad():
+            for tensor, saved in zip(self._tensors(), state["tensors"], strict=True):
+                tensor.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.losses, self.accuracies = state["losses"], state["accuracies"]
+        self.observer.restore(state["observer"])
+        self.outcome.evaluations = state["evaluations"]
+        self.outcome.training_seconds = state["training_seconds"]
+        self.outcome.evaluation_seconds = state["evaluation_seconds"]
+        self.outcome.earlier_seconds = state["earlier_seconds"]
+        return state["step"]
+
+    def _tensors(self) -> list[Tensor]:
+        """Parameters and buffers, those too that a network does not show in its state."""
+        return [*self.network.parameters(), *self.network.buffers()]
 
     def _step(self, step: int) -> None:
         lr = learning_rate(self.training, step)
@@ -166,6 +250,8 @@ class _Loop:
         }
         self.outcome.probes = {name: blocks for name, blocks in kept.items() if blocks}
         self.outcome.probe_seconds = dict(self.observer.seconds)
+        self.outcome.probe_memory = dict(self.observer.peak.parts)
+        self.outcome.peak_memory = self.observer.peak.whole()
         return self.outcome
 
 

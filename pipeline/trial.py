@@ -7,72 +7,137 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.spec import Cell, SpecError, read_sweep
-from pipeline.store import SCHEMA, Store
+from pipeline.cell_log import CellLog, captured
+from pipeline.secrets import redact
+from pipeline.spec import Cell, Resources, SpecError, read_sweep
+from pipeline.store import SCHEMA, Store, StoreError
+from pipeline.watchdog import ended_after
 
 if TYPE_CHECKING:
+    import torch
+
     from pipeline.architectures import Network
+    from pipeline.checkpoint import Checkpoints
     from pipeline.data import Dataset, Task
     from pipeline.normalizers import Normalizer
 
+_ALONE = Resources()
+_GRACE = 10.0
+"""Seconds beyond twice its time limit before a trial is taken for hung."""
 
-def attempt(cell: Cell, store: Store, device: str, threads: int = 1) -> str:
-    """Run a cell and save what came of it; a trial that raises is saved as a failure.
+
+def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE) -> str:
+    """Run a cell and save what came of it, and what it printed.
+
+    A trial that raises is a failure of the cell, which the same cell would meet again; but what its
+    machine could not do (write, read, reach) is none: the cell is lost, to be tried again.
 
     Returns:
-        The status: ``ok``, ``diverged`` or ``failed``.
+        The status: ``ok``, ``diverged``, ``budget``, ``failed`` or ``lost``.
     """
-    try:
-        return run_trial(cell, store, device, threads)["status"]
-    except Exception as error:
-        store.write_failure(
-            {
-                "schema": SCHEMA,
-                "cell_id": cell.cell_id,
-                "labels": cell.labels,
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": traceback.format_exc(),
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
-        return "failed"
+    with captured() as log, _watched(cell, store, resources, log):
+        try:
+            status = run_trial(cell, store, device, resources)["status"]
+        except Exception as error:
+            status = "lost" if isinstance(error, StoreError | OSError) else "failed"
+            _report(cell, store, status, error, traceback.format_exc())
+    log.save(store, cell.cell_id)
+    return status
 
 
-def run_trial(cell: Cell, store: Store, device: str, threads: int = 1) -> dict[str, Any]:
-    """Run a cell on a device and save its result.
+def _report(cell: Cell, store: Store, status: str, error: Exception, trace: str) -> None:
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": cell.cell_id,
+        "labels": cell.labels,
+        "error": redact(f"{type(error).__name__}: {error}"),
+        "traceback": redact(trace),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    print(failure["traceback"], file=sys.stderr)
+    if status == "failed":
+        store.write_failure(failure)
+        return
+    with suppress(StoreError):  # most likely it is the store that could not be written
+        store.write_lost(failure)
 
-    The numbers depend on the cell, the kind of device and ``threads`` alone: whatever an earlier
-    trial has left in this process is reset first.
+
+@contextmanager
+def _watched(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+    """Within it, a trial that is not back at twice its time limit is a failure, and killed."""
+    if resources.time_limit is None:
+        yield
+        return
+    import pipeline.result
+    import pipeline.training  # noqa: F401 — what a new process takes to import is not the cell's
+
+    seconds = 2 * resources.time_limit + _GRACE
+
+    def report(stack: str) -> None:
+        limit = f"{seconds:g} s, its time limit being {resources.time_limit:g} s"
+        _report(cell, store, "failed", TimeoutError(f"timed out: not back after {limit}"), stack)
+        log.save(store, cell.cell_id)
+
+    with ended_after(seconds, report):
+        yield
+
+
+def run_trial(
+    cell: Cell, store: Store, device: str, resources: Resources = _ALONE
+) -> dict[str, Any]:
+    """Run a cell on a device, from its checkpoint if there is one, and save its result.
+
+    The numbers depend on the cell, the kind of device and the number of CPU threads alone: whatever
+    an earlier trial has left in this process is reset first.
     """
     import torch
 
-    from pipeline.initialization import initialize
+    from pipeline.initialization import calibrate, initialize
     from pipeline.result import describe, tables
     from pipeline.training import train
 
     start = time.perf_counter()
-    _reset_process(threads)
     target = torch.device(device)
+    _reset_process(resources.cpus)
+    _bound_memory(target, resources.gpus_of(cell))
     dataset = _dataset(json.dumps(cell.settings["data"], sort_keys=True), device)
     network, norm = build(cell.settings, dataset.task)
     initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
     network = network.to(target)
     if len(dataset.task.input_shape) == 3:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore
+    calibrate(network, norm, dataset)
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
-    outcome = train(cell.settings, dataset, network)
+    checkpoints = _checkpoints(cell, store, target, resources)
+    limit = resources.time_limit or math.inf
+    outcome = train(cell.settings, dataset, network, checkpoints, limit)
     seconds = time.perf_counter() - start
     result = describe(cell, outcome, network, dataset.digest, seconds)
     return store.write_result(result, tables(outcome))
+
+
+def _checkpoints(
+    cell: Cell, store: Store, device: torch.device, resources: Resources
+) -> Checkpoints:
+    """A trial goes on only from where the same code on the same kind of machine left off."""
+    from pipeline.checkpoint import Checkpoints
+    from pipeline.provenance import provenance
+
+    origin = provenance(device, "")
+    fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
+    return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)
 
 
 def _reset_process(threads: int) -> None:
@@ -89,6 +154,15 @@ def _reset_process(threads: int) -> None:
     torch.set_float32_matmul_precision("highest")  # no TF32 on GPUs, no bfloat16 on CPUs
 
 
+def _bound_memory(device: torch.device, gpus: float | None) -> None:
+    """A cell that has a share of a GPU has that share of its memory: its neighbours have theirs."""
+    import torch
+
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gpus or 1.0), index)
+
+
 @lru_cache(maxsize=2)
 def _dataset(config: str, device: str) -> Dataset:
     """Load a dataset once a process, onto the device; trials only read it."""
@@ -96,9 +170,7 @@ def _dataset(config: str, device: str) -> Dataset:
 
     from pipeline import catalog
 
-    options = json.loads(config)
-    load = catalog.load(catalog.parts("data")[options.pop("name")])
-    return load(**options).to(torch.device(device))
+    return catalog.make("data", json.loads(config)).to(torch.device(device))
 
 
 def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
@@ -106,31 +178,28 @@ def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]
     from pipeline import catalog
     from pipeline.normalizers import compose
 
-    def made(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
-        options = {key: value for key, value in config.items() if key != "name"}
-        return catalog.load(catalog.parts(kind)[config["name"]])(*arguments, **options)
-
-    norm = compose([made("normalizers", config) for config in settings["normalizer"]])
-    return made("architectures", settings["architecture"], task, norm), norm
+    norm = compose([catalog.make("normalizers", config) for config in settings["normalizer"]])
+    return catalog.make("architectures", settings["architecture"], task, norm), norm
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one cell of a sweep file in this process."""
     options = _parser().parse_args(arguments)
     try:
-        cell = _chosen(read_sweep(options.file, options.set).cells, options.cell)
+        sweep = read_sweep(options.file, options.set)
+        cell = _chosen(sweep.cells, options.cell)
         store = Store(options.storage)
         _check_machine(options.device, options.threads)
     except ValueError as error:  # every mistake of the user's is one, and says what and where
         print(error, file=sys.stderr)
         return 2
     try:
-        status = attempt(cell, store, options.device, options.threads)
+        resources = replace(sweep.resources, cpus=options.threads)
+        status = attempt(cell, store, options.device, resources)
     except KeyboardInterrupt:
         print(f"\ninterrupted: cell {cell.cell_id} has no result", file=sys.stderr)
         return 130
-    if status == "failed":
-        print(store.failure(cell.cell_id)["traceback"], file=sys.stderr)
+    if status in ("failed", "lost"):
         return 1
     print(f"{cell.cell_id}: {status}, {json.dumps(store.result(cell.cell_id)['summary'])}")
     return 0

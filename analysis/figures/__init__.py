@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING
 from analysis.figures.figure import Figure
 
 if TYPE_CHECKING:
-    from analysis.load import Study
-    from analysis.tables import Table
+    from analysis.tables import Basis, Table
 
 __all__ = ["Figure", "build"]
 
 
-def build(study: Study, tables: Sequence[Table], seed: int = 0) -> list[Figure]:
+def build(basis: Basis, tables: Sequence[Table]) -> list[Figure]:
     """The figures that a study supports, in reading order.
 
     Args:
-        study: what was read.
-        tables: the report's tables, which the heatmaps draw.
-        seed: of the bands' bootstrap.
+        basis: what the tables were made from; its seed is that of the bands' bootstrap.
+        tables: the report's tables, which heatmaps, forests and the cost figure draw.
     """
+    study, seed = basis.study, basis.seed
     if study.runs.empty:
         return []
-    from analysis.figures import activations, curves, heatmap, landscape
+    from analysis.figures import activations, curves, heatmap, landscape, scatter, tuning
     from analysis.figures.scene import Scene, settings
     from analysis.style import looks
 
@@ -36,4 +35,6 @@ def build(study: Study, tables: Sequence[Table], seed: int = 0) -> list[Figure]:
     scene = Scene(study=study, runs=runs, looks=looks(runs["normalizer"]), seed=seed)
     lines = curves.build(scene)
     maps = heatmap.build(scene, tables)
-    return [*lines, *activations.build(scene), *landscape.build(scene), *maps]
+    points, compared = scatter.build(scene, basis), tuning.build(scene, basis, list(tables))
+    fans = [*activations.build(scene), *landscape.build(scene)]
+    return [*lines, *fans, *maps, *compared, *points]

@@ -52,6 +52,7 @@ def build(scene: Scene, tables: Sequence[Table]) -> list[Figure]:
         if "normalizer" in table.keys and len(table.cells)
         for measure in table.measures
         if measure.key in HEADLINES
+        if (table.cells.loc[table.cells["measure"] == measure.key, "n"] > 0).any()
     ]
 
 

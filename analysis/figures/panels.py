@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.style import INK, Look
 
@@ -115,6 +115,18 @@ def log_scale(panel: Axes) -> None:
     low, high = sorted(side.get_view_interval())
     narrow = low > 0 and math.log10(high / low) < 1.3
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_minor_locator(NullLocator())
+
+
+def log_across(panel: Axes, ticks: Sequence[float] = ()) -> None:
+    """Make the x axis logarithmic, labels as plain numbers, at ``ticks`` or at a few places."""
+    panel.set_xscale("log")
+    side = panel.xaxis
+    low, high = sorted(side.get_view_interval())
+    narrow = low > 0 and math.log10(high / low) < 1.3
+    few = LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=4)
+    side.set_major_locator(FixedLocator(list(ticks)) if ticks else few)
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())
 

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.load import Study
 from analysis.stats import weighted
 from analysis.style import Look
+from analysis.views import VIEWS
 
 BINS = 100
 """Steps of a curve are averaged in at most so many bins: more cannot be told apart in a panel."""
@@ -26,10 +27,15 @@ class Scene:
     seed: int
 
     def records(self, name: str) -> pd.DataFrame | None:
-        """Rows of a record table with ``setting`` and ``status``, infinities as missing."""
+        """Rows of a record table with ``setting`` and ``status``, infinities as missing.
+
+        Of the moments those of what enters the nonlinearity.
+        """
         frame = self.study.records.get(name)
         if frame is None or frame.empty:
             return None
+        if name == "moment_ics":
+            frame = VIEWS[name].rows(frame)
         known = self.runs.set_index("cell_id")
         frame = frame.assign(cell_id=frame["cell_id"].astype(str))
         frame = frame[frame["cell_id"].isin(known.index)]

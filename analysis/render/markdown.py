@@ -67,9 +67,10 @@ def _claim(claim: Claim) -> str:
 def page(page: Page) -> str:
     """The whole report; its figures are files beside it."""
     blocks = [f"# {escape(page.title)}", *map(sentence, page.lead)]
-    blocks += ["## At a glance", page.glance]
+    blocks += ["## Answers", page.glance]
     for answer in page.answers:
-        blocks += [f"### {answer.question}", "\n".join(map(_claim, answer.claims))]
+        blocks += [f"### {answer.key}. {answer.question}", f"**{sentence(answer.verdict)}**"]
+        blocks += ["\n".join(map(_claim, answer.claims)), f"*Rule.* {answer.rule}"]
         if answer.table:
             blocks += [f"From the table *{escape(page.table_title(answer.table))}*."]
     blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]

@@ -11,12 +11,11 @@ import pandas as pd
 from analysis.load import Study
 from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
 from analysis.render.sheet import Sheet, head
-from analysis.tables import Table
+from analysis.tables import STATUSES, Table
 
 GLANCE = (
-    "What the tables support, in words chosen by rule: a verdict needs an interval of the ratio "
-    "that leaves out one, or, where pairs are too few for it, intervals of the two that do not "
-    "overlap. Brackets hold the tables’ intervals."
+    "What the paper claims (C), its critics (K) and its reviewers ask (Q), each answered from the "
+    "tables in words chosen by rule. Brackets hold 95 % intervals."
 )
 
 
@@ -62,9 +61,13 @@ class Page:
 
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""
+        return said([*self.lead, *self.spoken(), *self.health_said])
+
+    def spoken(self) -> list[Sentence]:
+        """All sentences of the answers."""
         claims = [claim for answer in self.answers for claim in answer.claims]
-        spoken = [part for claim in claims for part in (claim.verdict, claim.evidence)]
-        return said([*self.lead, *spoken, *self.health_said])
+        verdicts = [answer.verdict for answer in self.answers]
+        return [*verdicts, *(part for claim in claims for part in (claim.verdict, claim.evidence))]
 
 
 def compose(
@@ -108,7 +111,7 @@ def _lead(study: Study) -> Sentence:
 def _health(health: pd.DataFrame) -> list[Sentence]:
     totals = {
         name: count(f"health/{name}", int(health[name].sum()))
-        for name in ("planned", "ok", "diverged", "failed", "absent", "stuck")
+        for name in ("planned", *STATUSES, "stuck")
     }
     return [
         (
@@ -118,6 +121,8 @@ def _health(health: pd.DataFrame) -> list[Sentence]:
             " ok + ",
             totals["diverged"],
             " diverged + ",
+            totals["budget"],
+            " cut by their time limit + ",
             totals["failed"],
             " failed + ",
             totals["absent"],

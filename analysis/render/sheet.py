@@ -51,7 +51,8 @@ class Sheet:
     @property
     def marked(self) -> bool:
         """Whether a column bears the mark of measures that rescaling changes."""
-        return any(RESCALES in head for head in self.heads)
+        labels = [label for row in self.rows for label in row.labels]
+        return any(RESCALES in text for text in [*self.heads, *labels])
 
     def footnotes(self) -> dict[str, str]:
         """A mark (a, b, … z, aa, …) for every distinct note, in reading order."""

@@ -56,7 +56,8 @@ def _earlier(folder: Path) -> set[str]:
 
 def _files(study: Study, seed: int) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
-    made = tables.build(study, seed)
+    basis = tables.Basis(study, seed)
+    made = tables.of_basis(basis)
     sheets = [sheet(table) for table in made]
     for table, laid_out in zip(made, sheets, strict=True):
         stem = f"tables/{table.name}"
@@ -64,13 +65,14 @@ def _files(study: Study, seed: int) -> Iterator[tuple[str, bytes]]:
         yield f"{stem}.parquet", data.parquet(table)
         yield f"{stem}.md", markdown.table(laid_out).encode()
         yield f"{stem}.tex", latex.table(laid_out).encode()
-    shown = []
-    for figure in figures.build(study, made, seed):
+    shown, drawings = [], figures.build(basis, made)
+    for figure in drawings:
         images = drawn(figure.draw, figure.name)
         for kind, content in images.items():
             yield f"figures/{figure.name}.{kind}", content
         shown.append(_shown(figure, images["svg"]))
-    page = compose(study, tables.health(study), made, sheets, answers.build(study, made), shown)
+    answered = answers.build(basis, made, [figure.name for figure in drawings])
+    page = compose(study, tables.health(study), made, sheets, answered, shown)
     yield "results.json", data.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()

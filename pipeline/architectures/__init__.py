@@ -11,6 +11,9 @@ Three rules hold for all of them:
 - ``width`` multiplies every channel count; see `_images.scaled`.
 - A map is halved only where at least 2x2 is left, so that an 8x8 image passes through a network
   made for 32x32; see `_images.resolutions`.
+
+The networks ``torchvision/<name>`` keep the first; they have no width, and strides of their own:
+see `_torchvision`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,23 @@ class Activation(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the nonlinearity."""
         return self.function(inputs)
+
+
+class Table(nn.Module):
+    """A learned tensor that is no layer's weight: position embeddings, class tokens, layer scales.
+
+    Its initial values are a fixed start, or, with ``std``, drawn from N(0, std²) by
+    `pipeline.initialization`. A module, so that it stands among the layers where data meet it.
+    """
+
+    def __init__(self, value: Tensor, *, std: float | None = None) -> None:
+        super().__init__()
+        self.value = nn.Parameter(value.detach().clone())
+        self.std = std
+
+    def forward(self) -> Tensor:
+        """The tensor."""
+        return self.value
 
 
 class Layer(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,11 @@ def nothing(network: nn.Module) -> None:
     """Leave the common initialization as it is."""
 
 
+def without_data(network: nn.Module, inputs: Tensor) -> None:
+    """Set nothing by data."""
+    del network, inputs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Normalizer:
     """The modules that a normalizer puts into a network; each field defaults to doing nothing."""
@@ -75,13 +80,18 @@ class Normalizer:
     """The module at the end of a residual branch, before the addition."""
     initialize: Callable[[nn.Module], None] = nothing
     """Changes a network after the common initialization (Fixup and its kin)."""
+    calibrate: Callable[[nn.Module, Tensor], None] = without_data
+    """Changes a network by a batch of inputs, once, before the first step (a data-dependent
+    initialization). It is called without gradients, in training mode, running statistics standing
+    still."""
     traits: Traits = Traits()
 
 
 def compose(normalizers: Sequence[Normalizer]) -> Normalizer:
     """Join normalizers that act on different places, e.g. ``[weight_standardization, group]``.
 
-    Feature, weight and residual modules and initializations apply in the listed order.
+    Feature, weight and residual modules, initializations and calibrations apply in the listed
+    order.
 
     Raises:
         ValueError: if the sequence is empty or two members replace the activation.
@@ -101,12 +111,17 @@ def compose(normalizers: Sequence[Normalizer]) -> Normalizer:
         for normalizer in normalizers:
             normalizer.initialize(network)
 
+    def calibrate(network: nn.Module, inputs: Tensor) -> None:
+        for normalizer in normalizers:
+            normalizer.calibrate(network, inputs)
+
     return Normalizer(
         features=lambda channels: _sequence([n.features(channels) for n in normalizers]),
         weight=weight,
         activation=activations[0] if activations else relu,
         residual=lambda: _sequence([n.residual() for n in normalizers]),
         initialize=initialize,
+        calibrate=calibrate,
         traits=_joined([n.traits for n in normalizers]),
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -118,10 +120,52 @@ class Affine(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Scale and shift (N, C) or (N, C, H, W)."""
-        scaled = inputs * channelwise(self.weight, inputs)
-        return scaled if self.bias is None else scaled + channelwise(self.bias, inputs)
+        weight = channelwise(self.weight, inputs)
+        if self.bias is None:
+            return inputs * weight
+        return torch.addcmul(channelwise(self.bias, inputs), inputs, weight)
 
 
-def followed_by_affine(norm: nn.Module, channels: int, affine: bool) -> nn.Module:
-    """A feature module with γ and β per channel after it, or alone."""
-    return nn.Sequential(norm, Affine(channels)) if affine else norm
+class LinearNorm(nn.Module):
+    """y = a·x + b in one pass, with a and b per channel, and perhaps per sample, of statistics."""
+
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """a and b, each (C) or (N, C), of (N, C) or (N, C, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W) → the same shape."""
+        return _linear(inputs, *self.coefficients(inputs))
+
+
+class _LinearAffine(nn.Sequential):
+    """A `LinearNorm` and an `Affine`, joined into one pass: (γ·a)·x + (γ·b + β)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W) → the same shape."""
+        norm, affine = cast("tuple[LinearNorm, Affine]", tuple(self))
+        scale, shift = norm.coefficients(input)
+        shift = affine.weight * shift
+        return _linear(
+            input, affine.weight * scale, shift if affine.bias is None else shift + affine.bias
+        )
+
+
+def with_affine(make: Callable[[int], nn.Module], affine: bool) -> Callable[[int], nn.Module]:
+    """C → a feature module, with γ and β per channel after it or alone."""
+
+    def features(channels: int) -> nn.Module:
+        norm = make(channels)
+        if not affine:
+            return norm
+        joined = _LinearAffine if isinstance(norm, LinearNorm) else nn.Sequential
+        return joined(norm, Affine(channels))
+
+    return features
+
+
+def _linear(inputs: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """a·x + b, for a and b (C) or (N, C)."""
+    places = [1] * (inputs.ndim - 2)
+    scale, shift = (c.view(-1, inputs.shape[1], *places) for c in (scale, shift))
+    return torch.addcmul(shift, inputs, scale)

@@ -11,24 +11,32 @@ from torch import Tensor
 from pipeline.normalizers._common import channelwise
 
 Coefficient = Callable[[Tensor, Tensor], Tensor]
-"""(gradients in outputs, outputs) → what backward subtracts of the outputs, per channel."""
+"""(gradients in outputs, outputs) → ν, per channel."""
 
 
 class Divide(torch.autograd.Function):
-    """Forward z = x/s, with s (C). Backward (g − ν·z)/s: ν·z stands for the gradient through s."""
+    """Forward y = r·z, z = x/s, with r and s (C). Backward (r·g − ν·z)/s, g the gradient in y.
+
+    ν·z stands for the gradient through s; g·y is the product of z and of the gradient in z.
+    """
 
     @staticmethod
-    def forward(inputs: Tensor, deviation: Tensor, coefficient: Coefficient) -> Tensor:
+    def forward(
+        inputs: Tensor, deviation: Tensor, ratio: Tensor, coefficient: Coefficient
+    ) -> Tensor:
         del coefficient
-        return inputs / channelwise(deviation, inputs)
+        return inputs * channelwise(ratio / deviation, inputs)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Coefficient], output: Tensor) -> None:
-        _, deviation, ctx.coefficient = inputs
-        ctx.save_for_backward(deviation, output)
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Coefficient], output: Tensor
+    ) -> None:
+        _, deviation, ratio, ctx.coefficient = inputs
+        ctx.save_for_backward(deviation, ratio, output)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        deviation, outputs = ctx.saved_tensors
-        subtracted = channelwise(ctx.coefficient(gradients[0], outputs), outputs) * outputs
-        return (gradients[0] - subtracted) / channelwise(deviation, outputs), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        deviation, ratio, outputs = ctx.saved_tensors
+        subtracted = ctx.coefficient(gradients[0], outputs) / (ratio * deviation)
+        kept = gradients[0] * channelwise(ratio / deviation, outputs)
+        return torch.addcmul(kept, outputs, channelwise(-subtracted, outputs)), None, None, None

@@ -82,6 +82,8 @@ def ghost_batch(
     Raises:
         ValueError: if an option is out of range; in training, if a ghost holds one value a channel.
 
+    Cost: a kernel a ghost, and a copy that joins them.
+
     Source: Hoffer, Hubara & Soudry, NeurIPS 2017.
     """
     within(2, math.inf, ghost=ghost)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
+    LinearNorm,
     above_zero,
     batch_axes,
-    channelwise,
-    followed_by_affine,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
+from pipeline.normalizers._moments import moments_over
 from pipeline.normalizers._running import SteppedAverages
 
 
-class BatchRenorm(SteppedAverages):
+class BatchRenorm(LinearNorm, SteppedAverages):
     """The normalization of `batch_renorm`, without γ and β."""
 
     running_mean: Tensor
@@ -42,20 +44,18 @@ class BatchRenorm(SteppedAverages):
         self.limits, self.relax_from, self.relaxed_at = limits, relax_from, relaxed_at
         self.eps = eps
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, C) or (N, C, H, W) → the same shape."""
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """r/σ_B and d − μ_B·r/σ_B (C); in evaluation 1/σ and −μ/σ."""
         require_features(inputs)
         if not self.training:
-            centered = inputs - channelwise(self.running_mean, inputs)
-            return centered / channelwise(self.running_std, inputs)
+            return 1 / self.running_std, -self.running_mean / self.running_std
         require_batch(inputs)
         self.begin()
-        mean = inputs.mean(batch_axes(inputs))
-        centered = inputs - channelwise(mean, inputs)
-        std = (centered.square().mean(batch_axes(inputs)) + self.eps).sqrt()
+        mean, variance = (m.flatten() for m in moments_over(inputs, batch_axes(inputs)))
+        std = (variance + self.eps).sqrt()
         self.average(running_mean=mean, running_std=std)
         scale, shift = self._correction(mean.detach(), std.detach())
-        return centered * channelwise(scale / std, inputs) + channelwise(shift, inputs)
+        return scale / std, shift - mean * scale / std
 
     def _correction(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """r and d, within the limits of this step."""
@@ -109,6 +109,8 @@ def batch_renorm(
     Raises:
         ValueError: if an option is out of range; in training, if a batch holds one value a channel.
 
+    Cost: no native kernel: some ten operations a step, each a pass over the features.
+
     Source: Ioffe, NeurIPS 2017; ε is not printed there.
     """
     above_zero(eps=eps)
@@ -117,17 +119,14 @@ def batch_renorm(
     within(relax_from, math.inf, r_max_at=r_max_at, d_max_at=d_max_at)
     within(0, 1, momentum=momentum)
 
-    def features(channels: int) -> nn.Module:
-        norm = BatchRenorm(
-            channels,
-            limits=(r_max, d_max),
-            relax_from=relax_from,
-            relaxed_at=(r_max_at, d_max_at),
-            eps=eps,
-            momentum=momentum,
-        )
-        return followed_by_affine(norm, channels, affine)
-
+    norm = partial(
+        BatchRenorm,
+        limits=(r_max, d_max),
+        relax_from=relax_from,
+        relaxed_at=(r_max_at, d_max_at),
+        eps=eps,
+        momentum=momentum,
+    )
     corrects = r_max > 1 or d_max > 0
     traits = Traits(
         batch_dependent=True,
@@ -137,4 +136,4 @@ def batch_renorm(
         # The correction brings a bias before back; only β makes it redundant.
         bias_free=affine or not corrects,
     )
-    return Normalizer(features=features, traits=traits)
+    return Normalizer(features=with_affine(norm, affine), traits=traits)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
+    LinearNorm,
     above_zero,
-    channelwise,
-    followed_by_affine,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
 from pipeline.normalizers._moments import Moments, joined, of_maps
 from pipeline.normalizers._running import RunningAverages
-from pipeline.normalizers.batch import BatchNorm, batch
+from pipeline.normalizers.batch import batch
 
 
-class SwitchableNorm(RunningAverages):
+class SwitchableNorm(LinearNorm, RunningAverages):
     """The normalization of `switchable`, without γ and β."""
 
     running_mean: Tensor
@@ -36,14 +36,12 @@ class SwitchableNorm(RunningAverages):
         self.mean_shares = nn.Parameter(torch.ones(3))
         self.variance_shares = nn.Parameter(torch.ones(3))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, C) or (N, C, H, W) → the same shape."""
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the mixed moments, 1/√(σ² + ε) and −μ/√(σ² + ε) (N, C)."""
         require_features(inputs)
         means, variances = zip(*self._moments(inputs), strict=True)
-        unit = (*inputs.shape[:2], *[1] * (inputs.ndim - 2))
-        mean = _mixed(means, self.mean_shares).view(unit)
-        variance = _mixed(variances, self.variance_shares).view(unit)
-        return (inputs - mean) * torch.rsqrt(variance + self.eps)
+        root = torch.rsqrt(_mixed(variances, self.variance_shares) + self.eps)
+        return root, -_mixed(means, self.mean_shares) * root
 
     def _moments(self, inputs: Tensor) -> list[Moments]:
         """Of the map, where it has more than one pixel, of the sample and of the batch."""
@@ -61,37 +59,63 @@ class SwitchableNorm(RunningAverages):
         return mean, variance
 
 
-class BatchInstanceNorm(BatchNorm):
-    """The normalization of `batch_instance`; γ, where there is one, scales both parts."""
+class BatchInstanceNorm(LinearNorm, RunningAverages):
+    """The normalization of `batch_instance`, with γ and β."""
+
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, *, eps: float, momentum: float, affine: bool) -> None:
-        super().__init__(channels, eps=eps, momentum=momentum, affine=affine)
+        super().__init__(
+            momentum, running_mean=torch.zeros(channels), running_var=torch.ones(channels)
+        )
+        self.eps = eps
         self.gate = nn.Parameter(torch.ones(channels))
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) → the same shape."""
-        require_features(input)
-        if input.ndim == 2 or input[0, 0].numel() == 1:
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the mixture, times γ, with β (N, C)."""
+        require_features(inputs)
+        if inputs.ndim == 2 or inputs[0, 0].numel() == 1:
             raise ValueError(
                 "batch-instance normalization needs maps of more than one pixel, not inputs "
-                f"{tuple(input.shape)}"
+                f"{tuple(inputs.shape)}"
             )
+        gate = self._gate()
+        of_map = of_maps(inputs)
+        scale, shift = (
+            gate * batch + (1 - gate) * of_one
+            for batch, of_one in zip(
+                self._linear(self._of_batch(inputs, of_map)), self._linear(of_map), strict=True
+            )
+        )
+        if self.weight is None or self.bias is None:
+            return scale, shift
+        return self.weight * scale, self.weight * shift + self.bias
+
+    def _gate(self) -> Tensor:
+        """ρ, clipped."""
         if self.training and self.track_running_stats:
             with torch.no_grad():
                 self.gate.clamp_(0, 1)
         # Not clamp, whose gradient at the ends is 0: a gate begins at 1, and must leave it.
         outside = (self.gate < 0) | (self.gate > 1)
-        gate = self.gate.detach().clamp(0, 1).where(outside, self.gate)
-        gain = 1 if self.weight is None else self.weight
-        of_map = functional.group_norm(input, input.shape[1], eps=self.eps)
-        return self._of_batch(input, gain * gate) + channelwise(gain * (1 - gate), input) * of_map
+        return self.gate.detach().clamp(0, 1).where(outside, self.gate)
 
-    def _of_batch(self, inputs: Tensor, gain: Tensor) -> Tensor:
-        moving = self.track_running_stats or not self.training
-        averages = (self.running_mean, self.running_var) if moving else (None, None)
-        return functional.batch_norm(
-            inputs, *averages, gain, self.bias, self.training, self.momentum or 0.0, self.eps
-        )
+    def _linear(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        mean, variance = moments
+        root = torch.rsqrt(variance + self.eps)
+        return root, -mean * root
+
+    def _of_batch(self, inputs: Tensor, of_map: Moments) -> Moments:
+        if not self.training:
+            return self.running_mean, self.running_var
+        mean, variance = joined(of_map, 0)
+        values = inputs.numel() // inputs.shape[1]
+        unbiased = variance[0] * (values / (values - 1))
+        self.average(running_mean=mean[0], running_var=unbiased)
+        return mean, variance
 
 
 def switchable(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> Normalizer:
@@ -113,19 +137,18 @@ def switchable(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True)
     Raises:
         ValueError: if an option is out of range; in training, if a batch holds one value a channel.
 
+    Cost: no native kernel: some fifteen operations a step, each a pass over the features.
+
     Source: Luo, Ren, Peng, Zhang & Li, ICLR 2019 (2018 as a preprint).
     """
     above_zero(eps=eps)
     within(0, 1, momentum=momentum)
 
-    def features(channels: int) -> nn.Module:
-        norm = SwitchableNorm(channels, eps=eps, momentum=momentum)
-        return followed_by_affine(norm, channels, affine)
-
+    norm = partial(SwitchableNorm, eps=eps, momentum=momentum)
     traits = Traits(
         batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=affine
     )
-    return Normalizer(features=features, traits=traits)
+    return Normalizer(features=with_affine(norm, affine), traits=traits)
 
 
 def batch_instance(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> Normalizer:
@@ -144,6 +167,8 @@ def batch_instance(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = T
 
     Raises:
         ValueError: if an option is out of range; on inputs (N, C) or (N, C, 1, 1).
+
+    Cost: no native kernel: some fifteen operations a step, each a pass over the features.
 
     Source: Nam & Kim, NeurIPS 2018.
     """

@@ -6,16 +6,16 @@ import math
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
     above_zero,
     batch_axes,
     channelwise,
-    followed_by_affine,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
 from pipeline.normalizers._divide import Divide
@@ -63,7 +63,7 @@ class MovingAverageNorm(SteppedAverages):
         ratio = deviation / (self.used_square + self.eps).sqrt()
         ratio = ratio.clamp(1 / self.r_max, self.r_max).where(self.past(self.r_from), 1.0)
         coefficient = partial(self._coefficient, track=self.track_running_stats)
-        return Divide.apply(inputs, deviation, coefficient) * channelwise(ratio, inputs)
+        return Divide.apply(inputs, deviation, ratio, coefficient)
 
     def _coefficient(self, gradients: Tensor, outputs: Tensor, *, track: bool) -> Tensor:
         newest = (gradients * outputs).mean(batch_axes(outputs))
@@ -100,7 +100,8 @@ def moving_average_batch(
 
     and r is a constant. Up to step max(window, warmup), χ and Ψ are those of the batch alone, whose
     backward is the gradient; up to step r_from, r = 1. The source centres the weights as well:
-    compose it with a normalizer of weights that does.
+    compose it with a normalizer of weights that does. Forward, backward and schedule are those of
+    the authors' code (megvii-model/MABN, MABN.py), but for its warm-up, which ends a step earlier.
 
     Probes see the step's own a and past batches, the newest replaced by what they try.
 
@@ -116,6 +117,8 @@ def moving_average_batch(
     Raises:
         ValueError: if an option is out of range; in training, if a batch holds one value a channel.
 
+    Cost: no native kernel: some ten passes over the features.
+
     Source: Yan et al., ICLR 2020; the schedule is that of the authors' code.
     """
     above_zero(eps=eps)
@@ -123,20 +126,17 @@ def moving_average_batch(
     within(1, math.inf, window=window, r_max=r_max)
     within(0, math.inf, warmup=warmup, r_from=r_from)
 
-    def features(channels: int) -> nn.Module:
-        norm = MovingAverageNorm(
-            channels,
-            window=window,
-            warmup=warmup,
-            r_max=r_max,
-            r_from=r_from,
-            eps=eps,
-            momentum=momentum,
-        )
-        return followed_by_affine(norm, channels, affine)
-
+    norm = partial(
+        MovingAverageNorm,
+        window=window,
+        warmup=warmup,
+        r_max=r_max,
+        r_from=r_from,
+        eps=eps,
+        momentum=momentum,
+    )
     return Normalizer(
-        features=features,
+        features=with_affine(norm, affine),
         traits=Traits(
             batch_dependent=True, running_stats=True, true_gradient=False, bias_free=affine
         ),

@@ -80,6 +80,8 @@ def noise(
     Raises:
         ValueError: if an option is negative.
 
+    Cost: two random numbers a value, one of them normal, which a CPU draws one after another.
+
     Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix, without the BatchNorm.
     """
     ranges = {"shift_range": shift_range, "scale_range": scale_range}
@@ -112,6 +114,8 @@ def noisy_batch(
 
     Raises:
         ValueError: as `batch` and `noise` do.
+
+    Cost: `batch`, and the random numbers of `noise`.
 
     Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix.
     """

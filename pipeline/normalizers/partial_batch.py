@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
+    LinearNorm,
     batch_axes,
     channelwise,
-    followed_by_affine,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
+from pipeline.normalizers._moments import mean_over, moments_over
 from pipeline.normalizers._running import RunningAverages
 
 
@@ -34,13 +37,13 @@ class Centering(RunningAverages):
         mean = self.running_mean
         if self.training:
             require_batch(inputs)
-            mean = inputs.mean(batch_axes(inputs))
+            mean = mean_over(inputs, batch_axes(inputs)).flatten()
             self.average(running_mean=mean)
-        centered = inputs - channelwise(mean, inputs)
-        return centered if self.bias is None else centered + channelwise(self.bias, inputs)
+        shift = -mean if self.bias is None else self.bias - mean
+        return inputs + channelwise(shift, inputs)
 
 
-class Scaling(RunningAverages):
+class Scaling(LinearNorm, RunningAverages):
     """Divide by the batch's standard deviation; see `variance_only`."""
 
     running_var: Tensor
@@ -49,17 +52,16 @@ class Scaling(RunningAverages):
         super().__init__(momentum, running_var=torch.ones(channels))
         self.eps = eps
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, C) or (N, C, H, W) → the same shape."""
+    def coefficients(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """1/√(σ² + ε) and 0 (C)."""
         require_features(inputs)
         variance = self.running_var
         if self.training:
             require_batch(inputs)
-            centered = inputs - channelwise(inputs.mean(batch_axes(inputs)), inputs)
-            variance = centered.square().mean(batch_axes(inputs))
+            variance = moments_over(inputs, batch_axes(inputs))[1].flatten()
             values = inputs.numel() // inputs.shape[1]
             self.average(running_var=variance * (values / (values - 1)))
-        return inputs * channelwise(torch.rsqrt(variance + self.eps), inputs)
+        return torch.rsqrt(variance + self.eps), torch.zeros_like(variance)
 
 
 def mean_only(*, momentum: float = 0.1, affine: bool = True) -> Normalizer:
@@ -100,17 +102,16 @@ def variance_only(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = Tr
     Raises:
         ValueError: if an option is out of range; in training, if a batch holds one value a channel.
 
+    Cost: no native kernel: some ten operations a step, each a pass over the features.
+
     Source: none of its own. It is batch normalization (Ioffe & Szegedy, ICML 2015) less its
     centring, the counterpart of `mean_only`: together they say which half does the work.
     """
     within(0, math.inf, eps=eps)
     within(0, 1, momentum=momentum)
 
-    def features(channels: int) -> nn.Module:
-        norm = Scaling(channels, eps=eps, momentum=momentum)
-        return followed_by_affine(norm, channels, affine)
-
+    norm = partial(Scaling, eps=eps, momentum=momentum)
     traits = Traits(
         batch_dependent=True, running_stats=True, scale_invariant_weights=True, bias_free=affine
     )
-    return Normalizer(features=features, traits=traits)
+    return Normalizer(features=with_affine(norm, affine), traits=traits)

@@ -6,16 +6,16 @@ import math
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
     above_zero,
     batch_axes,
     channelwise,
-    followed_by_affine,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
 from pipeline.normalizers._divide import Divide
@@ -47,7 +47,8 @@ class PowerNorm(SteppedAverages):
         self.average(running_square=mean_square)
         square = self.used_square.where(self.past(self.warmup), mean_square)
         coefficient = partial(self._coefficient, track=self.track_running_stats)
-        return Divide.apply(inputs, (square + self.eps).sqrt(), coefficient)
+        deviation = (square + self.eps).sqrt()
+        return Divide.apply(inputs, deviation, torch.ones_like(deviation), coefficient)
 
     def _coefficient(self, gradients: Tensor, outputs: Tensor, *, track: bool) -> Tensor:
         """ν of the step before; this step's is made of it and kept."""
@@ -77,6 +78,10 @@ def power(
     ν likewise before this batch, from 0. Up to step ``warmup``, ψ² is that of the batch. The source
     divides by the root mean square of each sample first: ``[rms, power]``.
 
+    The authors' code (sIncerass/powernorm, mask_powernorm.py) has the same backward, its ``ema_gz``
+    being ν/backward_momentum; but it divides the gradient by the root mean square of the batch,
+    where this divides by ψ, as they print it. In its warm-up it also averages ψ² twice a step.
+
     Probes see the step's own ψ² and ν.
 
     Args:
@@ -90,25 +95,23 @@ def power(
     Raises:
         ValueError: if an option is out of range; in training, if a batch holds one value a channel.
 
-    Source: Shen, Yao, Gholami, Mahoney & Keutzer, ICML 2020. Their code divides the gradient by the
-    root mean square of the batch; this divides by ψ, as they print it.
+    Cost: no native kernel: some ten passes over the features.
+
+    Source: Shen, Yao, Gholami, Mahoney & Keutzer, ICML 2020.
     """
     above_zero(eps=eps)
     within(0, 1, momentum=momentum, backward_momentum=backward_momentum)
     within(0, math.inf, warmup=warmup)
 
-    def features(channels: int) -> nn.Module:
-        norm = PowerNorm(
-            channels,
-            warmup=warmup,
-            eps=eps,
-            momentum=momentum,
-            backward_momentum=backward_momentum,
-        )
-        return followed_by_affine(norm, channels, affine)
-
+    norm = partial(
+        PowerNorm,
+        warmup=warmup,
+        eps=eps,
+        momentum=momentum,
+        backward_momentum=backward_momentum,
+    )
     return Normalizer(
-        features=features,
+        features=with_affine(norm, affine),
         traits=Traits(
             batch_dependent=warmup > 0, running_stats=True, true_gradient=False, bias_free=affine
         ),

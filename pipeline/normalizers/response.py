@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import channelwise, followed_by_affine, require_features, within
+from pipeline.normalizers._common import channelwise, require_features, with_affine, within
+from pipeline.normalizers._moments import mean_over, mean_square
 
 
 class LocalResponse(nn.Module):
@@ -22,12 +24,8 @@ class LocalResponse(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
         require_features(inputs)
-        reach, channels = self.size // 2, inputs.shape[1]
-        padded = functional.pad(inputs.square(), (0, 0) * (inputs.ndim - 2) + (reach, reach))
-        # Shifted views cost less than torch's average pooling over a fifth axis.
-        shifted = [padded.narrow(1, start, channels) for start in range(self.size)]
-        energy = sum(shifted[1:], shifted[0])
-        return inputs * (self.k + self.alpha * energy).pow(-self.beta)
+        energy = _NeighbourSum.apply(inputs.square(), self.size)
+        return inputs * _Power.apply(self.k + self.alpha * energy, -self.beta)
 
 
 class Divisive(nn.Module):
@@ -40,13 +38,12 @@ class Divisive(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
         require_features(inputs)
-        centred = inputs - self._mean(inputs)
-        return centred * torch.rsqrt(self.sigma**2 + self._mean(centred.square()))
+        centred = inputs + -self._local(mean_over(inputs, (1,)))
+        return centred * torch.rsqrt(self.sigma**2 + self._local(mean_square(centred, (1,))))
 
-    def _mean(self, values: Tensor) -> Tensor:
-        """Over all channels and the window, as far as it lies within the map."""
-        mean = values.mean(1, keepdim=True)
-        if values.ndim == 2:
+    def _local(self, mean: Tensor) -> Tensor:
+        """Mean of means over the channels in the window, as far as it lies within the map."""
+        if mean.ndim == 2:
             return mean
         half = self.window // 2
         return functional.avg_pool2d(mean, self.window, 1, half, count_include_pad=False)
@@ -96,6 +93,8 @@ def local_response(
     Raises:
         ValueError: if an option is out of range.
 
+    Cost: a power a value, and twice ``size`` passes over the features.
+
     Source: Krizhevsky, Sutskever & Hinton, NeurIPS 2012, section 3.3.
     """
     _odd(size=size)
@@ -124,16 +123,15 @@ def divisive(*, window: int = 5, sigma: float = 0.5, affine: bool = False) -> No
     Raises:
         ValueError: if an option is out of range.
 
+    Cost: no native kernel: some fifteen operations a step, each a pass over the features.
+
     Source: Ren, Liao, Urtasun, Sinz & Zemel, ICLR 2017 (2016 as a preprint).
     """
     _odd(window=window)
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, not {sigma:g}")
 
-    def features(channels: int) -> nn.Module:
-        norm = Divisive(window, sigma)
-        return followed_by_affine(norm, channels, affine)
-
+    features = with_affine(lambda channels: Divisive(window, sigma), affine)
     return Normalizer(features=features, traits=Traits(bias_free=affine))
 
 
@@ -151,12 +149,63 @@ def global_response(*, eps: float = 1e-6) -> Normalizer:
     Raises:
         ValueError: if ε is negative.
 
+    Cost: no native kernel: some ten operations a step, each a pass over the features.
+
     Source: Woo, Debnath, Hu, Chen, Liu, Kweon & Xie (ConvNeXt V2), CVPR 2023.
     """
     within(0, math.inf, eps=eps)
     return Normalizer(
         features=lambda channels: GlobalResponse(channels, eps), traits=Traits(bias_free=True)
     )
+
+
+class _NeighbourSum(torch.autograd.Function):
+    """Σ x_j over the channels j around each: linear and symmetric, so its own backward."""
+
+    @staticmethod
+    def forward(inputs: Tensor, size: int) -> Tensor:
+        reach, channels = size // 2, inputs.shape[1]
+        padded = functional.pad(inputs, (0, 0) * (inputs.ndim - 2) + (reach, reach))
+        # Shifted views cost less than torch's average pooling over a fifth axis.
+        shifted = [padded.narrow(1, start, channels) for start in range(size)]
+        return sum(shifted[1:], shifted[0])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        del output
+        ctx.size = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _NeighbourSum.apply(gradients[0], ctx.size), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _NeighbourSum.apply(tangents[0], ctx.size)
+
+
+class _Power(torch.autograd.Function):
+    """x^p for x > 0; backward p·x^p/x, where torch's takes another power, the dearest step here."""
+
+    @staticmethod
+    def forward(inputs: Tensor, exponent: float) -> Tensor:
+        return inputs.pow(exponent)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.exponent = inputs[1]
+        ctx.save_for_backward(inputs[0], output)
+        ctx.save_for_forward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        inputs, power = ctx.saved_tensors
+        return gradients[0] * power / inputs * ctx.exponent, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        inputs, power = ctx.saved_tensors
+        return tangents[0] * power / inputs * ctx.exponent
 
 
 def _odd(**options: int) -> None:

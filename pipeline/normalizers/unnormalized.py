@@ -121,6 +121,8 @@ def dynamic_tanh(*, alpha: float = 0.5) -> Normalizer:
     Raises:
         ValueError: if it does not.
 
+    Cost: no native kernel: some ten operations a step, each a pass over the features.
+
     Source: Zhu, Chen, He, LeCun & Liu, CVPR 2025.
     """
     if not alpha > 0:

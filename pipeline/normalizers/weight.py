@@ -6,9 +6,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from pipeline.normalizers import Normalizer, Traits
+from pipeline.normalizers import Normalizer, Traits, without_data
 from pipeline.normalizers._common import reparametrized, within
+from pipeline.normalizers._moments import moments_over
 
 
 class WeightNorm(nn.Module):
@@ -77,21 +79,31 @@ class ScaledStandardization(nn.Module):
         return weight, weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
 
 
-def weight() -> Normalizer:
+def weight(*, from_data: bool = True) -> Normalizer:
     """Weight normalization: the length and the direction of every unit's weights learned apart.
 
-    w = g·v/‖v‖₂ per output unit of convolutions and linear layers, the norm over its fan-in. At the
-    start g = ‖v‖, so that w is the common initialization and networks stay paired; the source's
-    data-dependent initialization of g and the bias is not done.
+    w = g·v/‖v‖₂ per output unit of convolutions and linear layers, the norm over its fan-in. The
+    common initialization is drawn for v, so that directions stay paired between normalizers. With
+    ``from_data``, g and the bias are then set layer by layer, once, such that on the probe batch
+    every unit's output has mean 0 and variance 1: with t = v·x/‖v‖, g = 1/σ(t) and b = −μ(t)/σ(t)
+    over (N) or (N, H, W). Of a layer without bias (``[weight, mean_only]``) g alone is set, of a
+    unit with a constant output b alone.
 
     Its output scales with g, so it is not scale invariant, though it is in v alone.
+
+    Args:
+        from_data: set g and b by data, as the source does; without, g = ‖v‖ and b = 0, so that w
+            itself is the common initialization.
 
     Raises:
         ValueError: if another normalizer already acts on the weight.
 
-    Source: Salimans & Kingma, NeurIPS 2016.
+    Source: Salimans & Kingma, NeurIPS 2016; the initialization: its section 3.
     """
-    return Normalizer(weight=lambda module: reparametrized(module, WeightNorm()))
+    return Normalizer(
+        weight=lambda module: reparametrized(module, WeightNorm()),
+        calibrate=_standardize_outputs if from_data else without_data,
+    )
 
 
 def weight_standardization(*, eps: float = 1e-5) -> Normalizer:
@@ -171,6 +183,39 @@ def scaled_weight_standardization(
             module, ScaledStandardization(gamma, learned_gain, eps), fan_in=2
         ),
         traits=Traits(scale_invariant_weights=not learned_gain),
+    )
+
+
+def _standardize_outputs(network: nn.Module, inputs: Tensor) -> None:
+    """Set g and b of all layers in one forward pass: each sees what those before it now give."""
+    layers = [module for module in network.modules() if _is_weight_normed(module)]
+    handles = [layer.register_forward_hook(_standardize) for layer in layers]
+    try:
+        network(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _standardize(layer: nn.Module, inputs: tuple[Tensor], outputs: Tensor) -> Tensor:
+    """Set a layer's g and b, and return the outputs that it has with them."""
+    del inputs
+    channels = 1 if isinstance(layer, nn.Conv2d) else outputs.ndim - 1
+    axes = tuple(axis for axis in range(outputs.ndim) if axis != channels)
+    mean, variance = moments_over(outputs, axes)
+    scale = torch.rsqrt(variance.where(variance > 0, 1))
+    magnitude = layer.get_parameter("parametrizations.weight.original0")
+    magnitude.mul_(scale.view_as(magnitude))
+    if layer.bias is None:
+        return outputs * scale
+    bias = layer.get_parameter("bias")
+    bias.copy_((bias - mean.flatten()) * scale.flatten())
+    return (outputs - mean) * scale
+
+
+def _is_weight_normed(module: nn.Module) -> bool:
+    return parametrize.is_parametrized(module, "weight") and isinstance(
+        module.get_submodule("parametrizations.weight.0"), WeightNorm
     )
 
 

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._common import (
     above_zero,
     batch_axes,
-    followed_by_affine,
     group_count,
     require_batch,
     require_features,
+    with_affine,
     within,
 )
+from pipeline.normalizers._moments import mean_over
 from pipeline.normalizers._root import inverse_root
 from pipeline.normalizers._running import RunningAverages
 
@@ -49,19 +51,28 @@ class Whitening(RunningAverages):
         mean, whitening = self.running_mean, self.running_whitening
         if self.training:
             require_batch(inputs)
-            mean = inputs.mean(batch_axes(inputs))
-        # Channels first, as groups of rows: (groups, C/groups, N·H·W).
-        rows = inputs.transpose(0, 1).flatten(1) - mean[:, None]
-        rows = rows.unflatten(0, (self.groups, -1))
-        if self.training:
-            whitening = self.inverse_root(self._covariance(rows))
+            mean = mean_over(inputs, batch_axes(inputs)).flatten()
+            whitening = self.inverse_root(self._covariance(inputs, mean))
             self.average(running_mean=mean, running_whitening=whitening)
-        whitened = (whitening @ rows).flatten(0, 1)
-        return whitened.unflatten(1, (inputs.shape[0], *inputs.shape[2:])).transpose(0, 1)
+        shift = -(whitening @ self._grouped(mean)).flatten()
+        # A product with a matrix at every position is a convolution of 1x1, for which there are
+        # native kernels in every memory order.
+        maps = inputs.view(*inputs.shape[:2], *(inputs.shape[2:] or (1, 1)))
+        kernel = whitening.flatten(0, 1)[..., None, None]
+        return functional.conv2d(maps, kernel, shift, groups=self.groups).view(inputs.shape)
 
-    def _covariance(self, rows: Tensor) -> Tensor:
-        identity = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-        return rows @ rows.mT / rows.shape[2] + self.eps * identity
+    def _covariance(self, inputs: Tensor, mean: Tensor) -> Tensor:
+        """cov x + ε·I (groups, d, d), as `_moments` takes a variance: around a constant."""
+        centre = mean.detach()
+        rows = inputs.movedim(1, -1).flatten(0, -2) - centre
+        rows = rows.unflatten(1, (self.groups, -1)).transpose(0, 1)
+        off = self._grouped(mean - centre)
+        identity = torch.eye(rows.shape[2], dtype=rows.dtype, device=rows.device)
+        return rows.mT @ rows / rows.shape[1] - off @ off.mT + self.eps * identity
+
+    def _grouped(self, channels: Tensor) -> Tensor:
+        """(C) → (groups, d, 1)."""
+        return channels.view(self.groups, -1, 1)
 
 
 def iterative_whitening(
@@ -98,6 +109,9 @@ def iterative_whitening(
         ValueError: if an option is out of range; if a channel count does not divide into such
             groups; in training, if a batch holds one value a channel.
 
+    Cost: products with C x C/groups matrices at every position, five of them a step, against a few
+    operations a value: as many multiplications as five convolutions of 1x1.
+
     Source: Huang, Zhou, Zhu, Liu & Shao, CVPR 2019 (IterNorm).
     """
     within(0, math.inf, eps=eps)
@@ -106,13 +120,12 @@ def iterative_whitening(
         within(1, math.inf, channels_per_group=channels_per_group)
     within(0, 1, momentum=momentum)
 
-    def features(channels: int) -> nn.Module:
+    def norm(channels: int) -> Whitening:
         count = group_count("iterative_whitening", channels, groups, channels_per_group)
         root = partial(_newton, iterations=iterations)
-        norm = Whitening(channels, root, groups=count, eps=eps, momentum=momentum)
-        return followed_by_affine(norm, channels, affine)
+        return Whitening(channels, root, groups=count, eps=eps, momentum=momentum)
 
-    return Normalizer(features=features, traits=_TRAITS)
+    return Normalizer(features=with_affine(norm, affine), traits=_TRAITS)
 
 
 def decorrelated_batch(
@@ -139,18 +152,19 @@ def decorrelated_batch(
         ValueError: if an option is out of range; if a channel count does not divide into such
             groups; in training, if a batch holds one value a channel.
 
+    Cost: as `iterative_whitening`, with the eigenvalues of a matrix a group.
+
     Source: Huang, Yang, Lang & Deng, CVPR 2018.
     """
     above_zero(eps=eps)
     within(1, math.inf, channels_per_group=channels_per_group)
     within(0, 1, momentum=momentum)
 
-    def features(channels: int) -> nn.Module:
+    def norm(channels: int) -> Whitening:
         count = group_count("decorrelated_batch", channels, 1, channels_per_group)
-        norm = Whitening(channels, inverse_root, groups=count, eps=eps, momentum=momentum)
-        return followed_by_affine(norm, channels, affine)
+        return Whitening(channels, inverse_root, groups=count, eps=eps, momentum=momentum)
 
-    return Normalizer(features=features, traits=_TRAITS)
+    return Normalizer(features=with_affine(norm, affine), traits=_TRAITS)
 
 
 _TRAITS = Traits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from pipeline.measure import (
     Params,
     Records,
     View,
+    chosen,
     cosine,
     flat,
     leaves,
@@ -21,12 +23,18 @@ from pipeline.measure import (
     run_stages,
 )
 from pipeline.objective import objective
+from pipeline.options import AtLeastOne
 
 
-def gradient_ics(view: View, *, parameters: Literal["weights", "all"] = "weights") -> Records:
+def gradient_ics(
+    view: View,
+    *,
+    parameters: Literal["weights", "all"] = "weights",
+    layers: Sequence[AtLeastOne] | None = None,
+) -> Records:
     """How much a layer's gradient moves when the layers before it take their step.
 
-    For weight layer i of k, on the step's own batch and in training mode,
+    For weight layer i of k, on one batch (the step's own by default),
 
         G_i  = ∇_{W_i} L(θ_1ᵗ, …, θ_kᵗ)
         G'_i = ∇_{W_i} L(θ_1ᵗ⁺¹, …, θ_{i−1}ᵗ⁺¹, θ_iᵗ, …, θ_kᵗ)
@@ -37,48 +45,56 @@ def gradient_ics(view: View, *, parameters: Literal["weights", "all"] = "weights
     before it: its shift is 0 by definition, and is not computed.
 
     Cost: one forward through the updated stages, and for each layer one forward and one backward
-    through the stages from its own on: about (k + 1)/2 gradients instead of k.
+    through the stages from its own on: about (k + 1)/2 gradients instead of k. Layers that are not
+    asked for cost their forward alone.
 
     Args:
         view: the step.
         parameters: what W_i is. ``weights``: the weight alone, as the definition writes it (all
             parts of a reparametrized weight); ``all``: everything in θ_i.
+        layers: which weight layers, from 1 on; null for all.
+
+    Raises:
+        ValueError: if a layer is named that the network has not.
 
     Source: Santurkar, Tsipras, Ilyas, Madry, NeurIPS 2018, Definition 2.1.
     """
-    layers = parameters_by_layer(view.network)
-    measured = [layer.weight if parameters == "weights" else layer.all for layer in layers]
-    old = [flat([view.grad[name] for name in names]) for names in measured]
-    new = [old[0], *_gradients_after_prefix(view, layers, measured)]
-    moved = torch.stack([_squared_move(view, layer.all) for layer in layers])
-    before_layer = torch.cat([moved.new_zeros(1), moved.cumsum(0)[:-1]]).sqrt()
-    size = torch.stack([norm(gradient) for gradient in old])
-    shift = torch.stack([norm(a - b) for a, b in zip(old, new, strict=True)])
+    every = parameters_by_layer(view.network)
+    wanted = dict(chosen(every, layers, "gradient_ics"))
+    measured = {i: of.weight if parameters == "weights" else of.all for i, of in wanted.items()}
+    old = {i: flat([view.grad[name] for name in names]) for i, names in measured.items()}
+    new = _gradients_after_prefix(view, every, measured)
+    if 1 in old:
+        new[1] = old[1]
+    moved = torch.stack([_squared_move(view, layer.all) for layer in every]).cumsum(0).sqrt()
+    before_layer = torch.stack([moved[i - 2] if i > 1 else moved.new_zeros(()) for i in wanted])
+    size = torch.stack([norm(gradient) for gradient in old.values()])
+    shift = torch.stack([norm(old[i] - new[i]) for i in wanted])
     return {
-        "layer": [layer.name for layer in layers],
-        "index": range(1, len(layers) + 1),
-        "layers": [len(layers)] * len(layers),
+        "layer": [layer.name for layer in wanted.values()],
+        "index": list(wanted),
+        "layers": [len(every)] * len(wanted),
         "gradient_norm": size,
         "l2": shift,
         "relative": ratio(shift, size),
-        "cosine": torch.stack([cosine(a, b) for a, b in zip(old, new, strict=True)]),
+        "cosine": torch.stack([cosine(old[i], new[i]) for i in wanted]),
         "per_update": ratio(shift, before_layer),
     }
 
 
 def _gradients_after_prefix(
-    view: View, layers: list[LayerParameters], measured: list[tuple[str, ...]]
-) -> list[Tensor]:
-    """G'_i for the layers after the first; the updated prefix is run once, stage by stage."""
+    view: View, layers: list[LayerParameters], measured: Mapping[int, tuple[str, ...]]
+) -> dict[int, Tensor]:
+    """G'_i of the measured layers after the first; the updated prefix runs once, stage by stage."""
     params = dict(view.before)
-    params.update({name: view.after[name] for name in layers[0].all})
     inputs, at_stage = view.batch.inputs, 0
-    gradients = []
-    for layer, names in zip(layers[1:], measured[1:], strict=True):
-        with torch.no_grad():
-            inputs = run_stages(view.network, params, inputs, range(at_stage, layer.stage))
-        at_stage = layer.stage
-        gradients.append(_suffix_gradient(view, params, names, inputs, at_stage))
+    gradients = {}
+    for index, layer in enumerate(layers, 1):
+        if index > 1 and index in measured:
+            with torch.no_grad():
+                inputs = run_stages(view.network, params, inputs, range(at_stage, layer.stage))
+            at_stage = layer.stage
+            gradients[index] = _suffix_gradient(view, params, measured[index], inputs, at_stage)
         params.update({name: view.after[name] for name in layer.all})
     return gradients
 

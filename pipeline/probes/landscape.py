@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -12,25 +12,25 @@ from torch import Tensor
 from pipeline.measure import (
     Records,
     View,
-    cosine,
     flat,
     leaves,
     norm,
-    parameters_by_layer,
     ratio,
 )
+from pipeline.options import AtLeastOne, NonEmpty, Positive, Span
+from pipeline.probes._lines import coordinates, filter_normalized
 
 
 def landscape(
     view: View,
     *,
-    lengths: int = 8,
-    ranges: Sequence[Literal["lr", "common", "relative"]] = ("lr",),
-    directions: Sequence[Literal["gradient", "random"]] = ("gradient",),
-    lr_span: Sequence[float] = (0.5, 4.0),
-    lr_cap: float | None = 0.4,
-    common_span: Sequence[float] = (0.01, 1.0),
-    relative_span: Sequence[float] = (0.001, 0.1),
+    lengths: AtLeastOne = 8,
+    ranges: NonEmpty[Literal["lr", "common", "relative"]] = ("lr",),
+    directions: NonEmpty[Literal["gradient", "random"]] = ("gradient",),
+    lr_span: Span = (0.5, 4.0),
+    lr_cap: Positive | None = 0.4,
+    common_span: Span = (0.01, 1.0),
+    relative_span: Span = (0.001, 0.1),
     parameters: Literal["weights", "all"] = "all",
 ) -> Records:
     """Loss and gradient at S points on a line from θ_t, on the step's own batch, in training mode.
@@ -44,13 +44,17 @@ def landscape(
 
     Directions: ``gradient``: d = g. ``random``: d is Gaussian, every filter (or row) scaled to the
     norm of the filter it perturbs, vectors to their own norm (Li et al., NeurIPS 2018).
-    Ranges: ``lr``: s from lr_span·lr, the upper end at most ``lr_cap``, the distance moved being
-    s·‖g‖ for both directions (the paper's: [1/2, 4]·lr up to 0.4 for its VGG, [1/100, 30]·lr and no
-    cap for its deep linear network); ``common``: the distance moved lies in common_span, the same
-    for all cells; ``relative``: it lies in relative_span·‖θ‖.
+    Ranges: ``lr``: s from lr_span·lr, the upper end at most ``lr_cap`` but never below lr itself,
+    the step that training takes; the distance moved is s·‖g‖ for both directions (the paper's:
+    [1/2, 4]·lr up to 0.4 for its VGG, [1/100, 30]·lr and no cap for its deep linear network);
+    ``common``: the distance moved lies in common_span, the same for all cells; ``relative``: it
+    lies in relative_span·‖θ‖.
 
-    A quantity is null where it is not defined: on a range that the cap leaves empty (lr_cap ≤
-    lr_span[0]·lr), where a direction is 0, and where a loss or gradient on the line is NaN.
+    Where the loss or its gradient is not finite at some of the points, the maxima (of the loss, its
+    range, the gradient difference, β) are infinite, the minima those of the other points, and
+    ``finite`` of ``lengths`` says how many these are: a cell that blows up ranks last, and does
+    not drop out. A quantity is null where it is not defined: where there is no line (a direction or
+    learning rate of 0, a θ_t without finite gradient), and a minimum where no point is finite.
 
     Cost: S gradients for all quantities of one line.
 
@@ -60,25 +64,20 @@ def landscape(
         ranges: which ranges; a record each.
         directions: which directions; a record each.
         lr_span: ends of the range ``lr``, in learning rates.
-        lr_cap: largest s of the range ``lr``; null for none.
+        lr_cap: largest s of the range ``lr``, or lr where that is larger; null for none.
         common_span: ends of the range ``common``, as distances ‖Δθ‖.
         relative_span: ends of the range ``relative``, as shares of ‖θ‖.
         parameters: the coordinates of the landscape; ``weights`` holds all else at θ_t.
 
-    Raises:
-        ValueError: if there is no length, range or direction, or a span is not two ascending
-            numbers above 0.
-
     Source: Santurkar et al., NeurIPS 2018, Figure 4 and section 3.1.
     """
-    spans = {"lr_span": lr_span, "common_span": common_span, "relative_span": relative_span}
-    _check(lengths, ranges, directions, spans)
-    names = _coordinates(view, parameters)
-    gradient = [view.grad[name] for name in names]
-    slope = norm(flat(gradient))
+    names = coordinates(view, parameters)
+    steepest = [view.grad[name] for name in names]
+    gradient = flat(steepest)
+    slope = norm(gradient)
     lines: dict[str, Callable[[], list[Tensor]]] = {
-        "gradient": lambda: gradient,
-        "random": lambda: _filter_normalized(view, names),
+        "gradient": lambda: steepest,
+        "random": lambda: filter_normalized(view, names),
     }
     size = norm(flat([view.before[name] for name in names]))
     distances = {
@@ -90,6 +89,8 @@ def landscape(
     for direction in directions:
         line = lines[direction]()
         rows += [_along(view, names, gradient, line, distances[span]) for span in ranges]
+    if parameters == "all" and directions[0] == "gradient":
+        view.shared["effective_beta"] = rows[0]["effective_beta"]
     return {
         "range": [span for _ in directions for span in ranges],
         "direction": [direction for direction in directions for _ in ranges],
@@ -99,58 +100,89 @@ def landscape(
 
 
 def _along(
-    view: View, names: list[str], gradient: list[Tensor], line: list[Tensor], distances: Tensor
+    view: View, names: list[str], gradient: Tensor, line: list[Tensor], distances: Tensor
 ) -> dict[str, Tensor]:
     """All quantities of one line; ``distances`` are ‖s·d‖, ascending."""
-    start, points = flat(gradient), ratio(distances, norm(flat(line)))
-    losses, differences, cosines = [], [], []
-    for s in points:
-        loss, there = _gradient_at(view, names, line, s)
-        losses.append(loss)
-        differences.append(norm(there - start))
-        cosines.append(cosine(there, start))
-    loss, difference, slope = torch.stack(losses), torch.stack(differences), norm(start)
-    spread = loss.max() - loss.min()
+    points, slope = ratio(distances, norm(flat(line))), norm(gradient)
+    loss, difference, cosine = _seen(view, names, gradient, line, points)
+    finite = loss.isfinite() & difference.isfinite()
+    low, high = _least(loss, finite), _most(loss, finite)
+    spread = torch.where(finite.all(), high - low, torch.inf)
+    quantities = {
+        "loss_min": low,
+        "loss_max": high,
+        "loss_range": spread,
+        "loss_range_relative": ratio(spread, view.value),
+        "gradient_difference_min": _least(difference, finite),
+        "gradient_difference_max": _most(difference, finite),
+        "gradient_difference_relative": ratio(_most(difference, finite), slope),
+        "cosine_min": _least(cosine, finite & cosine.isfinite()),
+        "effective_beta": _most(difference / distances, finite),
+        "finite": finite.sum().to(slope),
+    }
+    # Without a line nothing is defined, which is not the same as a loss that blows up on one.
+    defined = points.isfinite().all()
     return {
         "length_min": points[0],
         "length_max": points[-1],
         "loss": view.value,
-        "loss_min": loss.min(),
-        "loss_max": loss.max(),
-        "loss_range": spread,
-        "loss_range_relative": ratio(spread, view.value),
         "gradient_norm": slope,
-        "gradient_difference_min": difference.min(),
-        "gradient_difference_max": difference.max(),
-        "gradient_difference_relative": ratio(difference.max(), slope),
-        "cosine_min": torch.stack(cosines).min(),
-        "effective_beta": (difference / distances).max(),
+        **{key: torch.where(defined, value, torch.nan) for key, value in quantities.items()},
     }
 
 
+def _seen(
+    view: View, names: list[str], gradient: Tensor, line: list[Tensor], points: Tensor
+) -> Tensor:
+    """Loss, ‖∇L′ − ∇L‖ and their cosine at every point: (3, S), in float64.
+
+    All points share two flat buffers: beside the moved parameters and what autograd itself makes,
+    a point allocates nothing of the network's size.
+    """
+    unit = ratio(gradient, norm(gradient)).to(gradient.dtype)
+    there, product = torch.empty_like(gradient), torch.empty_like(gradient)
+    found = []
+    for s in points:
+        loss = _gradient_at(view, names, line, s, there)
+        torch.mul(there, unit, out=product)
+        cosine = ratio(product.sum(dtype=torch.float64), norm(there)).clamp(-1, 1)
+        found.append(torch.stack([loss.to(cosine), norm(there.sub_(gradient)), cosine]))
+    return torch.stack(found, dim=1)
+
+
 def _gradient_at(
-    view: View, names: list[str], line: list[Tensor], s: Tensor
-) -> tuple[Tensor, Tensor]:
-    """L and its gradient at θ − s·d: one forward and one backward."""
-    moved = leaves({n: view.before[n] - s * d for n, d in zip(names, line, strict=True)})
-    loss = view.loss({**view.before, **moved}, view.batch)
-    return loss.detach(), flat(
-        torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
+    view: View, names: list[str], line: list[Tensor], s: Tensor, gradient: Tensor
+) -> Tensor:
+    """L at θ − s·d, its gradient written into a flat buffer: one forward and one backward."""
+    step = -s.to(gradient.dtype)
+    moved = leaves(
+        {n: torch.addcmul(view.before[n], d, step) for n, d in zip(names, line, strict=True)}
     )
+    loss = view.loss({**view.before, **moved}, view.batch)
+    parts = torch.autograd.grad(loss, list(moved.values()), materialize_grads=True)
+    places = gradient.split([part.numel() for part in parts])
+    for place, part in zip(places, parts, strict=True):
+        place.view(part.shape).copy_(part)
+    return loss.detach()
 
 
-def _coordinates(view: View, parameters: str) -> list[str]:
-    layers = parameters_by_layer(view.network)
-    chosen = [layer.weight if parameters == "weights" else layer.all for layer in layers]
-    return [name for names in chosen for name in names]
+def _most(values: Tensor, finite: Tensor) -> Tensor:
+    """The maximum, infinite where a point is not finite: nothing that blew up may look smooth."""
+    return values.masked_fill(~finite, torch.inf).max()
+
+
+def _least(values: Tensor, finite: Tensor) -> Tensor:
+    """The minimum of the finite points; NaN where there is none."""
+    least = values.masked_fill(~finite, torch.inf).min()
+    return least.masked_fill(least.isinf(), torch.nan)
 
 
 def _capped(lr: float, span: Sequence[float], cap: float | None) -> tuple[float, float]:
-    """Ends of the range ``lr`` as step lengths; NaN above where the cap leaves no range."""
+    """Ends of the range ``lr`` as step lengths; NaN above where there is no range."""
     low, high = span[0] * lr, span[1] * lr
-    if cap is None or high <= cap:
-        return low, high
-    return low, cap if low < cap else math.nan
+    if cap is not None:
+        high = min(high, max(cap, lr))
+    return low, high if 0 < low <= high else math.nan
 
 
 def _spaced(ends: Sequence[float], count: int, like: Tensor) -> Tensor:
@@ -158,28 +190,3 @@ def _spaced(ends: Sequence[float], count: int, like: Tensor) -> Tensor:
     low, high = torch.tensor(ends, dtype=like.dtype, device=like.device).log()
     place = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
     return (low + place * (high - low)).exp()
-
-
-def _filter_normalized(view: View, names: list[str]) -> list[Tensor]:
-    """A Gaussian direction, each filter scaled to the norm of the filter at θ_t."""
-    return [_like_filters(view.before[name], view.rng) for name in names]
-
-
-def _like_filters(values: Tensor, rng: torch.Generator) -> Tensor:
-    noise = torch.randn(values.shape, generator=rng, device=values.device, dtype=values.dtype)
-    dims = tuple(range(1, values.dim())) or (0,)
-    scale = torch.linalg.vector_norm(values, dim=dims, keepdim=True)
-    return noise * scale / torch.linalg.vector_norm(noise, dim=dims, keepdim=True)
-
-
-def _check(
-    lengths: int,
-    ranges: Sequence[str],
-    directions: Sequence[str],
-    spans: Mapping[str, Sequence[float]],
-) -> None:
-    if lengths < 1 or not ranges or not directions:
-        raise ValueError("landscape needs lengths of at least 1, a range and a direction")
-    for name, span in spans.items():
-        if len(span) != 2 or not 0 < span[0] <= span[1]:
-            raise ValueError(f"{name} must be two ascending numbers above 0, not {list(span)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,15 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
 from pipeline.measure import Params, Records, View, flat, norm, ratio
+from pipeline.options import AtLeastOne, NonEmpty
+from pipeline.probes._activations import (
+    Place,
+    columns_of,
+    mean_and_std,
+    over_units,
+    places_of,
+    watched,
+)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLE = 2**14
@@ -27,40 +36,55 @@ class Moments(NamedTuple):
     """How many units each layer has."""
 
 
-def moment_ics(view: View) -> Records:
-    """How fast the mean and the spread of a layer's pre-activations move, in units of the spread.
+def moment_ics(
+    view: View,
+    *,
+    places: NonEmpty[Literal["activation", "output", "input"]] = ("activation", "output"),
+    layers: Sequence[AtLeastOne] | None = None,
+) -> Records:
+    """How fast the mean and the spread of a layer's activations move, in units of the spread.
 
-    On the fixed probe batch, in training mode, for unit j (a channel over N, H, W, or a feature
-    over N) of each activation layer, with μ, σ before and μ', σ' after one update (σ² is the
-    population variance):
+    On the fixed probe batch, for unit j (a channel over N, H, W, or a feature over N) of each
+    layer, with μ, σ before and μ', σ' after one update (σ² is the population variance):
 
         mean shift = |μ'_j − μ_j| / σ_j        log-std shift = |log σ'_j − log σ_j|
 
     Records the mean and the 90th percentile over units, the mean divided by ‖Δθ‖₂, the same two
     distances from the network's start (θ_0 against θ_t, in units of σ at θ_0): the *drift*; and
-    the 5, 25, 50, 75, 95 % quantiles of the layer's pre-activations at θ_t (on at most 2¹⁴ values,
-    spread evenly over units, samples and positions). Units with σ = 0 have no unit to measure in:
-    they are left out, and their share is recorded as ``dead``. A normalizer's noise is part of its
+    the 5, 25, 50, 75, 95 % quantiles of the layer's values at θ_t (on at most 2¹⁴ of them, spread
+    evenly over units, samples and positions). Units with σ = 0 have no unit to measure in: they are
+    left out, and their share is recorded as ``dead``. A normalizer's noise is part of its
     distribution: each of the three networks is seen under the noise of its own step.
 
-    Cost: 2 forward passes (and one more, once a cell, for θ_0).
+    After batch normalization the moments of a unit are β and γ by construction. What its layers
+    really make of a changed input is seen at their output, before the normalizer.
+
+    Cost: 2 forward passes for all places together (and one more, once a cell, for θ_0).
+
+    Args:
+        view: the step.
+        places: ``activation``: what enters the nonlinearities; ``output``: what leaves the weight
+            layers, before a normalizer; ``input``: what enters the weight layers.
+        layers: which of them, from 1 on; null for all.
 
     Raises:
-        ValueError: if the network has no activation.
+        ValueError: if a layer is named that the network has not, or it has no activation and
+            activations are asked for.
 
     Source: Ioffe & Szegedy, ICML 2015 (the change of a layer's input distribution); Santurkar et
     al., NeurIPS 2018, Figures 2 and 8 (change of mean and variance between successive steps).
     """
-    layers = view.network.activation_layers()
-    if not layers:
-        raise ValueError("moment_ics needs a network with activations; this one has none")
+    chosen = places_of(view.network, places, layers, "moment_ics")
     with torch.no_grad():
         if "initial" not in view.memory:
-            view.memory["initial"] = _moments(_seen(view, view.initial, 0, _mean_and_std))
-        both = _seen(view, view.before, view.step, lambda x: (_mean_and_std(x), _quantiles(x)))
+            initial = _moments(_seen(view, chosen, view.initial, 0, mean_and_std))
+            view.memory["initial"] = tuple(initial)  # plain, for a checkpoint
+        both = _seen(
+            view, chosen, view.before, view.step, lambda x: (mean_and_std(x), _quantiles(x))
+        )
         now = _moments([moments for moments, _ in both])
-        following = _moments(_seen(view, view.after, view.step + 1, _mean_and_std))
-        shift, drift = _distances(now, following), _distances(view.memory["initial"], now)
+        following = _moments(_seen(view, chosen, view.after, view.step + 1, mean_and_std))
+        shift, drift = _distances(now, following), _distances(Moments(*view.memory["initial"]), now)
         moved = norm(flat(view.after) - flat(view.before))
         quantiles = torch.stack([quantiles for _, quantiles in both], dim=1)
     columns: dict[str, Tensor] = {
@@ -71,40 +95,16 @@ def moment_ics(view: View) -> Records:
         "dead": (now.std == 0).sum(1) / now.units,
     }
     columns |= {f"q{round(100 * q):02d}": row for q, row in zip(QUANTILES, quantiles, strict=True)}
-    return {
-        "layer": [layer.name for layer in layers],
-        "index": range(1, len(layers) + 1),
-        "layers": [len(layers)] * len(layers),
-        **columns,
-    }
+    return {**columns_of(chosen), **columns}
 
 
-def _seen(view: View, params: Params, step: int, function: Callable[[Tensor], T]) -> list[T]:
-    """What a function makes of the inputs of every activation, in one run of the probe batch."""
-    found: list[T] = []
-
-    def take(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(function(inputs[0]))
-
-    hooks = [
-        layer.module.register_forward_pre_hook(take) for layer in view.network.activation_layers()
-    ]
-    try:
-        with view.noise_of(step):
-            functional_call(view.network, params, (view.probe_batch.inputs,))
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _seen(
+    view: View, places: Sequence[Place], params: Params, step: int, function: Callable[[Tensor], T]
+) -> list[T]:
+    """What a function makes of every place, in one run of the probe batch."""
+    with watched(places, function) as found, view.noise_of(step):
+        functional_call(view.network, params, (view.probe_batch.inputs,))
     return found
-
-
-def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each unit. Seen from the unit's first value, so that σ of a constant is exactly 0."""
-    units = values.movedim(1, -1).flatten(0, -2)  # everything else by unit
-    first = units[0]
-    centered = units - first
-    mean = centered.mean(0)
-    return first + mean, centered.sub_(mean).square_().mean(0).sqrt()
 
 
 def _quantiles(values: Tensor) -> Tensor:
@@ -133,8 +133,5 @@ def _distances(old: Moments, new: Moments) -> dict[str, Tensor]:
     }
     reduced: dict[str, Tensor] = {}
     for name, values in distances.items():
-        # Units without spread, whose distances are infinite or undefined, are left out.
-        units = values.masked_fill(~values.isfinite(), torch.nan)
-        reduced[name] = units.nanmean(1)
-        reduced[f"{name}_p90"] = units.nanquantile(0.9, 1)
+        reduced[name], reduced[f"{name}_p90"] = over_units(values)
     return reduced

@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.store import SCHEMA, Store
+from tests.analysis import synthetic_probes
+from tests.analysis.synthetic_probes import layers
 
-LAYERS = 4
 CLASSES = 10
 
 Cell = tuple[str, float, int]
@@ -56,7 +57,8 @@ def write_store(
     stuck: Collection[Cell] = (),
     failed: Collection[Cell] = (),
     missing: Collection[Cell] = (),
-    tables: Collection[str] = ("training", "gradient_ics", "moment_ics", "landscape"),
+    tables: Collection[str] | None = None,
+    budget: Collection[Cell] = (),
     order: int | None = None,
 ) -> None:
     """Write the plan and the cells of architectures × normalizers × lrs × seeds into ``folder``.
@@ -66,7 +68,8 @@ def write_store(
             learning rates, for even seeds.
         stuck: cells that stay at their initial loss.
         failed: cells with a ``failure.json``. missing: planned cells with nothing.
-        tables: the record tables to write.
+        tables: the record tables to write; by default `FIRST`.
+        budget: cells that their time limit cut in mid-run.
         order: shuffles the order of writing and of the plan with this seed.
     """
     if diverge is None:
@@ -95,8 +98,12 @@ def write_store(
             store.write_failure({**failure, **why})
             continue
         run = _Run(settings, labels, rng_seed, noise, cell in diverge, cell in stuck, regression)
-        records = {name: pa.table(RECORDS[name](run)) for name in tables}
-        store.write_result(_result(cell_id, run), records)
+        names = FIRST if tables is None else tables
+        records = {name: pa.table(RECORDS[name](run)) for name in names}
+        result = _result(cell_id, run)
+        if cell in budget:
+            result |= {"status": "budget", "summary": result["summary"] | CUT}
+        store.write_result(result, records)
     store.write_plan(plan)
 
 
@@ -169,16 +176,8 @@ def _training(run: _Run) -> dict[str, Any]:
     return rows
 
 
-def _layers(run: _Run) -> dict[str, Any]:
-    count = len(run.probed)
-    index = np.tile(np.arange(1, LAYERS + 1), count)
-    rows: dict[str, Any] = {"step": np.repeat(run.probed, LAYERS)}
-    rows |= {"layer": [f"{i - 1}.conv" for i in index], "index": index}
-    return rows | {"layers": np.full(len(index), LAYERS)}
-
-
 def _gradient_ics(run: _Run) -> dict[str, Any]:
-    rows = _layers(run)
+    rows = layers(run)
     moves = rows["index"] > 1
     norm = run.scatter(run.loss[rows["step"]], len(moves))
     relative = np.where(moves, run.scatter(0.1 * run.truth.ics, len(moves)), 0.0)
@@ -189,7 +188,12 @@ def _gradient_ics(run: _Run) -> dict[str, Any]:
 
 
 def _moment_ics(run: _Run) -> dict[str, Any]:
-    rows = _layers(run)
+    activation, output = _moments(run, "activation"), _moments(run, "output")
+    return {name: [*activation[name], *output[name]] for name in activation}
+
+
+def _moments(run: _Run, place: str) -> dict[str, Any]:
+    rows = layers(run)
     size = len(rows["step"])
     for name, scale in (("mean_shift", 0.02), ("log_std_shift", 0.01)):
         value = run.scatter(scale * np.sqrt(run.truth.ics), size)
@@ -198,9 +202,9 @@ def _moment_ics(run: _Run) -> dict[str, Any]:
         drift = np.where(rows["step"] == 0, 0.0, drift)
         name = name.replace("shift", "drift")
         rows |= {name: drift, f"{name}_p90": 2 * drift}
-    for quantile, place in (("q05", -1.6), ("q25", -0.7), ("q50", 0), ("q75", 0.7), ("q95", 1.6)):
-        rows[quantile] = place + 0.1 * run.rng.normal(size=size)
-    return rows | {"dead": np.zeros(size)}
+    for quantile, center in (("q05", -1.6), ("q25", -0.7), ("q50", 0), ("q75", 0.7), ("q95", 1.6)):
+        rows[quantile] = center + 0.1 * run.rng.normal(size=size)
+    return rows | {"dead": np.zeros(size), "place": [place] * size}
 
 
 def _landscape(run: _Run) -> dict[str, Any]:
@@ -228,7 +232,22 @@ RECORDS = {
     "gradient_ics": _gradient_ics,
     "moment_ics": _moment_ics,
     "landscape": _landscape,
+    "curvature": synthetic_probes.curvature,
+    "scale_free": synthetic_probes.scale_free,
+    "cross_layer": synthetic_probes.cross_layer,
+    "sharpness": synthetic_probes.sharpness,
+    "descent": synthetic_probes.descent,
+    "noise": synthetic_probes.noise,
+    "distribution_ics": synthetic_probes.distribution_ics,
+    "theory": synthetic_probes.theory,
+    "signal": synthetic_probes.signal,
 }
+FIRST = ("training", "gradient_ics", "moment_ics", "landscape")
+"""What tests read that are not about the other probes: fewer files to write."""
+
+
+CUT = dict.fromkeys(f"{s}_{v}" for s in ("validation", "test") for v in ("loss", "accuracy"))
+"""What the summary of a cut run does not know."""
 
 
 def _result(cell_id: str, run: _Run) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import outcomes, reduce
+from analysis import outcomes, reduce, views
+from analysis.load import load
+from tests.analysis.synthetic import write_store
 
 
 def runs_of(
@@ -129,7 +133,7 @@ def test_probes_are_medians_over_layers_before_the_divergence() -> None:
     gradient["relative"] = [0.0, 1.0, np.inf, 4.0, 7.0]
     empty = pd.DataFrame({"cell_id": [], "step": []})
     records = {"gradient_ics": gradient, "moment_ics": empty, "landscape": empty}
-    found = reduce.at_probes({**records, "training": empty}, runs)["gradient_ics"]
+    found = views.at_probes({**records, "training": empty}, runs)["gradient_ics"]
     assert found["relative"].tolist() == [2.5]
 
 
@@ -141,5 +145,30 @@ def test_scaled_beta_uses_the_rate_of_its_step() -> None:
     training = pd.DataFrame({"cell_id": "a", "step": [0, 50], "step_lr": [0.1, 0.01]})
     empty = pd.DataFrame({"cell_id": [], "step": []})
     records = {"gradient_ics": empty, "moment_ics": empty, "training": training}
-    found = reduce.at_probes({**records, "landscape": pd.concat([line, other])}, runs)["landscape"]
+    found = views.at_probes({**records, "landscape": pd.concat([line, other])}, runs)["landscape"]
     assert found["scaled_beta"].tolist() == pytest.approx([1.0, 0.1])
+
+
+def test_a_run_cut_by_its_limit_is_censored(tmp_path: Path) -> None:
+    cut = [("none", 0.1, 0)]
+    write_store(tmp_path, architectures=["vgg11"], budget=cut, diverge=(), seeds=[0])
+    study = load(str(tmp_path))
+    assert set(study.runs["status"]) == {"ok", "budget"}
+    found = outcomes.outcomes(study.runs, study.records["training"]).set_index("status")
+    names = ["accuracy", "loss", "time", "steps", "reached"]
+    accuracy, loss, time, steps, reached = found[names].astype(float).loc[["budget"]].to_numpy()[0]
+    assert np.isnan([accuracy, loss]).all()
+    assert time == np.fmin(steps, reached)
+
+
+def test_two_tries_and_averages_by_hand() -> None:
+    runs = pd.DataFrame({"lr": [0.1, 0.01, 1.0], "time": [10.0, 20, 40], "score": [3.0, 2, 1]})
+    runs["accuracy"] = [90.0, 80, 10]
+    keys = {"data": "d", "training": "", "architecture": "a", "normalizer": "n", "seed": 0}
+    runs = runs.assign(**keys, status="ok")
+    two = outcomes.of_two(runs).iloc[0]
+    assert two["time"] == pytest.approx((10 + 10 + 20) / 3)  # pairs: ab, ac, bc
+    assert two["accuracy"] == pytest.approx((90 + 90 + 80) / 3)
+    assert outcomes.averaged(runs).iloc[0]["time"] == pytest.approx(70 / 3)
+    alone = outcomes.of_two(runs[runs["lr"] == 0.01]).iloc[0]
+    assert alone["time"] == 20

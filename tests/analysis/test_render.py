@@ -169,7 +169,7 @@ class Tags(HTMLParser):
 
 def page_of(label: str) -> str:
     health = pd.DataFrame([{"sweep": label, "architecture": label, "normalizer": label}])
-    health = health.assign(planned=1, ok=1, diverged=0, failed=0, absent=0, stuck=0)
+    health = health.assign(planned=1, ok=1, diverged=0, budget=0, failed=0, absent=0, stuck=0)
     study = Study([label], pd.DataFrame(), pd.DataFrame(), {}, [label], {"devices": [label]})
     table = example(label)
     return html.page(compose(study, health, [table], [sheet(table)], [], []))

@@ -14,7 +14,7 @@ import pytest
 
 from analysis import answers, tables
 from analysis.load import Study, load
-from analysis.prose import Answer, Claim, Label, Number, Sentence
+from analysis.prose import Number, Sentence
 from analysis.render.page import compose
 from analysis.render.sheet import sheet
 from analysis.report import main
@@ -48,9 +48,9 @@ def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> 
     files = set(written[2])
     assert {"report.html", "report.md", "results.json", "manifest.json"} <= files
     for kind in ("csv", "parquet", "md", "tex"):
-        assert sum(name.endswith(f".{kind}") and "tables/" in name for name in files) == 3
+        assert sum(name.endswith(f".{kind}") and "tables/" in name for name in files) == 5
     figures = {name.rsplit(".", 1)[0] for name in files if name.startswith("figures/")}
-    assert len(figures) == 13
+    assert len(figures) == 20
     assert all({f"{name}.svg", f"{name}.pdf"} <= files for name in figures)
 
 
@@ -95,11 +95,11 @@ def test_an_earlier_reports_files_go_and_others_stay(tmp_path: Path) -> None:
 
 
 def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
-    made = tables.build(study)
-    said = answers.build(study, made)
+    basis = tables.Basis(study)
+    made = tables.of_basis(basis)
+    said = answers.build(basis, made)
     page = compose(study, tables.health(study), made, [sheet(t) for t in made], said, [])
-    claims = [part for a in said for c in a.claims for part in (c.verdict, c.evidence)]
-    return [*page.lead, *page.health_said, *claims], page.numbers()
+    return [*page.lead, *page.health_said, *page.spoken()], page.numbers()
 
 
 def test_every_number_of_the_prose_has_a_key(tmp_path: Path) -> None:
@@ -122,67 +122,10 @@ def test_results_hold_what_the_pages_say(
     assert len(said) > 20
     for key, text in said:
         assert results[key.decode()]["printed"] == text.decode()
-    key = "vgg11(width=0.25)/steps_to_target/batch/estimate"
+    key = "answers/C1/vgg11(width=0.25)/steps_to_target/batch over none/batch/estimate"
     table = pd.read_csv(written[1] / "tables/table3_training.csv")
     batch = table.loc[table["normalizer"] == "batch", "steps_to_target"]
     assert results[key]["value"] == pytest.approx(batch.item())
-
-
-def answered(folder: Path, **options: Any) -> dict[str, Claim]:
-    write_store(folder, **{**SMALL, **options})
-    study = load(str(folder))
-    said: list[Answer] = answers.build(study, tables.build(study))
-    return {answer.question.split()[1]: answer.claims[0] for answer in said}
-
-
-def spoken(claim: Claim) -> str:
-    parts = (*claim.verdict, " | ", *claim.evidence)
-    return "".join(part.text if isinstance(part, Label | Number) else part for part in parts)
-
-
-def test_answers_are_worded_by_rule(tmp_path: Path) -> None:
-    many = answered(tmp_path / "many", seeds=range(6), diverge=[("none", 0.1, 0)])
-    texts = {key: spoken(claim) for key, claim in many.items()}
-    speed, diverged, ics, loss, gradient = texts.values()
-    assert re.search(r"none takes longer than batch, [\d.]+ \[", speed)
-    assert "none in 1 of 12 runs" in diverged
-    assert "batch in 0 of 12 runs" in diverged
-    assert "none shifts less than batch" in ics
-    assert "none is rougher than batch" in loss
-    assert "none has less predictable gradients than batch" in gradient
-    assert "1 of 12 runs of none diverged" in gradient
-
-
-def test_answers_without_pairs_enough_look_at_overlap(tmp_path: Path) -> None:
-    few = answered(tmp_path / "few", seeds=[0, 1, 2], diverge=[], noise=0.01)
-    assert "none takes longer than batch" in spoken(few["training"])
-    assert "too few for an interval of the ratio" in spoken(few["training"])
-    one = answered(tmp_path / "one", seeds=[0], diverge=[])
-    assert "none cannot be told from batch" in spoken(one["training"])
-
-
-def test_a_plateau_is_no_answer(tmp_path: Path) -> None:
-    stuck = [("none", 0.01, seed) for seed in (0, 1)]
-    found = answered(tmp_path, stuck=stuck, diverge=[])
-    assert "no answer: half or more of the runs of none never left" in spoken(found["the"])
-    assert "2 of 4 runs of none stuck" in spoken(found["the"])
-
-
-@pytest.mark.parametrize(
-    ("options", "question", "reason"),
-    [
-        ({"normalizers": ["batch", "layer"]}, "training", "the study has no none"),
-        ({"normalizers": ["none"]}, "training", "the study has no batch"),
-        ({"tables": ["training"]}, "the", "no run of the study has what it takes"),
-        ({"missing": [("none", lr, s) for lr in (0.01, 0.1) for s in (0, 1)]}, "often", "none"),
-    ],
-)
-def test_not_estimable_says_why(
-    tmp_path: Path, options: dict[str, Any], question: str, reason: str
-) -> None:
-    text = spoken(answered(tmp_path, **options)[question])
-    assert "not estimable" in text
-    assert reason in text
 
 
 def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

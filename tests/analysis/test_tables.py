@@ -235,12 +235,15 @@ def test_hostile_inputs_give_tables_with_notes(tmp_path: Path, name: str) -> Non
     study = load(str(tmp_path))
     assert study.problems == []
     for table in build(study):
-        rows = study.planned["normalizer"].nunique()
+        rows = len(table.cells[table.keys].drop_duplicates())
+        if "normalizer" in table.keys and table.measures:
+            assert rows == study.planned["normalizer"].nunique()
         assert len(table.cells) == rows * len(table.measures)
         cells = table.cells
         assert cells.loc[cells["estimate"].isna(), "note"].str.startswith("not estimable").all()
         unsure = cells["low"].isna() & cells["estimate"].notna()
-        exact = (cells["measure"] == "largest_stable_lr") | (cells["estimate"] == 1)
+        alone = ("largest_stable_lr", "tau_speed", "tau_test", "error_speed", "added_r2_speed")
+        exact = cells["measure"].isin(alone) | (cells["estimate"] == 1)
         assert cells.loc[unsure & ~exact, "note"].str.contains("no interval").all()
         known = cells.dropna(subset="low")
         assert (known["low"] <= known["estimate"] + 1e-12).all()
@@ -252,5 +255,5 @@ def test_hostile_inputs_give_tables_with_notes(tmp_path: Path, name: str) -> Non
 
 def test_empty_store(tmp_path: Path) -> None:
     study = load(str(tmp_path))
-    assert [table.cells.empty for table in build(study)] == [True, True, True]
+    assert all(table.cells.empty for table in build(study))
     assert health(study).empty

@@ -11,7 +11,7 @@ from pipeline import trial
 from pipeline.architectures import Network
 from pipeline.data import Dataset
 from pipeline.expand import expand
-from pipeline.initialization import initialize
+from pipeline.initialization import calibrate, initialize
 from pipeline.settings import SweepFile, validate
 from pipeline.spec import Cell
 from pipeline.training import Outcome, train
@@ -49,6 +49,7 @@ def parts_of(cell: Cell) -> tuple[Dataset, Network]:
     dataset = trial._dataset(json.dumps(cell.settings["data"], sort_keys=True), "cpu")
     network, norm = trial.build(cell.settings, dataset.task)
     initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
+    calibrate(network, norm, dataset)
     return dataset, network
 
 

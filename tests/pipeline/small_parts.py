@@ -44,7 +44,13 @@ def weight_standardization():
 def gradient_ics(view, *, parameters: Literal["weights", "all"] = "weights"):
     """ICS."""
 
-def landscape(view, *, ranges: Sequence[Literal["lr", "common"]] = ("lr",)):
+def landscape(
+    view,
+    *,
+    lengths: AtLeastOne = 8,
+    ranges: NonEmpty[Literal["lr", "common"]] = ("lr",),
+    span: Span = (0.5, 4.0),
+):
     """Landscape."""
 ''',
 }

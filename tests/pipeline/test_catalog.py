@@ -51,7 +51,12 @@ def test_resolve_fills_in_every_default_with_the_type_asked_for(small: Path) -> 
         "every": 5,
         "at": [],
         "log": None,
+        "mode": "train",
+        "batch": "step",
+        "batch_size": None,
+        "lengths": 8,
         "ranges": ["lr"],
+        "span": [0.5, 4.0],
     }
 
 

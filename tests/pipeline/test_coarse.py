@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.coarse import MAX_KEYS, MAX_POINTS, coarse_curves
+from pipeline import catalog
+from pipeline.coarse import HEADLINES, MAX_KEYS, MAX_POINTS, coarse_curves
 from pipeline.records import probe_table, training_table
 from tests.pipeline.test_records import evaluation
 
@@ -81,3 +82,27 @@ def test_the_number_of_keys_is_bounded_and_shared(probes: int) -> None:
     assert len(counts) == 1
     assert (counts == {0}) == (probes == 60)
     assert "training/test_accuracy" in curves
+
+
+def test_headlines_come_first_and_are_columns_of_their_probes() -> None:
+    table = probe_table([{"step": [0], "l2": [5.0], "other": [3.0], "relative": [0.5]}])
+    many = {f"probe{i}": probe(9) for i in range(15)}
+    curves = coarse_curves(RESULT, {"training": training([1.0]), "gradient_ics": table, **many})
+    assert [key for key in curves if key.startswith("gradient_ics/")] == [
+        "gradient_ics/relative",
+        "gradient_ics/l2",
+    ]
+    assert HEADLINES.keys() <= catalog.parts("probes").keys()
+
+
+def test_one_place_and_the_whole_network_stand_for_a_probe() -> None:
+    places = {"step": [0, 0, 0], "place": ["activation", "activation", "output"]}
+    rows = {"step": [0, 0, 0], "layer": ["network", "a", "b"], "index": [0, 1, 2]}
+    tables = {
+        "training": training([1.0]),
+        "moment_ics": probe_table([{**places, "mean_shift": [1.0, 3.0, 100.0]}]),
+        "noise": probe_table([{**rows, "relative": [7.0, 1.0, 2.0]}]),
+    }
+    curves = coarse_curves(RESULT, tables)
+    assert curves["moment_ics/mean_shift"] == [(0, 2.0)]
+    assert curves["noise/relative"] == [(0, 7.0)]

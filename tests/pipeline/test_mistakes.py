@@ -92,7 +92,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (
             "steps: 400",
             "steps: 3",
-            "18: probes.landscape.at: step 3 is beyond the last of 3 steps; the",
+            "18: probes.landscape.at: there is no step 3 of 3 steps; the first is 0 (or -3)",
         ),
         (
             "[none, batch",
@@ -212,10 +212,54 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ),
         (
             "at: [3, 1]",
-            "at: [3, -1]",
-            "18: probes.landscape.at[1]: must be greater than or equal to 0",
+            "at: [3, -401]",
+            "18: probes.landscape.at: there is no step -401 of 400 steps; the first is 0 (or -400)",
         ),
-        ("gpus: null", "gpus: 9", "19: resources.gpus: must be less than or equal to 8, not 9"),
+        (
+            "at: [3, 1]",
+            "mode: test",
+            "18: probes.landscape.mode: must be 'train' or 'eval', not 'test'",
+        ),
+        (
+            "at: [3, 1]",
+            "batch: own",
+            "18: probes.landscape.batch: must be 'step' or 'probe', not 'own'",
+        ),
+        (
+            "at: [3, 1]",
+            "batch_size: 0",
+            "18: probes.landscape.batch_size: must be greater than or equal to 1, not 0",
+        ),
+        (
+            "at: [3, 1]",
+            "lengths: 0",
+            "18: probes.landscape.lengths: must be greater than or equal to 1, not 0",
+        ),
+        (
+            "at: [3, 1]",
+            "ranges: []",
+            "18: probes.landscape.ranges: must have at least 1 items, not []",
+        ),
+        (
+            "at: [3, 1]",
+            "ranges: [lr, rl]",
+            "18: probes.landscape.ranges[1]: must be 'lr' or 'common', not 'rl'; known: ",
+        ),
+        (
+            "at: [3, 1]",
+            "span: [4, 0.5]",
+            "18: probes.landscape.span: must be two ascending numbers above 0, not [4.0, 0.5]",
+        ),
+        (
+            "at: [3, 1]",
+            "span: 4",
+            "18: probes.landscape.span: must be a list, not 4",
+        ),
+        (
+            "gpus: null",
+            "gpus: 9",
+            "19: resources.gpus: must be a number of GPUs above 0 and at most 8",
+        ),
         (
             "cpus: 1",
             "cpu: 1",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,10 +16,11 @@ from torch import Tensor, nn
 
 from pipeline import catalog, measure
 from pipeline.architectures import Network
-from pipeline.batches import probe_batch
+from pipeline.batches import augmented, probe_batch
 from pipeline.data import Dataset, Split, Task
 from pipeline.initialization import initialize
 from pipeline.measure import View
+from pipeline.objective import objective
 from pipeline.observation import Observer
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training import _Loop, train
@@ -37,16 +41,31 @@ PAST_WARMUP: dict[str, dict[str, Any]] = {
 """Options with which a normalizer's forward depends on its past from the first steps on."""
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-CADENCE = {"every": 1, "at": [], "log": None}
-PROBES: dict[str, dict[str, Any]] = {
-    "gradient_ics": {**CADENCE, "parameters": "all"},
-    "moment_ics": CADENCE,
-    "landscape": {
-        **CADENCE,
-        "lengths": 1,
-        "ranges": ["relative"],
-        "directions": ["gradient", "random"],
-    },
+CHEAP: dict[str, dict[str, Any]] = {
+    "curvature": {"products": 3, "ends": "both", "trace_samples": 1},
+    "scale_free": {"blocks": 1, "products": 3},
+    "sharpness": {"directions": 1, "steps": 1},
+    "gradient_ics": {"parameters": "all"},
+    "landscape": {"lengths": 1, "ranges": ["relative"], "directions": ["gradient", "random"]},
+}
+"""Options other than the defaults of a probe, that cost less or touch more."""
+
+
+def probe_settings(name: str, **changes: Any) -> dict[str, Any]:
+    """A probe's settings in full, as a sweep file gives them, by default at every step."""
+    given = {"name": name, "every": 1, **CHEAP.get(name, {}), **changes}
+    settings = catalog.resolve("probes", given, "")
+    del settings["name"]
+    return settings
+
+
+ALL = {name: probe_settings(name, every=None, at=[1]) for name in catalog.parts("probes")}
+"""Every probe of the catalog, at the middle one of three steps."""
+PROBES = {name: probe_settings(name) for name in ("gradient_ics", "moment_ics", "landscape")}
+EVAL = {
+    name: settings | {"mode": "eval", "batch": "probe"}
+    for name, settings in ALL.items()
+    if name != "theory"  # refuses it
 }
 TRAINING: dict[str, Any] = {
     "steps": 3,
@@ -67,8 +86,17 @@ TRAINING: dict[str, Any] = {
 }
 
 
-def settings(probes: Mapping[str, Any], **training: Any) -> dict[str, Any]:
-    return {"training": TRAINING | training, "probes": dict(probes), "seed": 3}
+def settings(
+    probes: Mapping[str, Any], normalizers: list[Any] | None = None, **training: Any
+) -> dict[str, Any]:
+    """A cell's settings. Probes are told the traits of the normalizers (of none by default)."""
+    parts = [{"name": n} if isinstance(n, str) else n for n in normalizers or ["none"]]
+    return {
+        "training": TRAINING | training,
+        "normalizer": parts,
+        "probes": dict(probes),
+        "seed": 3,
+    }
 
 
 def dataset(device: str = "cpu") -> Dataset:
@@ -96,6 +124,10 @@ def network_of(config: list[Any], device: str = "cpu") -> Network:
     network = build(dataset().task, norm, depth=8, width=0.25)
     initialize(network, norm, "he", 3)
     return network.to(device).to(memory_format=torch.channels_last)
+
+
+def loop_of(settings: dict[str, Any], dataset: Dataset, network: Network) -> _Loop:
+    return _Loop(settings, dataset, network, checkpoints=None, time_limit=math.inf)
 
 
 def state_after(loop: _Loop) -> dict[str, Any]:
@@ -145,27 +177,47 @@ def configurations() -> dict[str, list[Any]]:
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_probes_leave_no_trace(config: list[Any], device: str):
     ends = []
-    for probes in ({}, PROBES):
+    for probes in ({}, ALL):
         torch.manual_seed(11)
-        loop = _Loop(settings(probes), dataset(device), network_of(config, device))
+        loop = loop_of(settings(probes, config), dataset(device), network_of(config, device))
         ends.append(state_after(loop))
-        assert {n: len(b) for n, b in loop.outcome.probes.items()} == dict.fromkeys(probes, 3)
+        # Theory measures batch normalization layers, which not every network has.
+        blocks = {n: len(b) for n, b in loop.outcome.probes.items()}
+        assert {"theory": 1} | blocks == {"theory": 1} | dict.fromkeys(probes, 1)
+    assert_same(*ends)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
+def test_probes_in_evaluation_mode_leave_no_trace(config: list[Any], device: str):
+    ends = []
+    for probes in ({}, EVAL):
+        torch.manual_seed(11)
+        loop = loop_of(settings(probes, config), dataset(device), network_of(config, device))
+        ends.append(state_after(loop))
     assert_same(*ends)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_no_trace_under_adam(optimizer: str):
     ends = []
-    for probes in ({}, PROBES):
+    for probes in ({}, ALL):
         torch.manual_seed(11)
-        loop = _Loop(settings(probes, optimizer=optimizer), dataset(), network_of(["batch"]))
+        cell = settings(probes, ["batch"], optimizer=optimizer)
+        loop = loop_of(cell, dataset(), network_of(["batch"]))
         ends.append(state_after(loop))
     assert_same(*ends)
 
 
-def views_of(network: Network, probes: list[str], **training: Any) -> dict[str, list[View]]:
+def views_of(
+    network: Network,
+    probes: list[str],
+    changes: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    **training: Any,
+) -> dict[str, list[View]]:
     """What each probe is shown in a run, with the gradients as they were then."""
-    loop = _Loop(settings(dict.fromkeys(probes, CADENCE), **training), dataset(), network)
+    given = {name: PROBES[name] | changes.get(name, {}) for name in probes}
+    loop = loop_of(settings(given, **training), dataset(), network)
     shown: dict[str, list[View]] = {name: [] for name in probes}
 
     def keep(name: str) -> Any:
@@ -210,7 +262,7 @@ def test_view_is_of_one_step(norm: str, optimizer: str):
 def test_probes_see_the_function_that_was_trained(name: str):
     """Also where the step has moved what its own forward depended on, such as running averages."""
     network = network_of([{"name": name, **OPTIONS.get(name, {}), **PAST_WARMUP.get(name, {})}])
-    loop = _Loop(settings({"gradient_ics": CADENCE}), dataset(), network)
+    loop = loop_of(settings({"gradient_ics": PROBES["gradient_ics"]}), dataset(), network)
     losses: list[Tensor] = []
 
     def probe(view: View) -> measure.Records:
@@ -251,17 +303,18 @@ def test_generators_and_memories_are_each_probes_own():
 
 def test_records_have_their_step_and_the_time_is_kept():
     steps = {"gradient_ics": [0, 2], "moment_ics": [1]}
-    probes = {name: {**CADENCE, "every": None, "at": at} for name, at in steps.items()}
+    probes = {name: probe_settings(name, every=None, at=at) for name, at in steps.items()}
     outcome = train(settings(probes), dataset(), network_of(["batch"]))
     for name, at in steps.items():
         blocks = outcome.probes[name]
         assert [block["step"] for block in blocks] == [[t] * len(blocks[0]["layer"]) for t in at]
         assert all(len(column) == len(b["step"]) for b in blocks for column in b.values())
         assert outcome.probe_seconds[name] > 0
+    assert outcome.probe_memory == dict.fromkeys(steps)
 
 
 def test_copies_are_made_only_where_a_probe_is_due():
-    probes = {"moment_ics": {**CADENCE, "every": None, "at": [2]}}
+    probes = {"moment_ics": probe_settings("moment_ics", every=None, at=[2])}
     observer = Observer(settings(probes), dataset(), network_of(["none"]))
     assert [observer.due(step) for step in range(3)] == [False, False, True]
     assert not Observer(settings({}), dataset(), network_of(["none"])).due(0)
@@ -271,7 +324,9 @@ def test_copies_are_made_only_where_a_probe_is_due():
 @pytest.mark.parametrize("lr", [1e4, 1e30])
 def test_a_run_that_diverges_is_observed_to_its_end(norm: str, lr: float):
     training = {"lr": lr, "explode": float("inf"), "momentum": 0.0}
-    outcome = train(settings(PROBES, **training), dataset(), network_of(NORMALIZERS[norm]))
+    probes = {name: probe | {"every": 1} for name, probe in ALL.items()}
+    cell = settings(probes, NORMALIZERS[norm], **training)
+    outcome = train(cell, dataset(), network_of(NORMALIZERS[norm]))
     seen = 3 if outcome.diverged_step is None else min(outcome.diverged_step + 1, 3)
     assert {len(blocks) for blocks in outcome.probes.values()} == {seen}
 
@@ -283,3 +338,97 @@ def test_a_parameter_without_a_gradient_has_gradient_zero():
     assert shown[0].grad["stem.unused"].tolist() == [0, 0]
     outcome = train(settings(PROBES), dataset(), network)
     assert all(value > 0 for value in outcome.probes["gradient_ics"][0]["gradient_norm"])
+
+
+def test_negative_steps_count_from_the_end():
+    probes = {"moment_ics": probe_settings("moment_ics", every=None, at=[-1])}
+    (block,) = train(settings(probes), dataset(), network_of(["none"])).probes["moment_ics"]
+    assert set(block["step"]) == {2}
+
+
+def test_batch_size_of_the_probe_batch():
+    sizes = {"moment_ics": {"batch_size": 20}, "gradient_ics": {"batch_size": 21}}
+    shown = views_of(network_of(["none"]), list(sizes), sizes)
+    small, large = shown["moment_ics"][0], shown["gradient_ics"][0]
+    assert (len(small.probe_batch.targets), len(large.probe_batch.targets)) == (20, 21)
+    assert torch.equal(small.probe_batch.inputs, large.probe_batch.inputs[:20])
+    assert small.other_batch is not None
+    assert torch.equal(small.other_batch.inputs, probe_batch(dataset(), 40).inputs[20:])
+    assert large.other_batch is None
+    with pytest.raises(ValueError, match="between 1 and 40 samples"):
+        views_of(network_of(["none"]), ["moment_ics"], {"moment_ics": {"batch_size": 41}})
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("norm", catalog.parts("normalizers"))
+def test_loss_and_gradient_are_those_of_the_mode_and_batch_asked_for(norm: str, mode: str):
+    """Of a copy of the network, put into that mode by hand."""
+    config = {"name": norm, **OPTIONS.get(norm, {})}
+    asked = {"moment_ics": probe_settings("moment_ics", mode=mode, batch="probe")}
+    loop = loop_of(settings(asked, [config], steps=2), dataset(), network_of([config]))
+    calls: list[View] = []
+
+    def probe(view: View) -> measure.Records:
+        calls.append(view)
+        assert (view.mode, view.batch) == (mode, view.probe_batch)
+        assert view.traits == normalizer([config]).traits
+        twin = copy.deepcopy(view.network).train(mode == "train")
+        twin.load_state_dict(view.before, strict=False)
+        loss = objective(twin.task, twin(view.batch.inputs), view.batch.targets)
+        loss.backward()
+        assert torch.equal(loss, view.value)
+        assert_same({n: p.grad for n, p in twin.named_parameters()}, dict(view.grad))
+        return {"value": [0.0]}
+
+    loop.observer._functions["moment_ics"] = (probe, {})
+    loop.run()
+    assert len(calls) == 2
+
+
+def test_evaluation_mode_uses_running_statistics_and_no_noise():
+    """The outputs of a probe's function are those that an evaluation at that moment has."""
+    network = network_of(["noisy_batch"])
+    loop = loop_of(
+        settings({"moment_ics": probe_settings("moment_ics", mode="eval")}), dataset(), network
+    )
+    seen: list[Tensor] = []
+
+    def probe(view: View) -> measure.Records:
+        seen.append(view.loss(view.after, view.probe_batch))
+        with torch.no_grad():
+            network.eval()
+            outputs = network(view.probe_batch.inputs)
+        assert torch.equal(objective(network.task, outputs, view.probe_batch.targets), seen[-1])
+        return {"value": [0.0]}
+
+    loop.observer._functions["moment_ics"] = (probe, {})
+    loop.run()
+    assert len(seen) == 3
+
+
+def test_probes_that_see_the_same_share_and_others_do_not():
+    asked = {"gradient_ics": {}, "moment_ics": {}, "landscape": {"mode": "eval"}}
+    shown = views_of(network_of(["batch"]), list(asked), asked)
+    for own, same, other in zip(*shown.values(), strict=True):
+        assert own.shared is same.shared
+        assert own.shared is not other.shared
+    assert shown["gradient_ics"][0].shared is not shown["gradient_ics"][1].shared
+
+
+def test_drawn_batches_are_the_generators_and_augmented_as_the_steps():
+    asked = {"gradient_ics": {}, "moment_ics": {"batch": "probe"}}
+    own, fixed = (
+        views[0]
+        for views in views_of(
+            network_of(["none"]), list(asked), asked, augment=["crop", "flip"]
+        ).values()
+    )
+    data = dataset()
+    for view, augment in ((own, ("crop", "flip")), (fixed, ())):
+        found = view.draw(9)
+        rng = torch.Generator().manual_seed(view.rng.initial_seed())
+        index = torch.randperm(40, generator=rng)[:9]
+        expected = augmented(data.batch(data.train, index), augment, rng)
+        assert torch.equal(found.inputs, expected.inputs)
+        assert torch.equal(found.targets, expected.targets)
+        assert not torch.equal(view.draw(9).targets, found.targets)

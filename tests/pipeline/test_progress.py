@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from pipeline import progress
+from pipeline.estimate import Estimate
 from pipeline.progress import Progress, duration, title
 from pipeline.spec import Cell
 
@@ -112,6 +114,25 @@ def test_a_cell_that_takes_longer_does_not_shorten_the_others(clock: Clock) -> N
     shown.started(vgg[1].cell_id)
     clock.now += 100
     assert shown.eta() == 40
+
+
+def test_an_architecture_that_never_ended_is_no_shorter_than_it_has_run(clock: Clock) -> None:
+    """The others took 10 s; its only cell runs since 100 s, so 100 s more are to be expected."""
+    vgg, resnet = cells("vgg", 2), cells("resnet", 1)
+    shown = view([*vgg, *resnet], slots=1)
+    ended(shown, clock, vgg[0], 10.0)
+    shown.started(resnet[0].cell_id)
+    clock.now += 100.0
+    assert shown.eta() == pytest.approx(10 + 200 - 100)
+    assert "at least 1m50s left" in shown.line()
+
+
+def test_what_earlier_runs_took_is_known_beforehand(clock: Clock) -> None:
+    known = Estimate({"vgg": 3.0}, 3.0, False)
+    vgg = [replace(cell, settings={"training": {"steps": 20}}) for cell in cells("vgg", 2)]
+    shown = Progress(vgg, 0, 1, plain()[0], expected=known)
+    assert shown.eta() == pytest.approx(120)
+    assert "about 2m00s left" in shown.line()
 
 
 def test_the_plain_line(clock: Clock) -> None:

@@ -88,6 +88,8 @@ def test_the_cost_of_a_step_is_that_of_all_steps_taken() -> None:
         training_seconds=5.0,
         evaluation_seconds=2.0,
         probe_seconds={"gradient_ics": 1.0},
+        probe_memory={"gradient_ics": 512},
+        peak_memory=2048,
     )
     late.steps_taken = 50
     assert described(late)["cost"] == {
@@ -95,8 +97,9 @@ def test_the_cost_of_a_step_is_that_of_all_steps_taken() -> None:
         "training_seconds": 5.0,
         "evaluation_seconds": 2.0,
         "probe_seconds": {"gradient_ics": 1.0},
+        "probe_memory_bytes": {"gradient_ics": 512},
         "seconds_per_step": 0.1,
-        "peak_memory_bytes": None,
+        "peak_memory_bytes": 2048,
     }
 
 

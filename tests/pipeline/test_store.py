@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipeline.store import SCHEMA, Store, StoreError
+from pipeline.store import SCHEMA, Standing, Store, StoreError
 
 ODD = "ein Ordner – größer (1) [a] 100%"
 """A folder's name with spaces, unicode, and what globs and URLs give a meaning to."""
@@ -100,6 +100,23 @@ def test_a_failure_is_of_an_unfinished_cell_and_goes_with_its_result(store: Stor
         store.failure("aa")
     store.write_failure(failure("aa"))
     assert (store.finished(), store.failed()) == ({"aa"}, {"bb"})
+
+
+def test_how_cells_stand_is_one_of_each(store: Store) -> None:
+    store.write_lost(failure("aa"))
+    store.write_failure(failure("bb"))
+    store.write_lost(failure("bb"))
+    store.write_lost(failure("cc"))
+    store.write_failure(failure("cc"))
+    store.keep("cc", "checkpoint.npz", b"half way")
+    assert store.standing() == Standing(set(), {"bb", "cc"}, {"aa"})
+    store.write_result(result("cc"), tables())
+    assert store.standing() == Standing({"cc"}, {"bb"}, {"aa"})
+    assert store.kept("cc", "checkpoint.npz") is None
+    assert (store.has_result("cc"), store.has_result("aa")) == (True, False)
+    store.reopen("bb")
+    store.reopen("cc")
+    assert store.standing() == Standing(set(), set(), {"aa"})
 
 
 # Kills and faults ---------------------------------------------------------------------------------
@@ -226,7 +243,7 @@ def test_a_missing_file_is_named(store: Store) -> None:
         (b"", "damaged, not JSON"),
         (b'{"schema": 1, "cell', "damaged, not JSON"),
         (b"\xff\xfe", "damaged, not JSON"),
-        (b'{"schema": 99}', "schema 99, this version reads 1"),
+        (b'{"schema": 99}', "schema 99, this version reads 2"),
         (b'{"cell_id": "aa"}', "schema None"),
         (b"[1]", "schema None"),
         (b"null", "schema None"),
@@ -257,6 +274,14 @@ def test_a_name_that_could_leave_the_store_is_refused(
         lambda: local.write_failure(failure(name)),
         lambda: local.result(name),
         lambda: local.failure(name),
+        lambda: local.lost(name),
+        lambda: local.has_result(name),
+        lambda: local.keep(name, "log.txt", b""),
+        lambda: local.drop(name, "log.txt"),
+        lambda: local.reopen(name),
+        lambda: local.write_lease(name, {}),
+        lambda: local.drop_lease(name),
+        lambda: local.write_mirrored(name, ""),
         lambda: local.write_file(f"cells/../{name}/result.json", b""),
     ]
     if "/" not in name:

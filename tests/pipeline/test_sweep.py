@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from pipeline.store import Store
 from pipeline.sweep import main
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "RAY_ADDRESS": "local"}
+"""Whatever cluster this machine belongs to, these sweeps have their own."""
 
 
 def write_sweep(folder: Path, **changes: object) -> Path:
@@ -48,7 +49,12 @@ def command(file: Path, storage: Path, *options: str) -> list[str]:
 
 def sweep(file: Path, storage: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(file, storage, *options), cwd=ROOT, capture_output=True, text=True, timeout=300
+        command(file, storage, *options),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -157,31 +163,12 @@ def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         command(file, storage, "--tracking", "none"),
         cwd=ROOT,
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     return file, storage, process
-
-
-def test_after_a_kill_only_unfinished_cells_run(tmp_path: Path) -> None:
-    file, storage, process = start_slow(tmp_path)
-    wait_for_results(storage, 3, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    kept = results(storage)
-    assert 3 <= len(kept) < 12
-    done = sweep(file, storage, "--tracking", "none")
-    assert done.returncode == 0, done.stderr
-    found = re.search(r"(\d+) cells to run, (\d+) done", done.stderr)
-    assert found is not None
-    to_run, found_done = map(int, found.groups())
-    # Workers outlive their driver by a moment, in which each may still finish its cell.
-    assert len(kept) <= found_done <= len(kept) + 2
-    assert to_run == 12 - found_done
-    after = results(storage)
-    assert len(after) == 12
-    assert {cell: after[cell] for cell in kept} == kept
 
 
 def test_an_interrupt_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -201,8 +188,9 @@ def test_a_dead_tracking_server_stops_nothing(tmp_path: Path) -> None:
     assert "tracking" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - start < 120
-    later = sweep(file, tmp_path / "results")
-    assert later.returncode == 0
+    later = sweep(file, tmp_path / "results", "--sync")
+    assert later.returncode == 0, later.stderr
+    assert "2 runs made" in later.stdout
     client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None

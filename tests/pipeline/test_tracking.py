@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -179,6 +182,71 @@ def test_an_unknown_sweep_is_named_with_those_there_are(uri: str, tmp_path: Path
         tracking.TrackingError, match="smal: no such sweep in MLflow; it has: small"
     ):
         tracking.download(uri, ["smal"], str(tmp_path / "copy"))
+
+
+def test_a_sync_makes_the_runs_equal_to_the_store(store: Store, uri: str) -> None:
+    """A duplicate, a run of another result, one of a cell that is no more, and one left RUNNING."""
+    tracking.mirror(uri, SWEEP, store, "aa")
+    tracking.mirror(uri, SWEEP, store, "bb")
+    client = MlflowClient(uri)
+    for run in runs(uri):
+        client.set_tag(run.info.run_id, "superseded", "false")
+    add_cell(store, "bb", final_loss=0.25)  # run again elsewhere
+    add_cell(store, "cc")
+    tracking.mirror(uri, SWEEP, store, "cc")
+    for name in ("result.json", "failure.json"):
+        store._remove(f"cells/cc/{name}")
+    (first,) = [run for run in runs(uri) if run.data.tags["cell_id"] == "aa"]
+    copied = {key: value for key, value in first.data.tags.items() if "mlflow" not in key}
+    again = client.create_run(first.info.experiment_id, tags=copied)
+    client.set_terminated(again.info.run_id)
+    client.create_run(first.info.experiment_id, tags=copied)
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    made = tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"])
+    assert made == {"set aside": 3, "made": 1}
+    live = [run for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    losses = {r.data.tags["cell_id"]: r.data.metrics for r in live if "cell_id" in r.data.tags}
+    assert set(losses) == {"aa", "bb"}
+    assert losses["bb"]["final/final_train_loss"] == 0.25
+    assert {run.info.status for run in runs(uri)} == {"FINISHED", "KILLED"}
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"]) == {"set aside": 0, "made": 0}
+
+
+def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path: Path) -> None:
+    """Each prepares the sweep, and mirrors its own cell."""
+    for number in range(16):
+        add_cell(store, f"c{number}")
+    uri = f"sqlite:///{tmp_path}/fresh.db"
+    code = (
+        "import os, sys\nfrom pipeline import tracking\nfrom pipeline.store import Store\n"
+        "def work(number):\n"
+        f"    tracking.prepare({uri!r}, {SWEEP!r}, '')\n"
+        f"    tracking.mirror({uri!r}, {SWEEP!r}, Store({store.uri!r}), f'c{{number}}')\n"
+        "children = []\n"
+        "for number in range(16):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        code = 1\n"
+        "        try:\n            work(number); code = 0\n"
+        "        finally:\n            os._exit(code)\n"
+        "    children.append(child)\n"
+        "sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    live = live_cells(uri)
+    assert live == {f"c{number}": "ok" for number in range(16)}
+
+
+def test_a_server_that_never_answers_costs_a_trial_ten_seconds_at_most() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://ada:hunter2@127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(tracking.TrackingError, match="cannot be used") as raised:
+            tracking.prepare(uri, SWEEP, "")
+        assert time.monotonic() - start < 12
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_dead_server_is_given_up_within_seconds() -> None:

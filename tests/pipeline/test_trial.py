@@ -18,7 +18,7 @@ import yaml
 
 from pipeline import trial
 from pipeline.spec import Cell
-from pipeline.store import SCHEMA, Store
+from pipeline.store import SCHEMA, Store, StoreError
 from pipeline.trial import attempt, main, run_trial
 from tests.pipeline.cells import IMAGES, REGRESSION, cell, sweep_content
 
@@ -71,6 +71,7 @@ RESULT: dict[str, Any] = {
         "training_seconds": float,
         "evaluation_seconds": float,
         "probe_seconds": dict.fromkeys(PROBES, float),
+        "probe_memory_bytes": dict.fromkeys(PROBES, type(None)),
         "seconds_per_step": float,
         "peak_memory_bytes": type(None),
     },
@@ -177,6 +178,35 @@ def test_a_cell_that_raises_is_a_failure_until_it_succeeds(
     assert attempt(repaired, store, "cpu") == "ok"
     assert (store.finished(), store.failed()) == ({raising.cell_id}, set())
     assert not (tmp_path / f"results/cells/{raising.cell_id}/failure.json").exists()
+
+
+@pytest.mark.parametrize("error", [StoreError("cannot be written"), ConnectionError("refused")])
+def test_what_the_machine_could_not_do_is_no_failure_of_the_cell(
+    error: Exception, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trial, "run_trial", broken)
+    known = cell(REGRESSION)
+    assert attempt(known, store, "cpu") == "lost"
+    standing = store.standing()
+    assert (standing.failed, standing.lost) == (set(), {known.cell_id})
+    assert str(error) in store.lost(known.cell_id)["error"]
+    monkeypatch.undo()
+    assert attempt(known, store, "cpu") == "ok"
+    assert store.standing().lost == set()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_share_of_a_gpu_is_a_share_of_its_memory() -> None:
+    cuda = torch.device("cuda")
+    tenth = torch.cuda.get_device_properties(0).total_memory // 10
+    trial._bound_memory(cuda, 0.05)
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.empty(tenth, dtype=torch.uint8, device=cuda)
+    trial._bound_memory(cuda, None)
+    assert torch.empty(tenth, dtype=torch.uint8, device=cuda).numel() == tenth
 
 
 # The same bits ------------------------------------------------------------------------------------

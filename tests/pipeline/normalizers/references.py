@@ -47,8 +47,6 @@ class Reference:
     """Five vectors are enough to test it on (N, C) too."""
     channels: int = 6
     """Channels on which all variants work."""
-    lr: float = 0.1
-    """A learning rate at which a small network trains."""
 
 
 AFFINE = ({}, {"affine": False}, {"eps": 0.1})
@@ -117,7 +115,7 @@ REFERENCES: dict[str, Reference] = {
     "l2": Reference(lp.l2, variants=LP),
     "linf": Reference(lp.linf, variants=LP),
     "layer": Reference(sample.layer, variants=AFFINE),
-    "instance": Reference(sample.instance, variants=AFFINE, lr=1.0),
+    "instance": Reference(sample.instance, variants=AFFINE),
     "group": Reference(
         sample.group,
         variants=(*AFFINE, {"groups": 4}, {"channels_per_group": 2}, {"channels_per_group": 1}),
@@ -129,7 +127,6 @@ REFERENCES: dict[str, Reference] = {
     "local_response": Reference(
         response.local_response,
         variants=({}, {"size": 3, "alpha": 0.5, "beta": 1.5, "k": 0.5}, {"size": 1, "alpha": 1.0}),
-        lr=1.0,
     ),
     "divisive": Reference(
         response.divisive, variants=({}, {"affine": True}, {"window": 3, "sigma": 2.0})
@@ -146,7 +143,7 @@ REFERENCES: dict[str, Reference] = {
     "fixup": Reference(residual=unnormalized.multiplied),
     "skipinit": Reference(residual=unnormalized.multiplied, variants=({}, {"alpha": 1.0})),
     "selu": Reference(activation=unnormalized.selu),
-    "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0}), lr=1.0),
+    "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0})),
     "weight": Reference(weight=weight.weight),
     "centred_weight": Reference(weight=weight.centred_weight),
     "scaled_weight_standardization": Reference(
@@ -155,6 +152,6 @@ REFERENCES: dict[str, Reference] = {
     ),
     "spectral": Reference(weight=weight.spectral, variants=({}, {"iterations": 3})),
     "weight_standardization": Reference(
-        weight=weight.weight_standardization, variants=({}, {"eps": 0.1}), lr=0.01
+        weight=weight.weight_standardization, variants=({}, {"eps": 0.1})
     ),
 }

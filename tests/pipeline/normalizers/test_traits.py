@@ -83,10 +83,12 @@ def test_running_stats(name: str, options: Options) -> None:
     moved = any(not torch.equal(start[key], value) for key, value in module.state_dict().items())
     tracks = any(getattr(child, "track_running_stats", False) for child in module.modules())
     assert moved == tracks == make(name, **options).traits.running_stats
-    evaluated = module.eval()(inputs())
-    trained = module.train()(inputs())
+    trained, evaluated = module(inputs()), module.eval()(inputs())
+    # Some evaluate with what the last step left, some train with what the step before left.
+    again = module.train()(inputs())
+    alike = torch.equal(trained, evaluated) and torch.equal(evaluated, again)
     traits = make(name, **options).traits
-    assert torch.equal(trained, evaluated) != (traits.running_stats or traits.noise)
+    assert alike != (traits.running_stats or traits.noise)
 
 
 @each

@@ -12,9 +12,13 @@ from torch import Tensor
 
 from pipeline import measure
 from pipeline.measure import View
+from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
+from pipeline.probes.noise import noise
+from pipeline.probes.signal import signal
+from pipeline.probes.theory import theory
 from tests.pipeline.probes import views
 from tests.pipeline.probes.views import view_of
 
@@ -30,7 +34,15 @@ def all_lines(view: View) -> measure.Records:
     )
 
 
-PROBES: dict[str, Probe] = {"gradient": gradient_ics, "moment": moment_ics, "landscape": all_lines}
+PROBES: dict[str, Probe] = {
+    "gradient": gradient_ics,
+    "moment": moment_ics,
+    "distribution": distribution_ics,
+    "landscape": all_lines,
+    "noise": noise,
+    "signal": signal,
+    "theory": theory,
+}
 EACH = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
 
 
@@ -41,7 +53,7 @@ def observed(probe: Probe, view: View) -> dict[str, Any]:
 
 def columns(records: dict[str, Any]) -> Tensor:
     found = [column.double() for column in records.values() if isinstance(column, Tensor)]
-    return torch.stack(found)
+    return torch.stack(found) if found else torch.empty(0)  # theory without batch normalization
 
 
 @EACH

@@ -112,6 +112,23 @@ def test_prefix_runs_once_and_every_suffix_once():
     assert [backward[j] for j in range(count)] == [*range(count)]
 
 
+def test_chosen_layers_are_those_of_all_and_cost_their_suffixes_alone():
+    view = view_of("deep_linear")  # 5 layers
+    everything, forward, count = observed(view), Counter(), len(view.network)
+    for stage in view.network:
+        stage.register_forward_hook(lambda stage, _, __: forward.update([stage]))
+    some = observed(view, layers=[4, 1])
+    assert (some["index"], some["layers"]) == ([1, 4], [5, 5])
+    for key in ("l2", "relative", "cosine", "per_update", "gradient_norm"):
+        both = torch.stack([some[key], everything[key][[0, 3]]])
+        assert torch.equal(both[0].nan_to_num(), both[1].nan_to_num()), key
+    assert sum(forward.values()) == count  # three stages before layer 4, then the rest
+    with pytest.raises(
+        ValueError, match=r"gradient_ics.layers: there is no layer 6; the last is 5"
+    ):
+        observed(view, layers=[1, 6])
+
+
 def test_weights_and_all():
     view = view_of("vgg", "batch")
     weights, everything = observed(view), observed(view, parameters="all")

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import measure
+from pipeline import catalog, measure
 from pipeline.data import Batch
 from pipeline.measure import View
 from pipeline.probes.landscape import landscape
+from pipeline.spec import SpecError
 from tests.pipeline.probes.views import linear_view, view_of
 
 LR = 0.01
@@ -75,6 +77,7 @@ def test_quadratic_in_closed_form():
         "gradient_difference_relative": pytest.approx(points[-1] * curved.norm().item() / slope),
         "cosine_min": pytest.approx(min(cosine(s) for s in points)),
         "effective_beta": pytest.approx(curved.norm().item() / slope),
+        "finite": 4,
     }
 
 
@@ -88,20 +91,78 @@ def test_effective_beta_is_at_most_the_largest_singular_value():
 
 @pytest.mark.parametrize(
     ("lr", "cap", "low", "high"),
-    [(0.01, 0.4, 0.005, 0.04), (0.2, 0.4, 0.1, 0.4), (0.2, None, 0.1, 0.8)],
+    [
+        (0.01, 0.4, 0.005, 0.04),
+        (0.2, 0.4, 0.1, 0.4),
+        (0.2, None, 0.1, 0.8),
+        (0.5, 0.4, 0.25, 0.5),
+        (3.0, 0.4, 1.5, 3.0),
+    ],
 )
 def test_lr_range_and_its_cap(lr: float, cap: float | None, low: float, high: float):
+    """The step that training takes is always on the line, whatever the cap."""
     found = row(observed(replace(quadratic(), lr=lr), lr_cap=cap))
     assert (found["length_min"], found["length_max"]) == (pytest.approx(low), pytest.approx(high))
 
 
-@pytest.mark.parametrize("lr", [0.8, 1.0, 30.0, 0.0])
-def test_empty_lr_range_is_null(lr: float):
-    """With a cap of 0.4, a rate of 0.8 leaves [0.4, 0.4]: a loss range of 0 would mislead."""
-    found = row(observed(replace(quadratic(), lr=lr), ranges=("lr", "common")))
+@pytest.mark.parametrize(("lr", "span"), [(0.0, (0.5, 4.0)), (0.3, (2.0, 4.0))])
+def test_empty_lr_range_is_null(lr: float, span: tuple[float, float]):
+    """A rate of 0, and [0.6, 0.4]: a loss range of 0 would mislead."""
+    view = replace(quadratic(), lr=lr)
+    found = row(observed(view, ranges=("lr", "common"), lr_span=span))
     kept = ("range", "direction", "lengths", "loss", "gradient_norm")
     assert [k for k, v in found.items() if k not in kept and not math.isnan(v)] == []
     assert found["gradient_norm"] == pytest.approx(GRADIENT.norm().item())
+
+
+BLOWN = ("loss_max", "loss_range", "loss_range_relative", "gradient_difference_max")
+BLOWN += ("gradient_difference_relative", "effective_beta")
+
+
+def test_a_loss_that_blows_up_on_the_line_ranks_last():
+    """A float32 line to where the squares overflow: its first point is finite, its last is not."""
+    view = linear_view([W.float()], Batch(X.float(), Y.float()), LR)
+    found = row(observed(view, lengths=3, ranges=("common",), common_span=(1.0, 1e30)))
+    alone = row(observed(view, lengths=1, ranges=("common",), common_span=(1.0, 1.0)))
+    assert (found["finite"], found["lengths"]) == (2, 3)
+    assert {name: found[name] for name in BLOWN} == dict.fromkeys(BLOWN, math.inf)
+    assert found["gradient_difference_min"] == alone["gradient_difference_min"]
+    assert math.isfinite(found["loss_min"])
+    assert math.isfinite(found["cosine_min"])
+
+
+def test_no_finite_point_leaves_the_minima_null():
+    view = linear_view([W.float()], Batch(X.float(), Y.float()), LR)
+    found = row(observed(view, lengths=2, ranges=("common",), common_span=(1e30, 1e35)))
+    assert found["finite"] == 0
+    assert {name: found[name] for name in BLOWN} == dict.fromkeys(BLOWN, math.inf)
+    for name in ("loss_min", "gradient_difference_min", "cosine_min"):
+        assert math.isnan(found[name]), name
+
+
+def test_a_point_allocates_one_copy_of_the_network_beside_autograd():
+    """Moved parameters; the gradient and its difference are written into the line's own buffers."""
+    view = view_of("vgg", "none", dtype=torch.float32)
+    size = sum(tensor.numel() for tensor in view.before.values())
+    large: list[torch.Size] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, Tensor) and made.numel() >= size and not func.is_view:
+                known = [
+                    a.data_ptr() for a in (*args, *(kwargs or {}).values()) if torch.is_tensor(a)
+                ]
+                large.extend([made.shape] * (made.data_ptr() not in known))
+            return made
+
+    counts = []
+    for lengths in (2, 5):
+        large.clear()
+        with Watch():
+            observed(view, lengths=lengths)
+        counts.append(len(large))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("direction", ["gradient", "random"])
@@ -189,14 +250,24 @@ def test_zero_gradient_is_null_and_raises_nothing(direction: str):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lengths": 0}, "lengths of at least 1"),
-        ({"ranges": ()}, "a range and a direction"),
-        ({"directions": ()}, "a range and a direction"),
-        ({"lr_span": (0.0, 4.0)}, r"lr_span must be two ascending numbers above 0, not \[0.0, 4"),
-        ({"common_span": (1.0, 0.1)}, "common_span must be two ascending numbers"),
-        ({"relative_span": (0.1,)}, "relative_span must be two ascending numbers"),
+        ({"lengths": 0}, "x.lengths: must be greater than or equal to 1"),
+        ({"ranges": []}, "x.ranges: must"),
+        ({"directions": []}, "x.directions: must"),
+        ({"lr_cap": 0.0}, "x.lr_cap: must"),
+        ({"lr_span": [0.0, 4.0]}, "x.lr_span: must be two ascending numbers above 0"),
+        ({"common_span": [1.0, 0.1]}, "x.common_span: must be two ascending numbers"),
+        ({"relative_span": [0.1]}, "x.relative_span: must be two ascending numbers"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, Any], message: str):
-    with pytest.raises(ValueError, match=message):
-        observed(quadratic(), **options)
+def test_bad_options_are_refused_when_the_file_is_read(options: dict[str, Any], message: str):
+    with pytest.raises(SpecError, match=message):
+        catalog.resolve("probes", {"name": "landscape", "every": 1, **options}, "x")
+
+
+@pytest.mark.parametrize(("directions", "left"), [(("gradient", "random"), 1), (("random",), 0)])
+def test_effective_beta_of_the_first_line_is_left_to_other_probes(
+    directions: tuple[str, ...], left: int
+):
+    view = quadratic()
+    found = observed(view, directions=directions)["effective_beta"][0]
+    assert list(view.shared.values()) == [found] * left

@@ -26,9 +26,11 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def observed(view: View) -> dict[str, Any]:
+def observed(view: View, **changes: Any) -> dict[str, Any]:
+    """The records of the activations, where no place is named."""
+    options: dict[str, Any] = {"places": ["activation"], **changes}
     with measure.untouched(view.network):
-        return dict(moment_ics(view))
+        return dict(moment_ics(view, **options))
 
 
 def layer_view() -> View:
@@ -181,10 +183,46 @@ def test_quantiles_of_a_large_layer(kind: str):
         assert low <= found <= high
 
 
-def test_no_activations_are_refused():
+def test_no_activations_are_refused_where_they_are_asked_for():
     view = linear_view([normal(2, 2)], Batch(normal(3, 2), normal(3, 2)), 0.1)
-    with pytest.raises(ValueError, match="needs a network with activations"):
+    with pytest.raises(ValueError, match="moment_ics needs a network with activations"):
         observed(view)
+    assert observed(view, places=["output", "input"])["place"] == ["output", "input"]
+
+
+def test_after_batch_normalization_moments_are_its_parameters_and_before_it_they_are_not():
+    """The reason for the place ``output``: a weight scaled by 3 is seen there alone."""
+    view = view_of("vgg", "batch")
+    first = "layer1.conv.weight"
+    scaled = replace(view, after=view.before | {first: 3 * view.before[first]})
+    found = observed(scaled, places=["activation", "output"], layers=[1])
+    assert found["place"] == ["activation", "output"]
+    after, before = found["log_std_shift"].tolist()
+    assert after == pytest.approx(0, abs=1e-3)  # what eps leaves
+    assert before == pytest.approx(math.log(3))
+
+
+def test_chosen_layers_are_rows_of_all_layers():
+    view = view_of("vgg")  # 8 activations, 9 weight layers
+    places = ["activation", "output", "input"]
+    everything = observed(view, places=places)
+    some = observed(replace(view, memory={}), places=places, layers=[9, 2])
+    where = list(zip(*(some[k] for k in ("place", "index", "layers")), strict=True))
+    assert where == [
+        ("activation", 2, 8),
+        ("output", 2, 9),
+        ("output", 9, 9),
+        ("input", 2, 9),
+        ("input", 9, 9),
+    ]
+    rows = [
+        i
+        for i, (p, n) in enumerate(zip(everything["place"], everything["index"], strict=True))
+        if (p, n) in {(place, index) for place, index, _ in where}
+    ]
+    assert some["mean_shift"].tolist() == everything["mean_shift"][rows].tolist()
+    with pytest.raises(ValueError, match=r"moment_ics.layers: there is no layer 10; the last is 9"):
+        observed(view, places=places, layers=[10])
 
 
 def test_hooks_are_gone_even_after_an_error():

@@ -102,17 +102,19 @@ def gradient_ics(view: View, parameters: str) -> Rows:
     return rows
 
 
-def pre_activations(view: View, params: Params, step: int) -> list[np.ndarray]:
-    """What enters each activation on the probe batch, as (units, values of a unit)."""
+def values_at(view: View, params: Params, step: int, batch: Batch, place: str) -> list[np.ndarray]:
+    """What is at a place of each layer on a batch, as (units, values of a unit)."""
     network, seen = copy_with(view, params, step), []
+    wanted = Activation if place == "activation" else (nn.Conv2d, nn.Linear)
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append(np.moveaxis(inputs[0].detach().numpy(), 1, 0))
+        values = output if place == "output" else inputs[0]
+        seen.append(np.moveaxis(values.detach().numpy(), 1, 0))
 
     for module in network.modules():
-        if isinstance(module, Activation):
+        if isinstance(module, wanted):
             module.register_forward_hook(keep)
-    network(view.probe_batch.inputs)
+    network(batch.inputs)
     return [values.reshape(len(values), -1) for values in seen]
 
 
@@ -132,21 +134,22 @@ def _shifts(old: np.ndarray, new: np.ndarray, kind: str) -> dict[str, float]:
     }
 
 
-def moment_ics(view: View) -> Rows:
-    """NumPy moments, unit by unit, of three whole runs."""
-    initial = pre_activations(view, view.initial, 0)
-    now = pre_activations(view, view.before, view.step)
-    following = pre_activations(view, view.after, view.step + 1)
+def moment_ics(view: View, places: Sequence[str]) -> Rows:
+    """NumPy moments, unit by unit, of three whole runs a place."""
     moved = norm(minus(list(view.after.values()), list(view.before.values())))
     rows: Rows = {}
-    for at_start, old, new in zip(initial, now, following, strict=True):
-        row = _shifts(old, new, "shift") | _shifts(at_start, old, "drift")
-        row["mean_shift_per_update"] = row["mean_shift"] / moved
-        row["log_std_shift_per_update"] = row["log_std_shift"] / moved
-        row["dead"] = float(np.mean([unit.std() == 0 for unit in old]))
-        row |= {f"q{level:02d}": float(np.quantile(old, level / 100)) for level in LEVELS}
-        for name, value in row.items():
-            rows.setdefault(name, []).append(value)
+    for place in places:
+        initial = values_at(view, view.initial, 0, view.probe_batch, place)
+        now = values_at(view, view.before, view.step, view.probe_batch, place)
+        following = values_at(view, view.after, view.step + 1, view.probe_batch, place)
+        for at_start, old, new in zip(initial, now, following, strict=True):
+            row = _shifts(old, new, "shift") | _shifts(at_start, old, "drift")
+            row["mean_shift_per_update"] = row["mean_shift"] / moved
+            row["log_std_shift_per_update"] = row["log_std_shift"] / moved
+            row["dead"] = float(np.mean([unit.std() == 0 for unit in old]))
+            row |= {f"q{level:02d}": float(np.quantile(old, level / 100)) for level in LEVELS}
+            for name, value in row.items():
+                rows.setdefault(name, []).append(value)
     return rows
 
 
@@ -193,6 +196,7 @@ def landscape_row(
         "gradient_difference_relative": max(differences) / norm(old),
         "cosine_min": min(cosines),
         "effective_beta": max(d / s for d, s in zip(differences, distances, strict=True)),
+        "finite": sum(math.isfinite(a) for a in losses),
     }
 
 

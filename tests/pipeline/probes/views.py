@@ -14,12 +14,13 @@ from pipeline.architectures import Network
 from pipeline.data import Batch, Task
 from pipeline.initialization import initialize
 from pipeline.measure import View
-from pipeline.normalizers import Normalizer, compose
+from pipeline.normalizers import Normalizer, Traits, compose
 from pipeline.objective import objective
 from pipeline.seeds import derive
 
 SEED = 5
 STEP = 3
+PLAIN = Traits()
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg": ("vgg11", {"width": 0.0625}),
     "resnet": ("resnet", {"depth": 8, "width": 0.25}),
@@ -110,12 +111,12 @@ def view_of(
 ) -> View:
     """The view of step 3 of a small network: a second SGD step, after one at step 0."""
     data = data or data_of(family)
-    network = build(family, normalizer(NORMALIZERS[norm]), data.task, dtype)
+    made = normalizer(NORMALIZERS[norm])
+    network = build(family, made, data.task, dtype)
     initial = measure.parameters(network)
-    take_step(network, cast(data.probe_batch, dtype), lr, 0)
-    return view_of_step(
-        network, cast(data.batch, dtype), cast(data.probe_batch, dtype), lr, initial=initial
-    )
+    batch, probe_batch = cast(data.batch, dtype), cast(data.probe_batch, dtype)
+    take_step(network, probe_batch, lr, 0)
+    return view_of_step(network, batch, probe_batch, lr, initial=initial, traits=made.traits)
 
 
 def view_of_step(
@@ -126,8 +127,10 @@ def view_of_step(
     *,
     step: int = STEP,
     initial: measure.Params | None = None,
+    traits: Traits = PLAIN,
 ) -> View:
-    """Take one SGD step and show it."""
+    """Take one SGD step and show it; other batches are of the probe batch's cosines."""
+    other = Batch(probe_batch.inputs.cos(), probe_batch.targets)
     before = measure.parameters(network)
     value = take_step(network, batch, lr, step)
     grads = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
@@ -142,6 +145,9 @@ def view_of_step(
         value=value,
         batch=batch,
         probe_batch=probe_batch,
+        other_batch=other,
+        draw=lambda size: Batch(*(tensor[:size] for tensor in other)),
+        traits=traits,
         seed=SEED,
         rng=torch.Generator().manual_seed(derive(SEED, "probe", "test", step)),
     )

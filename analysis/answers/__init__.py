@@ -1,0 +1,23 @@
+"""Every claim and question gets a verdict that is computed, worded by rule, or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.answers import counter, paper, reviewers, tuning
+from analysis.answers.evidence import Evidence
+from analysis.prose import Answer
+from analysis.tables import Basis, Table
+
+__all__ = ["build"]
+
+
+def build(basis: Basis, tables: Sequence[Table], figures: Sequence[str] = ()) -> list[Answer]:
+    """C1–C12 of the paper, K1–K4 of its critics, Q1–Q9 of its reviewers; and the tuning views.
+
+    Args:
+        tables: of `tables.of_basis`. figures: names of the report's figures.
+    """
+    evidence = Evidence(basis, tables)
+    asked = reviewers.build(evidence, figures)
+    return [*paper.build(evidence), *counter.build(evidence), *asked, tuning.build(evidence)]

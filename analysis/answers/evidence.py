@@ -1,0 +1,143 @@
+"""What answers are made from: the tables' cells, contrasts of any two normalizers, and troubles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import contrasts, measures, order
+from analysis.columns import Column
+from analysis.contrasts import NO_CONTRAST, Contrast
+from analysis.prose import Label, Number, Part, Sentence, count
+from analysis.reduce import BLOCK
+from analysis.render.numbers import triple
+from analysis.stats import Estimate
+from analysis.tables import Basis, Measure, Table, varying_in
+from analysis.views import VIEWS
+from pipeline.seeds import derive
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is compared within: one data, training and architecture; its runs, and its name."""
+
+    name: str
+    labels: Mapping[str, str]
+    runs: pd.DataFrame
+
+    def of(self, normalizer: str) -> pd.DataFrame:
+        """The block's runs of one normalizer."""
+        return self.runs[self.runs["normalizer"] == normalizer]
+
+
+class Evidence:
+    """The tables and what they were made from, by measure, block and normalizer."""
+
+    def __init__(self, basis: Basis, tables: Sequence[Table]) -> None:
+        self.basis, self.tables = basis, tables
+        self.columns: dict[str, tuple[str, Column]] = {
+            column.measure.key: (name, column)
+            for name, columns in basis.columns.items()
+            for column in columns
+        }
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Every block that has a finished run, in reading order."""
+        runs, varying = self.basis.runs, varying_in(self.basis.rows)
+        found = order.by_labels(runs[BLOCK].drop_duplicates(), BLOCK)
+        blocks = []
+        for labels in found.to_dict("records"):
+            own = runs[(runs[BLOCK] == pd.Series(labels)[BLOCK]).all(axis=1)]
+            name = " · ".join(str(labels[key]) for key in varying if str(labels[key]))
+            blocks.append(Block(name, {str(k): str(v) for k, v in labels.items()}, own))
+        return blocks
+
+    def label(self, name: str) -> str | None:
+        """The study's label of a part: its name, or its name with options, the first of several."""
+        labels = order.names(self.basis.runs["normalizer"].astype(str))
+        fitting = [label for label in labels if label == name or label.startswith(f"{name}(")]
+        return fitting[0] if fitting else None
+
+    def measure(self, key: str) -> Measure | None:
+        """A measure of the tables, if some run has it."""
+        return self.columns[key][1].measure if key in self.columns else None
+
+    def why_not(self, key: str) -> str:
+        """What is wanting where `measure` finds none."""
+        probed = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS]
+        of = next((item for item in probed if item.measure.key == key), None)
+        if of is None:
+            return "no finished run has the outcome"
+        return f"{of.measure.title}: no run recorded {VIEWS[of.record].said}"
+
+    def table_of(self, key: str) -> str:
+        """The table with a measure; empty if none has it."""
+        return self.columns[key][0] if key in self.columns else ""
+
+    def cell(self, key: str, block: Block, normalizer: str) -> Estimate:
+        """Estimate and interval as the table has them."""
+        unknown = Estimate(math.nan, math.nan, math.nan, 0)
+        return self._cells.get((key, block.name, normalizer), unknown)
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, str], Estimate]:
+        found = {}
+        for table in self.tables:
+            if "normalizer" not in table.keys:
+                continue
+            blocks = [key for key in table.keys if key != "normalizer"]
+            for row in table.cells.to_dict("records"):
+                name = " · ".join(str(row[key]) for key in blocks if str(row[key]))
+                numbers = [float(row[part]) for part in ("estimate", "low", "high")]
+                where = (str(row["measure"]), name, str(row["normalizer"]))
+                found[where] = Estimate(numbers[0], numbers[1], numbers[2], int(row["n"]))
+        return found
+
+    def contrast(self, key: str, block: Block, subject: str, reference: str) -> Contrast:
+        """Subject against reference, on the pairs of runs of the block."""
+        column = self.columns[key][1]
+        rows = column.runs[column.runs["normalizer"].isin([subject, reference])]
+        rows = rows[(rows[BLOCK] == pd.Series(dict(block.labels))[BLOCK]).all(axis=1)]
+        if not column.pair or rows["normalizer"].nunique() < 2:
+            return NO_CONTRAST
+        wide = contrasts.paired(rows, column.value, column.pair)
+        words = ("answers", key, block.name, subject, reference)
+        rng = np.random.default_rng(derive(self.basis.seed, *words))
+        return contrasts.against(wide, reference, column.measure, rng).get(subject, NO_CONTRAST)
+
+
+def estimate(key: str, values: Sequence[float], digits: int) -> Sentence:
+    """``0.123 [0.110, 0.140]``, each of them a number with its key."""
+    texts = triple(values[0], values[1], values[2], digits)
+    center, low, high = (
+        Number(f"{key}/{part}", float(value), text)
+        for part, value, text in zip(("estimate", "low", "high"), values, texts, strict=True)
+    )
+    if not (math.isfinite(low.value) and math.isfinite(high.value)):
+        return (center,)
+    return (center, " [", low, ", ", high, "]")
+
+
+def troubles(key: str, runs: Mapping[str, pd.DataFrame]) -> Iterator[Part]:
+    """How many runs of each normalizer diverged or never left their initial loss, if any did."""
+    for name, own in runs.items():
+        counts: dict[str, Any] = {
+            "diverged": (own["status"] == "diverged").sum(),
+            "stuck": own["stuck"].astype(bool).sum(),
+        }
+        for what, number in counts.items():
+            if number:
+                yield "; "
+                yield count(f"{key}/{name}/{what}", int(number))
+                yield " of "
+                yield count(f"{key}/{name}/runs", len(own))
+                yield " runs of "
+                yield Label(name)
+                yield f" {what}"

@@ -1,0 +1,150 @@
+"""Points over small multiples: smoothness against speed, descent predicted against realised."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from analysis.figures.figure import Figure
+from analysis.figures.panels import log_across, log_scale, say, sheet
+from analysis.figures.scene import Scene
+from analysis.measures import Probed
+from analysis.order import names
+from analysis.outlook import Readings
+from analysis.relations import of
+from analysis.style import Look
+from analysis.tables import Basis
+
+MEASURES = (
+    "landscape_gradient_difference_relative_early",
+    "landscape_scaled_beta_early",
+    "curvature_eta_lambda_max_early",
+)
+SPEED = (
+    "Each point is a run: the measure, mean from 5 to 25 % of the planned steps, against the steps "
+    "to the target; a run that never reached it, or diverged, is at the planned steps. ψ in a "
+    "panel's corner is the rank correlation with data, architecture, learning rate and seed held "
+    "fixed, oriented so that 1 means that smoother is faster; in brackets its 95 % jackknife "
+    "interval over normalizers. {runs} runs; stuck runs, for which the measure says nothing, are "
+    "left out."
+)
+DESCENT = (
+    "Each point is a probed step of a run: the change of the loss that the quadratic model along "
+    "the gradient predicts, −η‖g‖²(1 − ½ηĝᵀHĝ), against the change on the same batch; both as "
+    "decreases, on logarithmic axes, on which steps that raised the loss do not appear. On the "
+    "line the descent lemma's model is exact. {runs} runs, {points} points."
+)
+
+
+def build(scene: Scene, basis: Basis) -> list[Figure]:
+    """Smoothness against speed for each of `MEASURES` that was recorded; and descent."""
+    items = {r.item.measure.key: r.item for r in basis.relations}
+    found = [_speed(scene, basis, items[key]) for key in MEASURES if key in items]
+    return [*found, *_descent(scene)]
+
+
+def _speed(scene: Scene, basis: Basis, item: Probed) -> Figure:
+    runs = basis.runs
+    values = Readings(basis.probes, runs).read(item, "step").abs()
+    points = runs.assign(setting=scene.runs["setting"].to_numpy(), x=values, y=runs["time"])
+    points = points[(points["x"] > 0) & points["y"].notna()]
+    return Figure(
+        name=f"speed_{item.record}_{item.column}",
+        title=f"Smoothness against speed: {item.quantity}",
+        caption=SPEED,
+        numbers={"runs": len(points)},
+        draw=partial(draw_speed, scene, basis, item, points),
+    )
+
+
+def draw_speed(scene: Scene, basis: Basis, item: Probed, points: pd.DataFrame) -> Drawing:
+    """Draw settings down, learning rates across; ψ in the first panel of a row."""
+    rows, rates = names(points["setting"]), sorted(set(points["lr"]))
+    legend = scene.legend(points)
+    page = sheet(rows or [""], [f"learning rate {lr:g}" for lr in rates] or [""], legend=legend)
+    for i, setting in enumerate(rows):
+        for j, lr in enumerate(rates):
+            own = points[(points["setting"] == setting) & (points["lr"] == lr)]
+            _dots(page.panels[i][j], own, legend)
+            if j:
+                page.panels[i][j].tick_params(labelleft=False)
+        page.panels[i][0].set_ylabel("to the target (steps)")
+        _corner(page.panels[i][0], _psi(basis, item, points[points["setting"] == setting]))
+    for panel in page.each():
+        panel.margins(0.12)
+        log_across(panel)
+    for panel in page.panels[-1]:
+        panel.set_xlabel(f"{item.quantity} ({item.measure.unit or 'no unit'})")
+    return page.drawing
+
+
+def _dots(panel: Axes, points: pd.DataFrame, legend: dict[str, Look]) -> None:
+    if points.empty:
+        say(panel, "no runs")
+    for label, look in legend.items():
+        own = points[points["normalizer"].astype(str) == label]
+        panel.scatter(own["x"], own["y"], s=16, marker=look.marker, color=look.color, alpha=0.8)
+
+
+def _psi(basis: Basis, item: Probed, points: pd.DataFrame) -> str:
+    architecture = str(points["architecture"].iloc[0])
+    for relation in of(basis.relations, item.measure.key, "speed"):
+        block = relation.block
+        same = block and block["architecture"] == architecture
+        if same and block["data"] == str(points["data"].iloc[0]):
+            psi = relation.psi
+            if math.isnan(psi.estimate):
+                return "ψ: not estimable"
+            return f"ψ = {psi.estimate:.2f} [{psi.low:.2f}, {psi.high:.2f}]"
+    return ""
+
+
+def _corner(panel: Axes, text: str) -> None:
+    place = {"transform": panel.transAxes, "ha": "right", "va": "bottom", "fontsize": 7}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    panel.text(0.97, 0.04, text, bbox=box, **place)
+
+
+def _descent(scene: Scene) -> list[Figure]:
+    frame = scene.records("descent")
+    if frame is None or not {"predicted", "realised"} <= set(frame):
+        return []
+    points = frame.assign(x=-frame["predicted"], y=-frame["realised"])
+    points = points[(points["x"] > 0) & (points["y"] > 0)]
+    if points.empty:
+        return []
+    return [
+        Figure(
+            name="descent",
+            title="Predicted and realised descent",
+            caption=DESCENT,
+            numbers={"runs": int(points["cell_id"].nunique()), "points": len(points)},
+            draw=partial(draw_descent, scene, points),
+        )
+    ]
+
+
+def draw_descent(scene: Scene, points: pd.DataFrame) -> Drawing:
+    """Draw settings down, learning rates across."""
+    rows, rates = names(points["setting"]), sorted(set(points["lr"]))
+    legend = scene.legend(points)
+    page = sheet(rows, [f"learning rate {lr:g}" for lr in rates], legend=legend)
+    for i, setting in enumerate(rows):
+        for j, lr in enumerate(rates):
+            panel = page.panels[i][j]
+            _dots(panel, points[(points["setting"] == setting) & (points["lr"] == lr)], legend)
+            ends = np.array([points["x"].min(), points["x"].max()])
+            panel.plot(ends, ends, color="#666666", linewidth=0.8)
+            log_across(panel)
+            if j:
+                panel.tick_params(labelleft=False)
+        page.panels[i][0].set_ylabel(f"realised ({scene.loss_unit})")
+        log_scale(page.panels[i][0])
+    for panel in page.panels[-1]:
+        panel.set_xlabel(f"predicted decrease ({scene.loss_unit})")
+    return page.drawing

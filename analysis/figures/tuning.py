@@ -1,0 +1,189 @@
+"""How the learning rate matters, and how normalizers compare with the reference."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from analysis.curves import band
+from analysis.figures.figure import Figure
+from analysis.figures.panels import few_ticks, log_across, log_scale, sheet
+from analysis.figures.scene import Scene, settings
+from analysis.order import names
+from analysis.style import INK
+from analysis.tables import Basis, Measure, Table
+
+RATES = (
+    "Steps to the block's target against the learning rate: mean over seeds, a run that never "
+    "reached it or diverged counting with the planned steps; {runs} runs, {fewest} to {most} a "
+    "point. Band: 95 % interval, absent where a single run is left. × marks a rate at which a run "
+    "diverged."
+)
+PROFILE = (
+    "Share of runs that reached their target by a step, of all {runs} runs at all learning rates; "
+    "diverged and stuck ones never do. A line further up and left is faster, a lower end is less "
+    "robust."
+)
+COST = (
+    "Steps to the target at the tuned learning rate against the time of one step, both over those "
+    "of the reference normalizer ({reference}); {cells} normalizers in blocks. Left of and below "
+    "the curve the saved steps outweigh the dearer step."
+)
+FOREST = (
+    "Ratio to the reference normalizer on pairs of runs ({pairs} pairs in all): Hodges–Lehmann "
+    "estimate and 95 % interval, absent where pairs are too few for one. Left of the line: "
+    "smaller than the reference."
+)
+FORESTS = ("steps_to_target", "landscape_gradient_difference_relative_early")
+
+
+def build(scene: Scene, basis: Basis, tables: list[Table]) -> list[Figure]:
+    """LR sensitivity, performance profile, forest plots, cost against benefit: what is known."""
+    runs = basis.runs.assign(setting=scene.runs["setting"].to_numpy())
+    runs = runs[runs["time"].notna()]
+    found: list[Figure] = []
+    if len(runs) and runs["lr"].nunique() > 1:
+        sizes = runs.groupby(["setting", "normalizer", "lr"], observed=True)["cell_id"].nunique()
+        numbers = {"runs": len(runs), "fewest": int(sizes.min()), "most": int(sizes.max())}
+        title = "Sensitivity to the learning rate"
+        found += [_figure("lr_sensitivity", title, RATES, numbers, partial(rates, scene, runs))]
+    if len(runs):
+        title = "Performance profile"
+        numbers = {"runs": len(runs)}
+        found += [_figure("profile", title, PROFILE, numbers, partial(profile, scene, runs))]
+    return [*found, *_forests(scene, tables), *_cost(scene, tables)]
+
+
+def _figure(name: str, title: str, caption: str, numbers: dict[str, int], draw: partial) -> Figure:
+    return Figure(name=name, title=title, caption=caption, numbers=numbers, draw=draw)
+
+
+def rates(scene: Scene, runs: pd.DataFrame) -> Drawing:
+    """A panel a setting, a line a normalizer."""
+    bands = band(runs, ["setting", "normalizer"], "lr", "time", scene.seed)
+    legend = scene.legend(runs)
+    columns = names(runs["setting"])
+    page = sheet([""], columns, legend=legend)
+    for panel, setting in zip(page.panels[0], columns, strict=True):
+        for label, look in legend.items():
+            line = bands[(bands["setting"] == setting) & (bands["normalizer"] == label)]
+            panel.plot(line["lr"], line["center"], **look.line)
+            panel.fill_between(line["lr"], line["low"], line["high"], color=look.color, alpha=0.15)
+            own = runs[(runs["setting"] == setting) & (runs["normalizer"] == label)]
+            lost = own.groupby("lr")["status"].agg(lambda ended: (ended == "diverged").any())
+            at = line[line["lr"].isin(lost.index[lost])]
+            panel.scatter(at["lr"], at["center"], s=40, marker="x", color=look.color, zorder=3)
+        log_across(panel, sorted(set(runs["lr"])))
+        panel.set_xlabel("learning rate (η)")
+        panel.set_ylim(0, 1.05 * runs["steps"].max())
+    page.panels[0][0].set_ylabel("to the target (steps)")
+    return page.drawing
+
+
+def profile(scene: Scene, runs: pd.DataFrame) -> Drawing:
+    """A panel a setting: the share that has reached its target, over steps."""
+    legend, columns = scene.legend(runs), names(runs["setting"])
+    page = sheet([""], columns, legend=legend)
+    for panel, setting in zip(page.panels[0], columns, strict=True):
+        for label, look in legend.items():
+            own = runs[(runs["setting"] == setting) & (runs["normalizer"] == label)]
+            if len(own):
+                _steps(panel, own, look.line)
+        few_ticks(panel)
+        panel.set_ylim(-0.03, 1.03)
+        panel.set_xlabel("training (steps)")
+    page.panels[0][0].set_ylabel("reached the target\n(share of runs)")
+    return page.drawing
+
+
+def _steps(panel: Axes, runs: pd.DataFrame, line: dict[str, Any]) -> None:
+    done = runs["reached"].where(runs["status"] != "diverged").dropna().sort_values().to_numpy()
+    x = np.concatenate([[0.0], done, [float(runs["steps"].max())]])
+    y = np.concatenate([[0.0], np.arange(1, len(done) + 1), [len(done)]]) / len(runs)
+    panel.step(x, y, where="post", markevery=max(1, len(x) // 4), **line)
+
+
+def _forests(scene: Scene, tables: list[Table]) -> list[Figure]:
+    return [
+        _figure(
+            f"forest_{measure.key}",
+            f"Against the reference: {measure.title}",
+            FOREST,
+            {"pairs": int(cells["pairs"].sum())},
+            partial(forest, scene, measure, cells),
+        )
+        for table in tables
+        for measure in table.measures
+        if measure.key in FORESTS
+        for cells in [table.cells[table.cells["measure"] == measure.key]]
+        for cells in [cells[np.isfinite(cells["effect"])]]
+        if len(cells)
+    ]
+
+
+def forest(scene: Scene, measure: Measure, cells: pd.DataFrame) -> Drawing:
+    """A panel a setting, a row a normalizer, the reference's line at 1."""
+    cells = cells.assign(setting=settings(cells, scene.study.planned))
+    columns, rows = names(cells["setting"]), names(cells["normalizer"])[::-1]
+    page = sheet([""], columns, size=(2.3, 0.35 + 0.2 * len(rows)), labelled="first")
+    for panel, setting in zip(page.panels[0], columns, strict=True):
+        own = cells[cells["setting"] == setting].set_index("normalizer")
+        for y, name in enumerate(rows):
+            if name in own.index:
+                at, look = own.loc[name], scene.looks[name]
+                panel.plot(at["effect"], y, marker=look.marker, color=look.color, linestyle="")
+                panel.plot([at["effect_low"], at["effect_high"]], [y, y], color=look.color)
+        panel.axvline(1, color=INK, linewidth=0.8)
+        log_across(panel)
+        panel.set_yticks(range(len(rows)), rows)
+        if panel is not page.panels[0][0]:
+            panel.tick_params(labelleft=False)
+        panel.set_ylim(-0.6, len(rows) - 0.4)
+        panel.set_xlabel(f"over {cells['reference'].iloc[0]} (ratio)")
+    page.panels[0][0].set_ylabel("normalizer")
+    return page.drawing
+
+
+def _cost(scene: Scene, tables: list[Table]) -> list[Figure]:
+    cells = pd.concat([table.cells for table in tables if table.name == "table3_training"])
+    keys = ["steps_to_target", "step_time_ratio"]
+    cells = cells[cells["measure"].isin(keys)]
+    if cells.empty:
+        return []
+    cells = cells.assign(setting=settings(cells, scene.study.planned))
+    effect = cells["effect"].where(cells["normalizer"] != cells["reference"], 1.0)
+    wide = cells.assign(effect=effect).pivot(
+        index=["setting", "normalizer"], columns="measure", values="effect"
+    )
+    if not set(keys) <= set(wide) or wide[keys].dropna().empty:
+        return []
+    points = wide[keys].dropna().reset_index()
+    caption = COST.replace("{reference}", str(cells["reference"].iloc[0]))
+    title = "Cost against benefit"
+    numbers = {"cells": len(points)}
+    return [_figure("cost", title, caption, numbers, partial(cost, scene, points))]
+
+
+def cost(scene: Scene, points: pd.DataFrame) -> Drawing:
+    """A panel a setting: a point a normalizer; on the curve the time to the target is equal."""
+    legend, columns = scene.legend(points), names(points["setting"])
+    page = sheet([""], columns, legend=legend)
+    x = points["step_time_ratio"]
+    line = np.geomspace(0.8 * min(x.min(), 1), 1.25 * max(x.max(), 1), 50)
+    for panel, setting in zip(page.panels[0], columns, strict=True):
+        panel.plot(line, 1 / line, color="#666666", linewidth=0.8)
+        own = points[points["setting"] == setting].set_index("normalizer")
+        for label, look in legend.items():
+            if label in own.index:
+                at = own.loc[label]
+                place = (at["step_time_ratio"], at["steps_to_target"])
+                panel.scatter(*place, s=24, marker=look.marker, color=look.color, zorder=3)
+        panel.set_xlabel("time of a step (ratio)")
+    page.panels[0][0].set_ylabel("steps to the target\n(ratio)")
+    log_scale(page.panels[0][0])
+    return page.drawing

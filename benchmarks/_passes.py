@@ -1,0 +1,107 @@
+"""What probes cost in gradients: each alone, and the default set's share of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks._scene import LR, Scene, scene
+from benchmarks._timing import UNIT, Seconds, interleaved
+from pipeline import measure
+from pipeline.clock import settled_time
+from pipeline.data import Dataset
+from pipeline.measure import View, untouched
+from pipeline.observation import Observer
+from pipeline.probes.gradient_ics import gradient_ics
+from pipeline.probes.landscape import landscape
+from pipeline.spec import cadence_steps, read_sweep
+
+PLAN = "sweeps/normalizers.yaml"
+LENGTHS = 8
+
+
+def passes(made: Scene, view: View, rounds: int) -> Seconds:
+    """Seconds of gradient_ics over all layers, of landscape over one line, and of G."""
+
+    def run(probe: Any, **options: Any) -> None:
+        with untouched(view.network):
+            probe(view, **options)
+
+    actions = {
+        UNIT: lambda: made.gradient(view.batch),
+        "gradient_ics": lambda: run(gradient_ics),
+        "landscape": lambda: run(landscape, lengths=LENGTHS),
+    }
+    return interleaved(actions, view.value.device, rounds)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the probes of a sweep file cost in one setting."""
+
+    setting: str
+    step: float
+    """Seconds of a training step without probes."""
+    times: Mapping[str, int]
+    """By probe: how often it measures."""
+    seconds: Mapping[str, float]
+    """By probe: of one measurement."""
+    steps: int
+
+    def of(self, probe: str) -> float:
+        """The probe's time over that of the training."""
+        return self.times[probe] * self.seconds[probe] / (self.steps * self.step)
+
+
+def shares(dataset: Dataset, batch_size: int, width: float, rounds: int) -> list[Share]:
+    """Of the file's probes, for each of its architectures without a normalizer and with batch."""
+    found = {}
+    for cell in read_sweep(PLAN).cells:
+        parts = cell.settings["architecture"]["name"], cell.settings["normalizer"][0]["name"]
+        if parts[1] in ("none", "batch") and parts not in found:
+            found[parts] = _share(cell.settings, parts, dataset, batch_size, width, rounds)
+    return list(found.values())
+
+
+def _share(
+    settings: Mapping[str, Any],
+    parts: tuple[str, str],
+    dataset: Dataset,
+    batch_size: int,
+    width: float,
+    rounds: int,
+) -> Share:
+    made = scene(
+        {**settings["architecture"], "width": width}, settings["normalizer"], dataset, batch_size
+    )
+    every = {
+        name: {**options, "every": 1, "at": [], "log": None, "batch_size": batch_size}
+        for name, options in settings["probes"].items()
+    }
+    observer = Observer({**settings, "probes": every}, dataset, made.network)
+    steps, device = [], dataset.train.inputs.device
+    for _ in range(3):
+        made.take()
+    _observed(made, observer)  # not counted: what is found for the first time
+    first = dict(observer.seconds)
+    for _ in range(rounds):
+        start = settled_time(device)
+        made.take()
+        steps.append(settled_time(device) - start)
+        _observed(made, observer)
+    planned = settings["training"]["steps"]
+    return Share(
+        setting=", ".join(parts),
+        step=median(steps),
+        times={n: len(cadence_steps(o, planned)) for n, o in settings["probes"].items()},
+        seconds={n: (t - first[n]) / rounds for n, t in observer.seconds.items()},
+        steps=planned,
+    )
+
+
+def _observed(made: Scene, observer: Observer) -> None:
+    before, batch, step = measure.parameters(made.network), made.batches.at(made.step), made.step
+    value = made.take()
+    observer.observe(step, LR, before, batch, value)

@@ -1,0 +1,44 @@
+"""Hessian-vector products: ours and the peers', on one view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from benchmarks import _peers
+from benchmarks._scene import doubled
+from benchmarks._timing import UNIT, Seconds, interleaved
+from pipeline.measure import View, flat
+from pipeline.probes._hessian import Hessian, hessian_of
+
+BUILD = "normscope: building the graph, once for all products"
+
+
+def fresh(view: View) -> Hessian:
+    """Our Hessian with its graph built anew, as at a probe's first product."""
+    return hessian_of(replace(view, shared={}))
+
+
+def products(
+    view: View, gradient: Callable[[], object], rounds: int
+) -> tuple[Seconds, dict[str, float]]:
+    """Seconds of one product by each method, set-up aside, and its relative error."""
+    vector = torch.randn_like(flat(view.before))
+    ours = fresh(view)
+    made: dict[str, _peers.Product] = {
+        "normscope": ours,
+        "double backward": _peers.double_backward(view),
+        "forward over reverse": _peers.forward_over_reverse(view),
+        "curvlinops": _peers.curvlinops_product(view),
+        "hessian-eigenthings": _peers.eigenthings(view).matvec,
+        "PyHessian, kept in training mode": _peers.pyhessian_product(
+            _peers.pyhessian(view, eval_mode=False)
+        ),
+    }
+    exact = _peers.double_backward(doubled(view))(vector.double())
+    errors = {n: ((p(vector) - exact).norm() / exact.norm()).item() for n, p in made.items()}
+    actions: dict[str, Callable[[], object]] = {UNIT: gradient, BUILD: lambda: fresh(view)}
+    actions |= {n: lambda p=p: p(vector) for n, p in made.items()}
+    return interleaved(actions, view.value.device, rounds), errors

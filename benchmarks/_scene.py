@@ -1,0 +1,149 @@
+"""A network in the middle of its training, on images made here, for probes to be timed on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline import measure
+from pipeline.architectures import Network
+from pipeline.batches import Batches, drawn_batch, other_batch, probe_batch
+from pipeline.data import Batch, Dataset, Split, Task
+from pipeline.initialization import initialize
+from pipeline.measure import View
+from pipeline.normalizers import Traits
+from pipeline.objective import objective
+from pipeline.trial import build
+
+CLASSES, SIZE = 10, 32
+LR = 0.02
+
+
+def images(samples: int, device: torch.device) -> Dataset:
+    """Ten smooth random patterns, one a class, under as much noise: 3x32x32, learned in a minute.
+
+    Their sizes are CIFAR-10's, and nothing is downloaded; what is timed does not depend on them.
+    """
+    rng = torch.Generator().manual_seed(0)
+    coarse = torch.rand(CLASSES, 3, 4, 4, generator=rng)
+    patterns = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear")
+    labels = torch.arange(samples) % CLASSES
+    noise = torch.rand(samples, 3, SIZE, SIZE, generator=rng)
+    pixels = (255 * (patterns[labels] + noise) / 2).to(torch.uint8)
+    held_out = samples // 8
+    splits = [Split(pixels[part], labels[part]) for part in _parts(samples, held_out)]
+    values = splits[0].inputs.double() / 255
+    task = Task(loss="cross_entropy", input_shape=(3, SIZE, SIZE), outputs=CLASSES)
+    return Dataset(
+        task=task,
+        train=splits[0],
+        validation=splits[1],
+        test=splits[1],
+        mean=values.mean((0, 2, 3)).float(),
+        std=values.std((0, 2, 3)).float(),
+        digest="",
+    ).to(device)
+
+
+def _parts(samples: int, held_out: int) -> tuple[slice, slice]:
+    return slice(samples - held_out), slice(samples - held_out, samples)
+
+
+def doubled(view: View) -> View:
+    """The same step in float64, of a network of its own."""
+
+    def cast(params: measure.Params) -> measure.Params:
+        return {name: tensor.double() for name, tensor in params.items()}
+
+    batch = Batch(view.batch.inputs.double(), view.batch.targets)
+    return replace(
+        view,
+        network=copy.deepcopy(view.network).double(),
+        before=cast(view.before),
+        grad=cast(view.grad),
+        value=view.value.double(),
+        batch=batch,
+        shared={},
+        memory={},
+    )
+
+
+@dataclass
+class Scene:
+    """A network, its data, and the step at which it is; `advance` trains on."""
+
+    network: Network
+    dataset: Dataset
+    batches: Batches
+    traits: Traits
+    step: int = 0
+
+    def advance(self, steps: int) -> View:
+        """Take so many SGD steps and show the last one to probes."""
+        for _ in range(steps - 1):
+            self.take()
+        before = measure.parameters(self.network)
+        batch = self.batches.at(self.step)
+        value = self.take()
+        return self._view(before, batch, value)
+
+    def gradient(self, batch: Batch) -> Tensor:
+        """G: one forward and one backward on a batch, as in a training step."""
+        self.network.zero_grad(set_to_none=True)
+        loss = objective(self.network.task, self.network(batch.inputs), batch.targets)
+        loss.backward()
+        return loss.detach()
+
+    def take(self) -> Tensor:
+        """One SGD step; returns the loss before it."""
+        self.network.train()
+        measure.set_noise(self.network, 0, self.step)
+        value = self.gradient(self.batches.at(self.step))
+        torch.optim.SGD(self.network.parameters(), lr=LR).step()
+        self.step += 1
+        return value
+
+    def _view(self, before: measure.Params, batch: Batch, value: Tensor) -> View:
+        rng = torch.Generator(value.device).manual_seed(0)
+        size = len(batch.targets)
+        return View(
+            network=self.network,
+            step=self.step - 1,
+            lr=LR,
+            initial=before,
+            before=before,
+            after=measure.parameters(self.network),
+            grad={
+                n: p.grad.clone() for n, p in self.network.named_parameters() if p.grad is not None
+            },
+            value=value,
+            batch=batch,
+            probe_batch=probe_batch(self.dataset, size),
+            other_batch=other_batch(self.dataset, size),
+            draw=partial(drawn_batch, self.dataset, (), rng),
+            traits=self.traits,
+            seed=0,
+            rng=rng,
+        )
+
+
+def scene(
+    architecture: Mapping[str, Any],
+    normalizer: Sequence[Mapping[str, Any]],
+    dataset: Dataset,
+    batch_size: int,
+) -> Scene:
+    """Build and initialize (He) a network, laid out as trials lay it out, at step 0."""
+    settings = {"architecture": architecture, "normalizer": normalizer}
+    network, norm = build(settings, dataset.task)
+    initialize(network, norm, "he", 0)
+    network = network.to(dataset.train.inputs.device)
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    batches = Batches(dataset, batch_size=batch_size, augment=(), seed=0)
+    return Scene(network, dataset, batches, norm.traits)

@@ -1,0 +1,53 @@
+"""A smaller `benchmarks/calibration.py`: fixed seeds, wide enough ranges, a few seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import calibration
+
+
+@pytest.mark.parametrize(("seeds", "rates"), [(3, 1), (5, 1), (3, 3)])
+def test_intervals_cover(seeds: int, rates: int) -> None:
+    found = calibration.coverage(seeds, rates, 300, np.random.default_rng(seeds))
+    assert 0.91 <= found <= 0.985
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    rng = np.random.default_rng(1)
+    found = [calibration.against_reference(0.0, 5, rng)[0] for _ in range(30)]
+    assert np.mean(found) <= 0.1
+
+
+def test_a_planted_effect_is_found_with_its_sign() -> None:
+    rng = np.random.default_rng(2)
+    for effect in (calibration.HALVED, -calibration.HALVED):
+        found = [calibration.against_reference(effect, 5, rng)[1] for _ in range(10)]
+        assert np.mean(found) >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["confound", "persistent"])
+def test_a_confound_does_not_predict(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    found = [calibration.foretold(kind, rng) for _ in range(6)]
+    assert np.median([tau for tau, _ in found]) > 0.4
+    assert [word for _, word in found].count("predicts") == 0
+
+
+def test_what_is_real_is_told() -> None:
+    rng = np.random.default_rng(4)
+    words = {calibration.foretold("real", rng)[1] for _ in range(4)}
+    assert words <= {"predicts", "associated"}
+    assert "predicts" in words
+
+
+def test_diverging_never_pays_where_no_rate_is_chosen() -> None:
+    rng = np.random.default_rng(5)
+    views = [calibration.diverging_pays(rng) for _ in range(20)]
+    assert not set.union(*views) - set(calibration.CHOOSING)
+
+
+def test_a_number_out_of_its_range_is_marked() -> None:
+    assert calibration.Line("x", 0, 0.05, 0.05).holds
+    assert not calibration.Line("x", 0, 0.05, 0.06).holds

@@ -1,0 +1,16 @@
+"""The sweep over all normalizers has all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.spec import read_sweep
+from tests.pipeline.normalizers.blocks import NAMES
+
+SWEEP = Path(__file__).parents[3] / "sweeps" / "plethora.yaml"
+
+
+def test_every_normalizer_is_in_the_sweep() -> None:
+    cells = read_sweep(str(SWEEP)).cells
+    named = {config["name"] for cell in cells for config in cell.settings["normalizer"]}
+    assert named == set(NAMES)
