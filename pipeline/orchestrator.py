@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
 from ray import tune
+from ray._private.services import find_bootstrap_address
 
 from pipeline.capacity import reachable
 from pipeline.secrets import redact
@@ -67,7 +69,7 @@ def cluster() -> Iterator[int]:
     """
     try:
         ray.init(
-            address=os.environ.get("RAY_ADDRESS"),
+            address=os.environ.get("RAY_ADDRESS") or _running() or "local",
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -79,6 +81,22 @@ def cluster() -> Iterator[int]:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         ray.shutdown()
+
+
+def _running() -> str | None:
+    """The address of the cluster that was last started on this machine, if it still answers.
+
+    Ray leaves the address of one that was killed in place, and waits minutes for it.
+    """
+    address = find_bootstrap_address(None)
+    if not address:
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return None
+    return address
 
 
 def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) -> int:

@@ -6,17 +6,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import above_zero, require_features, within
-
-
-class BatchNorm(_BatchNorm):
-    """Torch's batch normalization, on (N, C) and on (N, C, H, W) alike."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        require_features(input)
+from pipeline.normalizers._batch_norm import BatchNorm
+from pipeline.normalizers._common import above_zero, within
 
 
 class GhostBatchNorm(BatchNorm):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.measure import Records, View, chosen, ratio
+from pipeline.normalizers._batch_norm import BatchNorm
 from pipeline.normalizers._common import channelwise
-from pipeline.normalizers.batch import BatchNorm
 from pipeline.options import AtLeastOne
 from pipeline.probes._activations import by_unit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,13 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
     relay.on_trial_error(0, [], Lost(None))
     assert told == ["lost"]
     assert Store(str(tmp_path)).standing().lost == {"aa"}
+
+
+def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: address)
+        assert orchestrator._running() == address
+    assert orchestrator._running() is None
+    monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: None)
+    assert orchestrator._running() is None

@@ -91,5 +91,5 @@ def test_errors_of_overrides_name_the_override(
         read_sweep(written(tmp_path), [change])
     expected = f"{tmp_path / 's.yaml'}: --set {message}"
     if message is None:  # what breaks is elsewhere: a probe asks for a step that is gone
-        expected = f"{tmp_path / 's.yaml'}:18: probes.landscape.at: step 3 is beyond the last"
+        expected = f"{tmp_path / 's.yaml'}:18: probes.landscape.at: there is no step 3 of 2 steps"
     assert str(caught.value).startswith(expected)

@@ -17,7 +17,8 @@ from pipeline.architectures._torchvision import torchvision
 from pipeline.data import Task
 from pipeline.initialization import initialize
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers.batch import BatchNorm, batch
+from pipeline.normalizers._batch_norm import BatchNorm
+from pipeline.normalizers.batch import batch
 from pipeline.normalizers.unnormalized import fixup
 from pipeline.spec import SpecError
 from pipeline.torchvision_names import torchvision_names

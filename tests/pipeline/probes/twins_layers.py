@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipeline.architectures import Activation
 from pipeline.data import Batch
 from pipeline.measure import View
-from pipeline.normalizers.batch import BatchNorm
+from pipeline.normalizers._batch_norm import BatchNorm
 from pipeline.objective import objective
 from tests.pipeline.probes.twins import (
     Rows,
