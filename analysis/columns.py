@@ -40,6 +40,8 @@ class Column:
     runs of a row are one stratum."""
     relative: bool = False
     """Show the effect against the reference normalizer instead of the estimate."""
+    absent: str = ""
+    """Why no run of a row may have a value."""
     note: Note
     """What to say beside a cell, given its runs (of their columns, `_ABOUT_RUNS`)."""
 
@@ -173,7 +175,7 @@ def _note(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
     if 0 < cell.n < len(runs) and not column.relative:
         notes = [*notes, f"known of {cell.n}/{len(runs)} runs"]
     if np.isnan(cell.estimate):
-        notes = ["not estimable", *notes]
+        notes = [f"not estimable: {column.absent}".removesuffix(": "), *notes]
     elif np.isnan(cell.low) and column.estimator is not largest_stable:
         notes = [*notes, _why_no_interval(column, runs, cell)]
     return "; ".join(note for note in notes if note)
@@ -181,6 +183,8 @@ def _note(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
 
 def _why_no_interval(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
     if column.relative:
-        return "" if cell.estimate == 1 else f"no interval: {cell.n} pairs"
+        return (
+            "" if cell.estimate == 1 else f"no interval: {cell.n} pair{'s' if cell.n > 1 else ''}"
+        )
     seeds = runs["seed"].nunique()
     return "no interval: 1 seed" if seeds == 1 else "no interval: 1 run a learning rate"

@@ -37,10 +37,19 @@ def probed(
             value=item.measure.key,
             runs=joined,
             estimator=columns.interquartile,
+            absent=_ABSENT[item.when],
             note=_reached if item.when == "loss" else _troubles,
         )
         for item in known
     ]
+
+
+_ABSENT: dict[measures.When, str] = {
+    "early": "no reading in the first half of the run",
+    "late": "no reading in the second half of the run",
+    "loss": "no reading after the block's level was reached",
+    "end": "no reading",
+}
 
 
 def reduced(probes: pd.DataFrame, when: measures.When, runs: pd.DataFrame) -> pd.DataFrame:

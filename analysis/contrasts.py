@@ -42,7 +42,7 @@ def against(
     """
     found = {}
     for name in wide.columns.drop(reference, errors="ignore") if reference in wide else ():
-        d, blocks = _differences(wide, name, reference, measure)
+        d, blocks = differences(wide, name, reference, measure)
         effect = stats.hodges_lehmann(d)
         numbers = np.array([effect.estimate, effect.low, effect.high])
         center, low, high = (np.exp(numbers) if measure.contrast == "ratio" else numbers).tolist()
@@ -74,14 +74,14 @@ def best(
     rivals = known.index.drop(first)
     if wide is None or rivals.empty:
         return set(first), False
-    tests = [_differences(wide, rival, first[0], measure) for rival in rivals]
+    tests = [differences(wide, rival, first[0], measure) for rival in rivals]
     reach = np.array([stats.smallest_p(len(d)) * len(rivals) <= ALPHA for d, _ in tests])
     p = np.array([stats.sign_flip(d, blocks, rng) for d, blocks in tests])
     tied = reach & (stats.holm(p) > ALPHA)
     return {*first, *rivals[tied]}, bool(reach.any())
 
 
-def _differences(
+def differences(
     wide: pd.DataFrame, name: Hashable, other: Hashable, measure: Measure
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paired differences (of logs, for a ratio) where both are known, and each pair's block."""

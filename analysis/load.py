@@ -7,14 +7,14 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis import order
+from analysis import order, settings
 from analysis.reduce import is_stuck, smooth
 from pipeline.store import Store, StoreError
 
@@ -47,6 +47,8 @@ class Study:
     """One line per damaged or inconsistent file; the cell of a damaged file counts as absent."""
     provenance: dict[str, Any]
     """Commits, versions, devices, locks and data digests seen, sorted."""
+    settings: dict[str, list[str]] = field(default_factory=dict)
+    """By dotted name: the values, as JSON, that finished cells have of a setting, sorted."""
 
 
 def load(
@@ -96,7 +98,8 @@ class _Reader:
         runs["stuck"] = is_stuck(runs, records["training"])
         self.problems += _inconsistent(planned, results)
         planned = order.by_labels(planned, ["sweep", *LABELS, "cell_id"])
-        return Study(names, planned, runs, records, self.problems, _provenance(results, labels))
+        facts, known = _provenance(results, labels), settings.seen(results.values())
+        return Study(names, planned, runs, records, self.problems, facts, known)
 
     def _names(self, sweeps: Sequence[str]) -> list[str]:
         known = self.store.plans()

@@ -115,11 +115,15 @@ def _row(relation: Relation, relations: Sequence[Relation]) -> dict[str, dict[st
     name = relation.outlook
     cells = {f"psi_{name}": _ranked(relation.psi)}
     if name in ("speed", "test"):
-        cells[f"tau_{name}"] = _plain(relation.overall, relation.runs, "all runs tie")
+        cells[f"tau_{name}"] = _plain(relation.overall, relation.runs, _tied(relation))
     if name == "speed":
-        cells["error_speed"] = _plain(relation.worst_error, relation.psi.n, "no pair")
+        cells["error_speed"] = _plain(relation.worst_error, relation.psi.n, _NO_RANKS)
         cells["added_r2_speed"] = _added(relation, relations)
     return cells
+
+
+def _tied(relation: Relation) -> str:
+    return "all runs tie" if relation.runs > 1 else "no reading in time"
 
 
 def _added(relation: Relation, relations: Sequence[Relation]) -> dict[str, Any]:
@@ -131,9 +135,12 @@ def _added(relation: Relation, relations: Sequence[Relation]) -> dict[str, Any]:
     return _plain(whole.added_r2, whole.runs, few)
 
 
+_NO_RANKS = "no two normalizers have both a reading in time and an outcome"
+
+
 def _ranked(psi: Psi) -> dict[str, Any]:
     if math.isnan(psi.estimate):
-        return _cell(math.nan, 0, "not estimable: nothing to rank")
+        return _cell(math.nan, 0, f"not estimable: {_NO_RANKS}")
     notes = [f"p = {psi.p:.2g}"] if psi.p <= ALPHA else []
     if math.isnan(psi.detectable):
         notes += ["no interval: too few normalizers for any test"]

@@ -17,6 +17,7 @@ examples:
   python -m analysis.report quickstart --tracking http://mlflow:5000
                                                             from MLflow alone, and attached there
   python -m analysis.report quickstart --storage s3://bucket/results --out reports/paper
+  python -m analysis.report new --against old               and what changed from another sweep
 
 The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper.
 The same results and seed give the same bytes. An unfinished sweep is reported as far as it is.
@@ -38,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    study = _study(options)
+    study, other = _study(options), _other(options)
     from analysis.render.write import write
 
     out = Path(options.out or Path("reports") / "+".join(study.sweeps))
-    write(study, out, seed=options.seed, command=_command(options))
+    write(study, out, seed=options.seed, command=_command(options), other=other)
     print(f"report: {out / 'report.html'}")
     _attach(options, study.sweeps, out)
     return 0
@@ -74,14 +75,30 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
 
 def _study(options: argparse.Namespace) -> Study:
     """Read what was asked for; a study without a single finished cell has nothing to report."""
+    return _read(options, options.storage, options.sweeps)
+
+
+def _other(options: argparse.Namespace) -> Study | None:
+    """The study to compare with, if one is named."""
+    if options.against is None:
+        if options.against_storage:
+            raise ValueError("--against-storage says where --against NAME is; give both")
+        return None
+    if not options.sweeps:
+        raise ValueError(f"--against {options.against}: say which SWEEP is compared with it")
+    if options.against in options.sweeps and options.against_storage in (None, options.storage):
+        raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
+    return _read(options, options.against_storage or options.storage, [options.against])
+
+
+def _read(options: argparse.Namespace, storage: str | None, sweeps: list[str]) -> Study:
     from analysis.load import load
 
-    if options.tracking not in (None, "none") and options.storage is None:
-        study = load(tracking=options.tracking, sweeps=options.sweeps, strict=options.strict)
+    if options.tracking not in (None, "none") and storage is None:
+        study = load(tracking=options.tracking, sweeps=sweeps, strict=options.strict)
     else:
-        storage = options.storage or "results"
-        _check(storage, options.sweeps)
-        study = load(storage, sweeps=options.sweeps, strict=options.strict)
+        _check(storage or "results", sweeps)
+        study = load(storage or "results", sweeps=sweeps, strict=options.strict)
     if study.runs.empty:
         cells = f"{len(study.planned)} cells planned"
         problems = f"; first problem: {study.problems[0]}" if study.problems else ""
@@ -106,7 +123,9 @@ def _check(storage: str, sweeps: list[str]) -> None:
 def _command(options: argparse.Namespace) -> str:
     """The command, without the places that it reads and writes: these change no number."""
     strict = ["--strict"] if options.strict else []
-    words = ["python -m analysis.report", *options.sweeps, *strict, "--seed", str(options.seed)]
+    against = ["--against", options.against] if options.against else []
+    words = ["python -m analysis.report", *options.sweeps, *against, *strict]
+    words += ["--seed", str(options.seed)]
     return " ".join(words)
 
 
@@ -124,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URI",
         help="MLflow's URI, or none: attach the report there; without --storage, also read from "
         "there (where the sweep was tracked)",
+    )
+    parser.add_argument(
+        "--against", metavar="NAME", help="another sweep: say what changed from it, with intervals"
+    )
+    parser.add_argument(
+        "--against-storage", metavar="WHERE", help="where that one's results are (--storage)"
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
     parser.add_argument(

@@ -72,6 +72,8 @@ class Table:
     """A row per cell of the table: keys, measure, estimate, low, high, n (runs), best, tested (a
     test had a say in ``best``), note; and against the reference normalizer, on pairs: reference,
     effect, effect_low, effect_high, pairs, p, p_holm (over the normalizers of the block)."""
+    extra: tuple[str, ...] = ()
+    """Further columns of ``cells`` that the data files hold."""
 
 
 class Basis:

@@ -47,7 +47,8 @@ class Observer:
         self._dataset, self._augment = dataset, settings["training"]["augment"]
         self._functions, self._steps = {}, {}
         self._looks: dict[str, _Look] = {}
-        for name, options in settings["probes"].items():
+        # By name, whatever the file's order: so is what a later one finds of an earlier one.
+        for name, options in sorted(settings["probes"].items()):
             own = {key: value for key, value in options.items() if key not in COMMON}
             self._functions[name] = (catalog.load(catalog.parts("probes")[name]), own)
             self._steps[name] = cadence_steps(options, settings["training"]["steps"])

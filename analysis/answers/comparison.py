@@ -164,7 +164,7 @@ def tally(key: str, findings: Sequence[Finding]) -> Sentence:
         state: sum(finding.state == state for finding in findings)
         for state in ("supported", "contradicted", "open", "not estimable")
     }
-    tested = len(findings) - counts["not estimable"]
+    tested = counts["supported"] + counts["contradicted"] + counts["open"]
     if not tested:
         return ("Not estimable.",)
     return (

@@ -115,8 +115,9 @@ def _side(evidence: Evidence, key: str, block: Block, name: str) -> str:
 def _bounded(evidence: Evidence) -> Answer:
     text = "Batch normalization bounds covariate shift rather than reducing it (Huang and Yu)."
     rule = (
-        f"{BY_INTERVAL} Claimed is that gradient ICS is not below that of none, early; and that "
-        "from the first to the second half of training it does not grow more than that of none."
+        f"{BY_INTERVAL} Claimed is that gradient ICS is not below that of none, early. "
+        "Beside it, how it grows from the first to the second half of training: a number without "
+        "an interval, which decides nothing."
     )
     found = find("K4", compare(ICS, "batch", "none", "above"), evidence)
     late = "gradient_ics_relative_late"
@@ -137,7 +138,6 @@ def _growth(block: Block, evidence: Evidence, late: str) -> list[Finding]:
     growth = {name: after / before for name, (before, after) in cells.items()}
     for name, value in growth.items():
         stem = f"answers/K4/{block.name}/growth/{name}"
-        said = (*said, *estimate(stem, (value, math.nan, math.nan), 3), " with ", Label(name), " ")
+        said = (*said, *estimate(stem, (value, math.nan, math.nan), 3), " with ", Label(name), ", ")
     runs = count(f"answers/K4/{block.name}/runs", len(block.runs))
-    state: State = "supported" if growth["batch"] <= growth["none"] else "contradicted"
-    return [Finding(state=state, claim=Claim((*said, "over ", runs, " runs of the block")))]
+    return [Finding(state="shown", claim=Claim((*said, "over ", runs, " runs of the block")))]

@@ -27,7 +27,8 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
     runs = evidence.basis.runs
     outcome = next(o for o in outlooks(runs, evidence.basis.training) if o.name == outlook).said
     if said.kind == "not estimable":
-        return [(name, f": not estimable for {outcome}: nothing to rank")]
+        why = "no two normalizers have both a reading in time and an outcome"
+        return [(name, f": not estimable for {outcome}: {why}")]
     start: Sentence = {
         "predicts": (name, f" predicts {outcome}"),
         "associated": (name, f" is associated with {outcome} in "),
@@ -41,12 +42,14 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
             " of ",
             count(f"{place}/of", said.of),
         )
-    numbers = (whole.psi.estimate, whole.psi.low, whole.psi.high)
+    testable = math.isfinite(said.detectable)
+    bounds = (whole.psi.low, whole.psi.high) if testable else (math.nan, math.nan)
+    numbers = (whole.psi.estimate, *bounds)
     sentence: Sentence = (*start, ", ψ = ", *estimate(f"{place}/psi", numbers, 2))
     sentence += (", τ over all runs = ", *_alone(f"{place}/overall", whole.overall))
-    if math.isfinite(said.detectable):
+    if testable:
         detectable = _alone(f"{place}/detectable", said.detectable)
-        sentence += (", smallest detectable τ = ", *detectable)
+        sentence += (", smallest detectable ψ = ", *detectable)
     else:
         sentence += (", too few normalizers to detect any",)
     return [(*sentence, "; normalizers: ", count(f"{place}/n", whole.psi.n))]

@@ -36,7 +36,8 @@ def ask(question: Question, evidence: Evidence) -> Answer:
 
 
 def answer(key: str, text: str, rule: str, findings: list[Finding], table: str) -> Answer:
-    """An answer whose verdict counts its findings."""
+    """An answer whose verdict counts its findings, each reason for having none once."""
+    findings = list(dict.fromkeys(findings))
     return Answer(
         key=key,
         question=text,

@@ -14,14 +14,17 @@ _PARTS = {"": "estimate", "_low": "low", "_high": "high", "_n": "n"}
 
 
 def wide(table: Table) -> pd.DataFrame:
-    """A row per row of the table: keys, then ``m``, ``m_low``, ``m_high``, ``m_n`` per measure."""
+    """A row per row of the table: keys, then ``m``, ``m_low``, ``m_high``, ``m_n`` per measure.
+
+    And ``m_x`` for every ``x`` of `Table.extra`.
+    """
     rows = table.cells[table.keys].drop_duplicates().astype(str).reset_index(drop=True)
     cells = table.cells.astype(dict.fromkeys(table.keys, str)).set_index(table.keys)
     index = pd.MultiIndex.from_frame(rows)
     columns: dict[str, Any] = {name: rows[name] for name in table.keys}
     for measure in table.measures:
         own = cells[cells["measure"] == measure.key].reindex(index)
-        for suffix, part in _PARTS.items():
+        for suffix, part in (_PARTS | {f"_{name}": name for name in table.extra}).items():
             values = own[part].to_numpy(float)
             columns[measure.key + suffix] = values
         columns[f"{measure.key}_n"] = pd.Series(columns[f"{measure.key}_n"]).fillna(0).astype(int)

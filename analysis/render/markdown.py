@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from analysis.prose import Claim, Label, Number, Part
-from analysis.render.page import Page
+from analysis.render.page import Compared, Page
 from analysis.render.sheet import RESCALES_MEANS, Cell, Sheet
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
@@ -64,6 +64,17 @@ def _claim(claim: Claim) -> str:
     return f"- {sentence(claim.verdict)}{evidence}"
 
 
+def _compared(compared: Compared) -> list[str]:
+    found = compared.against
+    blocks = [f"## {escape(found.title)}", *map(sentence, found.said)]
+    blocks += ["\n".join(map(_claim, found.claims))]
+    if found.settings:
+        rows = [[escape(text) for text in row] for row in found.settings]
+        blocks += ["What was set, or ran, differently:"]
+        blocks += [_pipes(["what", "here", "there"], rows, 3)]
+    return [*blocks, table(compared.sheet)]
+
+
 def page(page: Page) -> str:
     """The whole report; its figures are files beside it."""
     blocks = [f"# {escape(page.title)}", *map(sentence, page.lead)]
@@ -75,7 +86,9 @@ def page(page: Page) -> str:
             blocks += [f"From the table *{escape(page.table_title(answer.table))}*."]
     blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]
     blocks += ["\n".join(f"- {escape(problem)}" for problem in page.problems)]
-    blocks += ["## Tables", *map(table, page.sheets), "## Figures"]
+    blocks += ["## Tables", *map(table, page.sheets)]
+    blocks += _compared(page.compared) if page.compared else []
+    blocks += ["## Figures"]
     for shown in page.figures:
         blocks += [f"### {escape(shown.title)}", f"![{escape(shown.title)}]({shown.file})"]
         blocks += [escape(shown.caption)]

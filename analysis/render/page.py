@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.against import Against
 from analysis.load import Study
 from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
 from analysis.render.sheet import Sheet, head
@@ -40,6 +41,18 @@ class Definitions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Another sweep compared with the report's: `analysis.against.Against`, laid out."""
+
+    against: Against
+    sheet: Sheet
+
+    def spoken(self) -> list[Sentence]:
+        """All sentences of the section."""
+        return [*self.against.said, *(claim.verdict for claim in self.against.claims)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """The report; formats lay it out and add nothing."""
 
@@ -54,6 +67,7 @@ class Page:
     figures: list[Shown]
     definitions: list[Definitions]
     provenance: list[tuple[str, str]]
+    compared: Compared | None
 
     def table_title(self, name: str) -> str:
         """Title of a table that an answer rests on."""
@@ -61,7 +75,8 @@ class Page:
 
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""
-        return said([*self.lead, *self.spoken(), *self.health_said])
+        compared = self.compared.spoken() if self.compared else []
+        return said([*self.lead, *self.spoken(), *self.health_said, *compared])
 
     def spoken(self) -> list[Sentence]:
         """All sentences of the answers."""
@@ -77,6 +92,7 @@ def compose(
     sheets: Sequence[Sheet],
     answers: Sequence[Answer],
     figures: Sequence[Shown],
+    compared: Compared | None = None,
 ) -> Page:
     """Put the report together."""
     return Page(
@@ -86,11 +102,12 @@ def compose(
         answers=list(answers),
         health_said=_health(health),
         health=health,
-        problems=study.problems,
+        problems=[*study.problems, *(compared.against.other.problems if compared else [])],
         sheets=list(sheets),
         figures=list(figures),
         definitions=[_definitions(table) for table in tables],
         provenance=[(name, _plain(value)) for name, value in sorted(study.provenance.items())],
+        compared=compared,
     )
 
 

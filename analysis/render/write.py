@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from analysis import answers, figures, tables
+from analysis.against import against
 from analysis.load import Study
 from analysis.render import data, html, latex, markdown
 from analysis.render.images import drawn
-from analysis.render.page import Page, Shown, compose
+from analysis.render.page import Compared, Page, Shown, compose
 from analysis.render.sheet import sheet
 
 MANIFEST = "manifest.json"
 _PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn", "pyarrow")
 
 
-def write(study: Study, folder: Path, *, seed: int, command: str) -> None:
+def write(
+    study: Study, folder: Path, *, seed: int, command: str, other: Study | None = None
+) -> None:
     """Write the report of a study, and remove what an earlier report wrote there and this does not.
 
     Same study and seed, same bytes in every file.
@@ -31,10 +34,11 @@ def write(study: Study, folder: Path, *, seed: int, command: str) -> None:
         folder: where to; made if need be.
         seed: of bootstraps and random tests.
         command: what the manifest says made it.
+        other: a study to compare it with.
     """
     earlier = _earlier(folder)
     digests = {}
-    for name, content in _files(study, seed):
+    for name, content in _files(study, seed, other):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -42,6 +46,8 @@ def write(study: Study, folder: Path, *, seed: int, command: str) -> None:
     for name in earlier - set(digests):
         (folder / name).unlink(missing_ok=True)
     manifest = _manifest(study, seed, command, digests)
+    if other is not None:
+        manifest["against"] = {"sweeps": other.sweeps, "runs": _runs(other)}
     (folder / MANIFEST).write_bytes(data.as_json(manifest))
 
 
@@ -54,17 +60,15 @@ def _earlier(folder: Path) -> set[str]:
     return {name for name in names if Path(name).parent.as_posix() in ("tables", "figures")}
 
 
-def _files(study: Study, seed: int) -> Iterator[tuple[str, bytes]]:
+def _files(study: Study, seed: int, other: Study | None) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.Basis(study, seed)
     made = tables.of_basis(basis)
     sheets = [sheet(table) for table in made]
-    for table, laid_out in zip(made, sheets, strict=True):
-        stem = f"tables/{table.name}"
-        yield f"{stem}.csv", data.csv(table)
-        yield f"{stem}.parquet", data.parquet(table)
-        yield f"{stem}.md", markdown.table(laid_out).encode()
-        yield f"{stem}.tex", latex.table(laid_out).encode()
+    found = against(study, other, seed) if other is not None else None
+    compared = Compared(against=found, sheet=sheet(found.table)) if found else None
+    for table in [*made, *([found.table] if found else [])]:
+        yield from _table_files(table)
     shown, drawings = [], figures.build(basis, made)
     for figure in drawings:
         images = drawn(figure.draw, figure.name)
@@ -72,10 +76,18 @@ def _files(study: Study, seed: int) -> Iterator[tuple[str, bytes]]:
             yield f"figures/{figure.name}.{kind}", content
         shown.append(_shown(figure, images["svg"]))
     answered = answers.build(basis, made, [figure.name for figure in drawings])
-    page = compose(study, tables.health(study), made, sheets, answered, shown)
+    page = compose(study, tables.health(study), made, sheets, answered, shown, compared)
     yield "results.json", data.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()
+
+
+def _table_files(table: tables.Table) -> Iterator[tuple[str, bytes]]:
+    stem, laid_out = f"tables/{table.name}", sheet(table)
+    yield f"{stem}.csv", data.csv(table)
+    yield f"{stem}.parquet", data.parquet(table)
+    yield f"{stem}.md", markdown.table(laid_out).encode()
+    yield f"{stem}.tex", latex.table(laid_out).encode()
 
 
 def _shown(figure: figures.Figure, svg: bytes) -> Shown:
@@ -114,6 +126,10 @@ def _manifest(study: Study, seed: int, command: str, digests: dict[str, str]) ->
         "sweeps": study.sweeps,
         "analysis": {name: version(name) for name in _PACKAGES},
         "provenance": study.provenance,
-        "runs": study.runs[["cell_id", "status", "digest"]].to_dict("records"),
+        "runs": _runs(study),
         "files": digests,
     }
+
+
+def _runs(study: Study) -> list[dict[Hashable, Any]]:
+    return study.runs[["cell_id", "status", "digest"]].to_dict("records")

@@ -28,7 +28,7 @@ def scale_free(
         effective_lr                η/‖w‖²: what η does to the direction of w
         eta_lambda_max, eta_beta    η times the whole network's λ_max and effective β, repeated on
                                     all rows; null unless `curvature` (of all parameters) and
-                                    `landscape` come earlier in the file and are due at this step
+                                    `landscape` are due at this step, in the same mode and batch
 
     The products, the angle, η·λ_max and η·β are the scale-free ones; η·λ and η·β, if η goes with
     c², as effective_lr says. Where blocks are not asked for, and for a normalizer whose backward

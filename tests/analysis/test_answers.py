@@ -149,3 +149,18 @@ def test_two_views_that_disagree_are_named(tmp_path: Path) -> None:
     assert "tuned on other seeds: batch" in text
     assert "averaged over the grid: layer" in text
     assert not text.startswith("Rankings disagree in 0")
+
+
+def test_reasons_are_said_once_and_growth_alone_decides_nothing(tmp_path: Path) -> None:
+    said = answered(tmp_path)
+    for answer in said.values():
+        assert len(set(answer.claims)) == len(answer.claims)
+    growth = [claim for claim in said["K4"].claims if "late over early" in spoken(claim.verdict)]
+    assert len(growth) == 1
+    assert "in 0 of 1 comparisons" in told(said["K4"]) or "in 1 of 1" in told(said["K4"])
+
+
+def test_too_few_normalizers_give_no_interval(tmp_path: Path) -> None:
+    text = told(answered(tmp_path)["Q8"])
+    assert "too few normalizers to detect any" in text
+    assert not re.search(r"ψ = \S+ \[", text)

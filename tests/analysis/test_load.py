@@ -14,7 +14,7 @@ import pytest
 
 from analysis import reduce
 from analysis.load import LABELS, load
-from pipeline.store import Store, StoreError
+from pipeline.store import SCHEMA, Store, StoreError
 from tests.analysis.synthetic import write_store
 
 SMALL: dict[str, Any] = {
@@ -126,6 +126,32 @@ def test_a_damaged_file_is_named_and_its_cell_absent(tmp_path: Path, file: str) 
     assert cell not in set(study.records["training"]["cell_id"])
     with pytest.raises(StoreError, match=file):
         load(str(tmp_path), strict=True)
+
+
+def of_version(path: Path, schema: int) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+
+
+def test_a_cell_of_another_schema_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    cell = cell_of(tmp_path, "batch", 0.1, 0)
+    of_version(tmp_path / "cells" / cell / "result.json", SCHEMA - 1)
+    study = load(str(tmp_path))
+    line = f"{cell}/result.json: schema {SCHEMA - 1}, this version reads {SCHEMA}"
+    assert [problem.endswith(line) for problem in study.problems] == [True]
+    assert study.planned.set_index("cell_id")["status"][cell] == "absent"
+    with pytest.raises(StoreError, match=f"schema {SCHEMA - 1}"):
+        load(str(tmp_path), strict=True)
+
+
+def test_a_sweep_of_another_schema_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    write_store(tmp_path, **SMALL, sweep="newer", steps=20)
+    of_version(tmp_path / "sweeps" / "newer.json", SCHEMA + 1)
+    study = load(str(tmp_path))
+    line = f"newer.json: schema {SCHEMA + 1}, this version reads {SCHEMA}"
+    assert [problem.endswith(line) for problem in study.problems] == [True]
+    assert set(study.planned["sweep"]) == {"synthetic"}
 
 
 @pytest.mark.parametrize("key", ["summary", "cost", "settings", "provenance", "status", "records"])

@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.load import Study
+from analysis import measures
+from analysis.against import against
+from analysis.load import Study, load
 from analysis.render import data, html, latex, markdown, numbers
 from analysis.render.images import drawn
 from analysis.render.page import compose
-from analysis.render.sheet import sheet
-from analysis.tables import Measure, Table
+from analysis.render.sheet import head, sheet
+from analysis.tables import Measure, Table, build
+from tests.analysis.synthetic import RECORDS, write_store
 
 HOSTILE = '<script>alert("1")</script> & a_b|c #$%^~{\\x} *d* `e` [f](g)'
 MEASURES = [
@@ -127,6 +130,19 @@ def test_latex_is_booktabs_only() -> None:
     assert tex.count(r"\begin{") == tex.count(r"\end{") == 2
     rows = tex[tex.index(r"\midrule") : tex.index(r"\bottomrule")].split(r"\\" + "\n")[:-1]
     assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [3, 3]
+
+
+def test_latex_knows_every_symbol_of_the_tables(tmp_path: Path) -> None:
+    """What is not ASCII in a title, caption, note or unit compiles in no font but mathematics."""
+    write_store(tmp_path, seeds=[0], tables=RECORDS, missing=[("layer", 0.1, 0)])
+    study = load(str(tmp_path))
+    made = [*build(study), against(study, study).table]
+    assert len(made) == 6
+    for table in made:
+        assert latex.table(sheet(table)).isascii(), table.name
+    every = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS, *measures.THEORY]
+    for item in every:
+        assert latex.escape(head(item.measure)).isascii(), item.measure.title
 
 
 def test_latex_escapes_every_special_character() -> None:

@@ -301,6 +301,19 @@ def test_generators_and_memories_are_each_probes_own():
     assert all(views[-1].memory == {"calls": 3} for views in first.values())
 
 
+def test_the_order_of_probes_in_the_file_changes_nothing():
+    """The cell id does not know it either."""
+    names = ["scale_free", "curvature", "landscape"]
+    probes = {name: probe_settings(name) for name in names}
+    found = [
+        train(settings(dict(given)), dataset(), network_of(["batch"])).probes
+        for given in (probes.items(), reversed(probes.items()))
+    ]
+    for name in names:
+        assert repr(found[0][name]) == repr(found[1][name])  # NaN is not itself
+    assert math.isfinite(found[0]["scale_free"][0]["eta_lambda_max"][0])
+
+
 def test_records_have_their_step_and_the_time_is_kept():
     steps = {"gradient_ics": [0, 2], "moment_ics": [1]}
     probes = {name: probe_settings(name, every=None, at=at) for name, at in steps.items()}
