@@ -8,7 +8,7 @@ STORAGE ?= results
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test check cluster-check lock clean
+.PHONY: help demo sweep report ui test test-cluster check cluster-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,10 @@ ui: .venv/ready ## open the MLflow UI on this machine's results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
 test: check ## linters, types and tests, from nothing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not cluster"
+
+test-cluster: .venv/ready ## a real cluster and a job server on this machine, for minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 check: .venv/ready ## linters and types
 	$(BIN)/ruff check .

@@ -58,6 +58,7 @@ def laptop(checkout: Path, head: tuple[str, dict[str, str]], tmp_path: Path) -> 
     return Laptop(checkout, environment, command, tmp_path / "said")
 
 
+@pytest.mark.cluster
 def test_a_sweep_survives_its_watcher_is_found_again_stopped_and_gone_on_with(
     laptop: Laptop, tmp_path: Path
 ) -> None:

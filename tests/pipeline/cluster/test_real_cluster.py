@@ -118,7 +118,7 @@ def edit(content: dict[str, Any], commands: str, pattern: str, by: str) -> None:
     content[commands] = after.split("\0")
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_sweep_from_outside_ends_though_a_machine_is_taken_away(
     site: Site, checkout: Path, tmp_path: Path
 ) -> None:
