@@ -38,7 +38,8 @@ def test_a_killed_driver_loses_nothing_and_repeats_what_was_running(tmp_path: Pa
 def test_a_driver_told_to_stop_twice_stops_at_once_and_loses_nothing(tmp_path: Path) -> None:
     row = faults.stopped(tmp_path, [signal.SIGTERM, signal.SIGINT])
     nothing_lost(row, repeated=2)
-    assert row.said == "exit code 130"
+    # Ray's own threads, on their way out already, can abort the process before it ends by itself.
+    assert row.said in ("exit code 130", f"exit code -{signal.SIGABRT.value}")
 
 
 def test_a_second_driver_is_refused_and_the_first_one_ends(tmp_path: Path) -> None:
