@@ -1,10 +1,10 @@
 """Products of the Hessian with vectors, many at one point: one graph, kept, and run through again.
 
 The loss and its gradient are computed once, with the graph of both. A product is then a single
-backward pass through that graph, for any vector. Convolution and batch normalization, most of the
-work, are replaced by equivalents whose second derivatives are cheap (`_twice_differentiable`); all
-other operations are differentiated by autograd. So there is one way for every network, no forward
-pass within a product, and nothing that a product could change in the network.
+backward pass through that graph, for any vector. Convolution, batch normalization, ReLU and max
+pooling, most of the work, are replaced by equivalents whose second derivatives are cheap
+(`_second`); all other operations are differentiated by autograd. So there is one way for every
+network, no forward pass within a product, and nothing that a product could change in the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.measure import Params, View, flat, leaves
-from pipeline.probes._twice_differentiable import TwiceDifferentiable
+from pipeline.probes._second import TwiceDifferentiable
 
 Product = Callable[[Tensor], Tensor]
 """A linear map of flat vectors."""
@@ -62,7 +62,7 @@ class Hessian:
             found = torch.autograd.grad(
                 [slopes[place] for place in curved],
                 places,
-                [parts[place].view(shapes[place]) for place in curved],
+                [_laid_out(parts[place].view(shapes[place])) for place in curved],
                 retain_graph=True,
                 materialize_grads=True,
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.probes._twice_differentiable import TwiceDifferentiable
+from pipeline.probes._second import TwiceDifferentiable
 
 Function = Callable[..., Tensor]
 
@@ -68,6 +68,46 @@ def test_convolution_of_data():
     """No derivative with respect to the first layer's input is wanted."""
     x = normal(3, 2, 5, 5).detach()
     assert_as_torch(lambda w: functional.conv2d(x, w, stride=2), [normal(4, 2, 3, 3, seed=1)])
+
+
+def test_convolution_of_data_with_a_frozen_kernel():
+    """Only the bias moves: what comes in of its gradient goes to every entry of the map."""
+    x, w = normal(3, 2, 5, 5).detach(), normal(4, 2, 3, 3, seed=1).detach()
+    assert_as_torch(lambda b: functional.conv2d(x, w, b), [normal(4, seed=2)])
+
+
+def test_rectification():
+    assert_as_torch(functional.relu, [normal(3, 4, 5, 2)])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": (2, 3), "stride": 1, "dilation": 2, "ceil_mode": True},
+    ],
+    ids=str,
+)
+def test_pooling(options: dict[str, Any], layout: torch.memory_format):
+    """Overlapping windows too: one entry may be picked several times."""
+    x = normal(2, 3, 7, 8).detach().contiguous(memory_format=layout).requires_grad_()
+    assert_as_torch(lambda x: functional.max_pool2d(x, **options), [x])
+
+
+def test_pooling_of_one_sample():
+    assert_as_torch(lambda x: functional.max_pool2d(x, 2), [normal(3, 6, 6)])
+
+
+def test_pooled_maps_keep_their_layout():
+    """Else every operation after the pooling's derivative would pay for a mixture of layouts."""
+    x = normal(2, 3, 6, 6).detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    with TwiceDifferentiable():
+        pooled = functional.max_pool2d(x, 2)
+    (slope,) = torch.autograd.grad(pooled.sin().sum(), x, create_graph=True)
+    (found,) = torch.autograd.grad(slope, pooled, torch.ones_like(slope), retain_graph=True)
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def normalization(**options: Any) -> Function:
