@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -46,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     sections = {"passes": _passes_text, "products": _products_text}
     sections |= {"eigenvalue": _eigenvalue_text, "share": _share_text}
     for name in options.only or SECTIONS:
-        print(sections[name](dataset, options), flush=True)
+        for part in sections[name](dataset, options):  # as each is found: all take minutes
+            print(part, flush=True)
     return 0
 
 
@@ -55,7 +57,7 @@ def _made(name: str, norm: str, dataset: Dataset, options: argparse.Namespace) -
     return scene(architecture, [{"name": norm}], dataset, options.batch)
 
 
-def _passes_text(dataset: Dataset, options: argparse.Namespace) -> str:
+def _passes_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[str]:
     rows = []
     for name in DEEP:
         made = _made(name, "batch", dataset, options)
@@ -76,11 +78,11 @@ def _passes_text(dataset: Dataset, options: argparse.Namespace) -> str:
         )
     header = ["network", "G, ms", "k layers", "gradient_ics, G", "over k·G"]
     header += [f"landscape, S = {_passes.LENGTHS}, G", "over S·G"]
-    return "### ICS of all layers, and a landscape's line\n\n" + table(header, rows) + "\n"
+    yield "### ICS of all layers, and a landscape's line\n\n" + table(header, rows) + "\n"
 
 
-def _products_text(dataset: Dataset, options: argparse.Namespace) -> str:
-    parts = ["### Hessian-vector products\n"]
+def _products_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[str]:
+    yield "### Hessian-vector products\n"
     for name, norm in CURVED:
         made = _made(name, norm, dataset, options)
         view = made.advance(options.steps)
@@ -97,12 +99,12 @@ def _products_text(dataset: Dataset, options: argparse.Namespace) -> str:
             ]
             for method, took in seconds.items()
         ]
-        parts += [f"{name}, {norm}\n", table(["", "ms", "G", "relative error"], rows) + "\n"]
-    return "\n".join(parts)
+        yield f"{name}, {norm}\n"
+        yield table(["", "ms", "G", "relative error"], rows) + "\n"
 
 
-def _eigenvalue_text(dataset: Dataset, options: argparse.Namespace) -> str:
-    parts = [f"### λ_max to a relative residual of {TOLERANCE:g}\n"]
+def _eigenvalue_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[str]:
+    yield f"### λ_max to a relative residual of {TOLERANCE:g}\n"
     for name, norm in CURVED:
         made = _made(name, norm, dataset, options)
         with untouched(made.network):
@@ -122,13 +124,12 @@ def _eigenvalue_text(dataset: Dataset, options: argparse.Namespace) -> str:
             for method, one in ran.found.items()
         ]
         header = ["", "G", "products", "λ_max", "residual", "relative error"]
-        parts.append(f"{name}, {norm}: λ_max = {ran.truth.value:.6g}, ")
-        parts[-1] += f"G = {milliseconds(ran.seconds[UNIT])} ms\n"
-        parts.append(table(header, rows) + "\n")
-    return "\n".join(parts)
+        unit = milliseconds(ran.seconds[UNIT])
+        yield f"{name}, {norm}: λ_max = {ran.truth.value:.6g}, G = {unit} ms\n"
+        yield table(header, rows) + "\n"
 
 
-def _share_text(dataset: Dataset, options: argparse.Namespace) -> str:
+def _share_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[str]:
     found = _passes.shares(dataset, options.batch, options.width, options.rounds)
     probes = list(found[0].times)
     rows = []
@@ -136,7 +137,7 @@ def _share_text(dataset: Dataset, options: argparse.Namespace) -> str:
         each = [f"{one.seconds[p] / one.step:.1f} ({100 * one.of(p):.1f} %)" for p in probes]
         rows.append([one.setting, *each, f"{100 * sum(map(one.of, probes)):.1f} %"])
     rows.append(["measurements", *(str(found[0].times[p]) for p in probes), ""])
-    return (
+    yield (
         f"### Share of the probes of {_passes.PLAN} in the time of its training\n\n"
         "Computed from what is measured: the time of one measurement over that of one training "
         f"step; in brackets, times the measurements of {found[0].steps} steps, over them.\n\n"
