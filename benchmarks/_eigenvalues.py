@@ -181,7 +181,7 @@ def race(view: View, before: Tensor, gradient: Callable[[], object], rounds: int
         in_units(seconds, name) for name in ("PyHessian", "normscope, cold", BUILD)
     )
     share = (theirs - build) / (ours - build)
-    most = max(1, int(0.95 * share * found["normscope, cold"].products))
+    most = max(1, int(0.75 * share * found["normscope, cold"].products))
     last = {
         UNIT: gradient,
         WITHIN: lambda: found.update({WITHIN: with_lanczos(view, None, most, 1e-12)}),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
+SLOW = {"name": "slow", "seconds": 0.05}
+"""A cell of about a second."""
 
 _FAULTY = '''
 import ctypes, os, signal, time
@@ -52,10 +56,33 @@ def killed() -> Normalizer:
     """Is killed, as by the kernel where memory runs out."""
     return _made(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
+def hungry(*, gibibytes: int = 4) -> Normalizer:
+    """Takes more and more memory, up to a bound that a machine survives."""
+    hoard = []
+    def act():
+        if len(hoard) < 16 * gibibytes:
+            hoard.append(b"x" * 2**26)
+        time.sleep(0.05)
+    return _made(act)
+
 def slow(*, seconds: float = 0.05) -> Normalizer:
     """Takes its time and no processor."""
     return _made(lambda: time.sleep(seconds))
 '''
+
+_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+size = {"object_store_memory": 100_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **size})
+workers = [cluster.add_node(num_cpus=1, **size) for _ in range(2)]
+print(cluster.address, flush=True)
+for _ in sys.stdin:
+    cluster.remove_node(workers.pop(0), allow_graceful=False)
+    print("killed", flush=True)
+    workers.append(cluster.add_node(num_cpus=1, **size))
+cluster.shutdown()
+"""
 
 _COUNTING = """
 
@@ -63,12 +90,9 @@ import os as _os
 _counted = run_trial
 
 def run_trial(cell, *arguments, **options):
-    with open(_os.environ["STARTS"], "a") as file:
-        file.write(f"{cell.cell_id} {_os.getpid()}\\n")
+    with open({starts!r}, "a") as file:
+        file.write(f"{{cell.cell_id}} {{_os.getpid()}}\\n")
     return _counted(cell, *arguments, **options)
-
-if _os.environ.get("STARTS") is None:
-    raise RuntimeError("STARTS names no file")
 """
 
 
@@ -78,6 +102,8 @@ class Scene:
 
     folder: Path
     storage: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its commands find there beside what is there anyway."""
 
     @property
     def starts(self) -> Path:
@@ -126,13 +152,37 @@ class Scene:
         """Wait until so many cells have begun and are done."""
         deadline = time.monotonic() + 240
         while self.begun().total() < begun or len(self.results()) < done:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the sweep ended too early: {process.returncode}")
+            if process.poll() is not None:
+                raise RuntimeError(f"ended too early, with {process.communicate()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError("nothing begins")
             time.sleep(0.02)
 
     def _environment(self) -> dict[str, str]:
-        own = {"STARTS": str(self.starts), "RAY_ADDRESS": "local", "OMP_NUM_THREADS": "1"}
-        return {**os.environ, **own}
+        own = {"RAY_ADDRESS": "local", "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **own, **self.environment}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one kind of fault cost."""
+
+    fault: str
+    tried: int
+    cells: int
+    lost: int
+    repeated: int
+    said: str
+    """What the user sees of it."""
+
+
+def tally(fault: str, tried: int, before: dict[str, int], at: Scene, cells: int, said: str) -> Row:
+    """Compare a finished scene with the results that were there when the fault came."""
+    after = at.results()
+    gone = sum(after.get(cell) != written for cell, written in before.items())
+    begun = at.begun()
+    lost = gone + cells - len(after)
+    return Row(fault, tried, cells, lost, begun.total() - len(begun), said)
 
 
 def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) -> Scene:
@@ -144,7 +194,8 @@ def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) ->
     (folder / "pipeline/normalizers/faulty.py").write_text('"""Faults."""\n' + _FAULTY)
     trial = folder / "pipeline/trial.py"
     code, main, rest = trial.read_text().partition("\n\ndef main(")
-    trial.write_text(code + _COUNTING + main + rest)
+    counting = _COUNTING.format(starts=str(folder / "starts.txt"))
+    trial.write_text(code + counting + main + rest)
     content = {
         "name": "faults",
         "base": {
@@ -158,6 +209,40 @@ def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) ->
     }
     (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
     return Scene(folder, folder / "results")
+
+
+@contextlib.contextmanager
+def nodes(folder: Path) -> Iterator[tuple[Callable[[], None], dict[str, str]]]:
+    """A Ray cluster of a head and two nodes of a slot each; ends with the context.
+
+    Gives a function that kills a node (the two in turn) and puts another one in its place, and the
+    environment in which a sweep joins the cluster.
+    """
+    token = folder / "token"
+    folder.mkdir(parents=True, exist_ok=True)
+    token.write_text(secrets.token_hex(32))
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    with subprocess.Popen(
+        [sys.executable, "-c", _NODES],
+        env={**os.environ, **own},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def kill() -> None:
+            stdin.write("kill\n")
+            stdin.flush()
+            assert stdout.readline() == "killed\n"
+
+        try:
+            yield kill, {**own, "RAY_ADDRESS": stdout.readline().strip()}
+        finally:
+            stdin.close()
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> int:

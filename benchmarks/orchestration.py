@@ -1,21 +1,21 @@
 """What orchestration costs, beside plain Ray Tune: python -m benchmarks.orchestration
 
-The same cells (each sleeps in every training step: work that takes time and no processor) run
+The same cells, trained and saved by the same code, are run by normscope (with MLflow, as it
+comes), by plain Ray Tune with its defaults, and by that with its MLflowLoggerCallback. A cell's
+steps sleep: they take time and no processor, so that the table shows what the runners take. Then
+each runs cells that train for no time at all.
 
-- by ``python -m pipeline.sweep``, with results, records and MLflow runs saved;
-- by plain Ray Tune with its defaults, which saves a number per trial;
-- by plain Ray Tune with its MLflowLoggerCallback.
+*Start-up*: from the command to the first step of the first cell. *Wall over ideal*: the time from
+there to the end of the command, over the sum of the cells' training seconds shared by the slots.
+*Memory*: the driver's resident memory (with the process that mirrors to MLflow), from the first
+step on; the growth per 1,000 cells is the slope over the second half of the run.
 
-*Start-up* is from the command to the first step of the first cell. *Overhead* is the wall time from
-there to the end, over the sum of the cells' training seconds shared by the slots: 1 is perfect.
-*Growth* is that of the driver's resident memory from there on (``--cells 10000 --seconds 0`` shows
-it best).
+Takes about 20 minutes on two cores; ``--small`` a few.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -25,144 +25,195 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks._faulty import Scene, scene
+import torch
 
-_STEPS = 20
+from benchmarks._sleeping import ROOT, Bedroom, bedroom, slope
+from benchmarks._timing import machine, table
 
-_PLAIN = """
-import json, os, sys, time
-import ray
-from ray import tune
-
-sys.path.insert(0, os.getcwd())
-STORAGE, SLOTS, TRACKING = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-
-def trial(config):
-    from pipeline.spec import Cell
-    from pipeline.store import Store
-    from pipeline.trial import run_trial
-    result = run_trial(Cell(**config["cell"]), Store(STORAGE), "cpu")
-    tune.report({"loss": result["summary"]["final_train_loss"]})
-
-from pipeline.spec import read_sweep
-from dataclasses import asdict
-cells = [asdict(cell) for cell in read_sweep("sweep.yaml").cells]
-ray.init(address="local", include_dashboard=False, log_to_driver=False)
-callbacks = []
-if TRACKING != "none":
-    from ray.air.integrations.mlflow import MLflowLoggerCallback
-    callbacks = [MLflowLoggerCallback(tracking_uri=TRACKING, experiment_name="plain")]
-tune.Tuner(
-    trial,
-    param_space={"cell": tune.grid_search(cells)},
-    tune_config=tune.TuneConfig(max_concurrent_trials=SLOTS),
-    run_config=tune.RunConfig(storage_path=STORAGE + "-tune", callbacks=callbacks, verbose=0),
-).fit()
-"""
+_MIB = 2**20
+_SMALL = {"cells": 10, "peer_cells": 6, "trivial": 100, "tracked": 50, "peer_trivial": 6}
 
 
 @dataclass
 class Memory:
-    """The resident memory of a process while it runs, looked at ten times a second."""
+    """The resident memory of a process and its mirror, and how far its cells are."""
 
     pid: int
-    samples: list[int] = field(default_factory=list)
+    at: Bedroom
+    sizes: list[float] = field(default_factory=list)
+    """In MiB, from the first step on."""
+    begun: list[int] = field(default_factory=list)
+    """Cells that had begun to train."""
 
     def watch(self) -> None:
-        """Look until the process is gone."""
-        page = os.sysconf("SC_PAGE_SIZE")
-        while True:
-            try:
-                statm = Path(f"/proc/{self.pid}/statm").read_text()
-            except OSError:
-                return
-            self.samples.append(int(statm.split()[1]) * page)
-            time.sleep(0.1)
+        """Look five times a second until the process is gone."""
+        while size := sum(_resident(pid) for pid in (self.pid, *_mirrors(self.pid))):
+            if count := self.at.begun():
+                self.sizes.append(size / _MIB)
+                self.begun.append(count)
+            time.sleep(0.2)
 
-    def growth(self, since: int) -> float:
-        """MiB between a sample and the largest one after it."""
-        held = [size for size in self.samples[since - 1 :] if size]
-        return (max(held) - held[0]) / 2**20 if held else 0.0
+    def growth(self) -> float:
+        """MiB between the first step and the largest size after it."""
+        return max(self.sizes) - self.sizes[0]
 
 
-def measured(name: str, at: Scene, command: list[str], slots: int) -> list[str]:
-    """Run a command to its end; gives the row of the table."""
-    environment = {
-        **os.environ,
-        "STARTS": str(at.starts),
-        "OMP_NUM_THREADS": "1",
-        "RAY_ADDRESS": "local",
-    }
+def _resident(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _mirrors(pid: int) -> list[int]:
+    """A process's children that mirror to MLflow; Ray's own are left out."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        named = {int(each): Path(f"/proc/{each}/cmdline").read_text() for each in children}
+    except OSError:
+        return []
+    return [child for child, words in named.items() if "pipeline.mirror_process" in words]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of all cells."""
+
+    cells: int
+    start_up: float
+    wall: float
+    ideal: float
+    memory: Memory
+
+    def milliseconds(self) -> float:
+        """Wall time of a cell."""
+        return 1000 * self.wall / self.cells
+
+
+def measured(at: Bedroom, command: list[str], slots: int) -> Measured:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: if it fails, or leaves cells out.
+    """
     began = time.time()
-    process = subprocess.Popen(
-        command, cwd=at.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    memory = Memory(process.pid)
+    process = _started(at, command)
+    memory = Memory(process.pid, at)
     watching = threading.Thread(target=memory.watch)
     watching.start()
-    first = _first_start(at, process)
-    looked = len(memory.samples)
     _, error = process.communicate()
-    wall = time.time() - first
+    ended = time.time()
     watching.join()
-    if process.returncode != 0:
-        raise RuntimeError(f"{name}: {error.decode()[-2000:]}")
-    results = [json.loads(p.read_text()) for p in at.storage.glob("cells/*/result.json")]
-    work = sum(result["cost"]["seconds"] for result in results)
+    seconds = at.training_seconds()
+    if process.returncode != 0 or len(seconds) != at.begun():
+        raise RuntimeError(f"{command}: {error[-2000:]}")
+    first = at.began()
+    return Measured(len(seconds), first - began, ended - first, sum(seconds) / slots, memory)
+
+
+def _started(at: Bedroom, command: list[str]) -> subprocess.Popen[str]:
+    own = {"FIRST_STEPS": str(at.first_steps), "PYTHONPATH": str(at.folder)}
+    own |= {"OMP_NUM_THREADS": "1", "RAY_ADDRESS": "local"}
+    return subprocess.Popen(
+        command,
+        cwd=at.folder,
+        env={**os.environ, **own},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ours(at: Bedroom, slots: int, *options: str) -> list[str]:
+    """The command of normscope."""
+    run = [sys.executable, "-m", "pipeline.sweep", "sweep.yaml", "--storage", str(at.storage)]
+    return [*run, "--concurrency", str(slots), *options]
+
+
+def plain(at: Bedroom, slots: int, *uri: str) -> list[str]:
+    """The command of plain Ray Tune."""
     return [
-        name,
-        str(len(results)),
-        f"{first - began:.1f}",
-        f"{wall:.1f}",
-        f"{wall * slots / work:.3f}",
-        f"{memory.growth(looked):.0f}",
+        sys.executable,
+        str(ROOT / "benchmarks/_plain_tune.py"),
+        str(at.folder),
+        str(slots),
+        *uri,
     ]
 
 
-def _first_start(at: Scene, process: subprocess.Popen[bytes]) -> float:
-    while not at.starts.exists():
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    return time.time()
-
-
-def again(at: Scene, command: list[str]) -> float:
+def again(at: Bedroom, slots: int) -> float:
     """Seconds that the same command takes on a finished sweep."""
     began = time.time()
-    environment = {**os.environ, "STARTS": str(at.starts)}
-    subprocess.run(command, cwd=at.folder, env=environment, check=True, capture_output=True)
+    process = _started(at, ours(at, slots))
+    _, error = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(error)
     return time.time() - began
+
+
+def compared(place: Path, options: argparse.Namespace) -> list[list[str]]:
+    """The rows of the table."""
+    slots = options.slots
+
+    def at(name: str, cells: int, seconds: float) -> Bedroom:
+        return bedroom(place / name, cells, seconds)
+
+    def peer(name: str, cells: int, seconds: float, tracks: bool) -> Measured:
+        where = at(name, cells, seconds)
+        uri = [f"sqlite:///{where.folder}/plain.db"] if tracks else []
+        return measured(where, plain(where, slots, *uri), slots)
+
+    own = at("ours", options.cells, options.seconds)
+    long = [measured(own, ours(own, slots), slots)]
+    rerun = again(own, slots)
+    many, tracked = at("many", options.trivial, 0.0), at("tracked", options.tracked, 0.0)
+    short = [measured(many, ours(many, slots, "--tracking", "none"), slots)]
+    with_runs = measured(tracked, ours(tracked, slots), slots)
+    for name, tracks in (("plain", False), ("callback", True)):
+        long.append(peer(name, options.peer_cells, options.seconds, tracks))
+        short.append(peer(f"{name}-trivial", options.peer_trivial, 0.0, tracks))
+    trivial = [f"{run.milliseconds():.0f} ({run.cells} cells)" for run in short]
+    trivial[0] += f"; with MLflow {with_runs.milliseconds():.0f} ({with_runs.cells} cells)"
+    return [
+        ["start-up to the first step, s", *(f"{run.start_up:.1f}" for run in long)],
+        [
+            f"wall over ideal, cells of {options.seconds:g} s",
+            *(f"{run.wall / run.ideal:.3f} ({run.cells} cells)" for run in long),
+        ],
+        ["the same command on the finished sweep, s", f"{rerun:.1f}", *["all run again"] * 2],
+        ["a cell that trains for no time, ms", *trivial],
+        ["driver's growth in that run, MiB", *(f"{run.memory.growth():.0f}" for run in short)],
+        [
+            "driver's growth per 1,000 cells, MiB",
+            *(f"{1000 * slope(run.memory.begun, run.memory.sizes):.0f}" for run in short),
+        ],
+    ]
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cells", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=2.0, help="that a cell trains for")
-    parser.add_argument("--slots", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--ours-only", action="store_true")
-    options = parser.parse_args()
-    slow = {"name": "slow", "seconds": options.seconds / _STEPS / 2}  # two layers sleep
-    print("| | cells | start-up, s | wall after it, s | overhead | driver's growth, MiB |")
-    print("|---|---:|---:|---:|---:|---:|")
+    options = _options()
+    print(f"{machine(torch.device('cpu'))}; {options.slots} slots on {os.cpu_count()} cores\n")
     with tempfile.TemporaryDirectory(prefix="orchestration-") as place:
-        for name, tracking in (("plain Ray Tune", "none"), ("with its MLflow callback", "sqlite")):
-            if options.ours_only:
-                break
-            at = scene(Path(place) / tracking, [slow], options.cells)
-            uri = f"sqlite:///{at.folder}/plain.db" if tracking == "sqlite" else "none"
-            words = [str(at.storage), str(options.slots), uri]
-            print(_row(measured(name, at, [sys.executable, "-c", _PLAIN, *words], options.slots)))
-        at = scene(Path(place) / "ours", [slow], options.cells)
-        command = [sys.executable, "-m", "pipeline.sweep", "sweep.yaml", "--storage", "results"]
-        command += ["--concurrency", str(options.slots)]
-        print(_row(measured("normscope", at, command, options.slots)))
-        print(f"\nThe same command on the finished sweep: {again(at, command):.1f} s.")
+        rows = compared(Path(place), options)
+    print(table(["", "normscope", "plain Ray Tune", "with its MLflow callback"], rows))
 
 
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=200, help="cells that sleep (200)")
+    parser.add_argument("--peer-cells", type=int, default=100, help="of them, for the peers (100)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="that such a cell trains for")
+    parser.add_argument("--trivial", type=int, default=10_000, help="cells of no time (10,000)")
+    parser.add_argument("--tracked", type=int, default=500, help="of them, with MLflow (500)")
+    parser.add_argument("--peer-trivial", type=int, default=50, help="of them, for the peers (50)")
+    parser.add_argument("--slots", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--small", action="store_true", help="a look at it in a few minutes")
+    options = parser.parse_args()
+    return argparse.Namespace(**{**vars(options), **(_SMALL if options.small else {})})
 
 
 if __name__ == "__main__":

@@ -278,4 +278,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from pipeline.command import run
+
+    run(main)

@@ -64,10 +64,16 @@ def in_order(cells: Sequence[Cell], expected: Estimate) -> list[Cell]:
     """The longest cells first, seed by seed.
 
     So slots are even at the end, while a sweep that is cut short still has all kinds of cells.
-    Where nothing is known the order is that of the sweep file.
+    Where no cell has finished yet, more steps are taken for longer; equals keep the sweep file's
+    order.
     """
+
+    def length(cell: Cell) -> float:
+        seconds = expected.seconds(cell)
+        return cell.settings["training"]["steps"] if seconds is None else seconds
+
     return [
         cell
         for _, group in groupby(cells, key=lambda cell: cell.settings["seed"])
-        for cell in sorted(group, key=lambda cell: -(expected.seconds(cell) or 0.0))
+        for cell in sorted(group, key=length, reverse=True)
     ]

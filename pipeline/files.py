@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.disk import write_whole
 from pipeline.spec import SCHEMA
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -70,7 +69,7 @@ class Files:
         full = self._full(path)
         try:
             if isinstance(self.filesystem, LocalFileSystem):
-                _write_local(full, data)
+                write_whole(full, data)
             else:
                 self.filesystem.pipe_file(full, data)  # object stores publish an object whole
         except OSError as error:
@@ -84,21 +83,6 @@ class Files:
                 self.filesystem.rm_file(full)
         except OSError as error:
             raise StoreError(f"{full}: cannot be removed: {error.strerror or error}") from None
-
-
-def _write_local(path: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid4().hex}.partial"
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,16 @@ import pyarrow.parquet
 
 from pipeline.coarse import coarse_curves
 
+_FIRST = ["test_accuracy", "validation_accuracy", "test_loss", "validation_loss"]
+"""MLflow compares runs by the metric that was logged first, unless told otherwise."""
+
+
+def parameters(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a run was made of: its parts in a word each, to group and to compare by; then all."""
+    for part in ("data", "architecture", "normalizer"):
+        yield part, result["labels"][part]
+    yield from flat(result["settings"])
+
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested settings by dotted key: ``training.lr``, ``normalizer.0.name``."""
@@ -32,6 +42,8 @@ def points(
         for name, data in files.items()
         if name.endswith(".parquet")
     }
-    for key, curve in coarse_curves(result, tables).items():
-        for step, value in curve:
+    curves = coarse_curves(result, tables)
+    first = [key for key in (f"final/{name}" for name in _FIRST) if key in curves]
+    for key in dict.fromkeys([*first, *curves]):
+        for step, value in curves[key]:
             yield key, value, step

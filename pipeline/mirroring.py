@@ -1,4 +1,4 @@
-"""Keep MLflow in step with a sweep's store: before it runs, at its end, and when asked to.
+"""Keep MLflow in step with a sweep's store: at its end, and when asked to.
 
 Whatever tracking does, results are safe in the store and the sweep goes on.
 """
@@ -15,16 +15,6 @@ from pipeline.spec import Sweep
 from pipeline.store import Store
 
 _SQLITE = "sqlite:///"
-
-
-def prepare(sweep: Sweep, uri: str) -> None:
-    """Make the sweep's experiment, or say that tracking is off for now."""
-    from pipeline import tracking
-
-    try:
-        tracking.prepare(uri, sweep.name, sweep.description)
-    except tracking.TrackingError as error:
-        print(f"tracking is off until the end: {error}", file=sys.stderr)
 
 
 def complete(sweep: Sweep, store: Store, uri: str) -> None:

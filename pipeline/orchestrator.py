@@ -6,12 +6,13 @@ missing is computed from the store, and a fresh Tuner runs just that.
 
 from __future__ import annotations
 
+import gc
+import json
 import logging
 import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,22 +25,30 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Ray's guard of memory ends the youngest workers, and Tune then ends the sweep: trials guard it.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 # Paths in a sweep file are relative to where the command runs, in workers too.
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
 from ray import tune
 from ray._private.services import find_bootstrap_address
+from ray.exceptions import OutOfMemoryError
 
 from pipeline.capacity import reachable
 from pipeline.secrets import redact
 from pipeline.spec import SCHEMA, Cell, Resources
 from pipeline.store import Store
 
+# Of a lost worker Tune prints a page, in the midst of the live view; the store keeps it.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
 _CHUNK = 2000
 """Cells of one Tuner: the driver's memory grows with its trials."""
-_TRACKING_PAUSE = 300.0
-"""Seconds a worker lets tracking be after it failed."""
+_GUARDED = (
+    "Ray: its guard of memory has ended a worker, and Tune the sweep; start the cluster's nodes "
+    "with RAY_memory_monitor_refresh_ms=0 (trials guard memory), and run the same command again"
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,6 @@ class Job:
 
     sweep: str
     storage: str
-    tracking: str | None
     resources: Resources
 
 
@@ -57,7 +65,7 @@ class Events:
     """Whom to tell when a cell starts, and when it ends with which status."""
 
     started: Callable[[str], None]
-    ended: Callable[[str, str], None]
+    ended: Sequence[Callable[[str, str], None]]
 
 
 @contextmanager
@@ -138,23 +146,21 @@ def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
     """
     for start in range(0, len(cells), _CHUNK):
         _run_chunk(cells[start : start + _CHUNK], job, count, events)
+        gc.collect()  # Tune's trials point at one another, and Python is slow to notice
 
 
 def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
     scratch = tempfile.mkdtemp(prefix="normscope-tune-")
     default = _default(reachable(ray.cluster_resources()))
 
-    def needed(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        gpus = _gpus(Cell(**config["cell"]), job.resources, default)
-        return tune.PlacementGroupFactory([{"CPU": job.resources.cpus, "GPU": gpus}])
-
     trainable = tune.with_resources(
-        tune.with_parameters(_trial, job=asdict(job), default=default), needed
+        tune.with_parameters(_trial, job=asdict(job), default=default),
+        lambda config: _needed(_cell(config), job.resources, default),
     )
     try:
         tune.Tuner(
             trainable,
-            param_space={"cell": tune.grid_search([asdict(cell) for cell in cells])},
+            param_space={"cell": tune.grid_search([json.dumps(asdict(cell)) for cell in cells])},
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=count,
                 reuse_actors=True,
@@ -169,26 +175,39 @@ def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> N
                 verbose=0,
             ),
         ).fit()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OutOfMemoryError):
+            raise ValueError(_GUARDED) from None
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _needed(cell: Cell, resources: Resources, default: float) -> tune.PlacementGroupFactory:
+    gpus = _gpus(cell, resources, default)
+    return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": gpus}])
+
+
+def _cell(config: Mapping[str, str]) -> Cell:
+    """The cell of a trial. It is text since Tune copies all of a grid's values for each of them:
+    mappings would take minutes where there are thousands."""
+    return Cell(**json.loads(config["cell"]))
+
+
 def _trial_name(trial: Any) -> str:
-    return trial.config["cell"]["cell_id"]
+    return _cell(trial.config).cell_id
 
 
-def _trial(config: dict[str, Any], job: dict[str, Any], default: float) -> None:
-    """Run in a worker: one cell, saved and mirrored."""
+def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
+    """Run in a worker: one cell, saved."""
     from pipeline.trial import attempt
 
-    cell, store = Cell(**config["cell"]), Store(job["storage"])
+    cell, store = _cell(config), Store(job["storage"])
     resources = Resources(**job["resources"])
     status = _status(store, cell.cell_id)
     if status is None:
         device = "cuda" if _gpus(cell, resources, default) else "cpu"
         status = attempt(cell, store, device, resources)
-    if job["tracking"] and status != "lost":
-        _mirror(job, cell.cell_id, status)
     tune.report({"status": status})
 
 
@@ -199,30 +218,8 @@ def _status(store: Store, cell_id: str) -> str | None:
     return "failed" if store.kept(cell_id, "failure.json") is not None else None
 
 
-_tracking_failed_at: float | None = None
-
-
-def _mirror(job: dict[str, Any], cell_id: str, status: str) -> None:
-    """Mirror a cell to MLflow if MLflow answers; the driver makes up for it at the end if not."""
-    global _tracking_failed_at
-    now = time.monotonic()
-    if _tracking_failed_at is not None and now - _tracking_failed_at < _TRACKING_PAUSE:
-        return
-    try:
-        from pipeline import tracking
-
-        mirror = tracking.mirror_failure if status == "failed" else tracking.mirror
-        mirror(job["tracking"], job["sweep"], Store(job["storage"]), cell_id)
-        _tracking_failed_at = None
-    except Exception as error:  # whatever a tracking server does, training goes on
-        _tracking_failed_at = now
-        logging.getLogger(__name__).warning(
-            "tracking of cell %s failed: %s", cell_id, redact(str(error))
-        )
-
-
 class _Relay(tune.Callback):
-    """Tells the live view; an exception here would end the whole sweep, so none leaves."""
+    """Tells who listens; an exception here would end the whole sweep, so none leaves."""
 
     def __init__(self, storage: str, events: Events) -> None:
         self._storage, self._events = storage, events
@@ -234,28 +231,32 @@ class _Relay(tune.Callback):
         self._tell(self._events.started, _trial_name(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._tell(self._events.ended, _trial_name(trial), trial.last_result["status"])
+        self._tell_end(trial, trial.last_result["status"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._tell(_save_lost, Store(self._storage), trial)
-        self._tell(self._events.ended, _trial_name(trial), "lost")
+        self._tell_end(trial, "lost")
+
+    def _tell_end(self, trial: Any, status: str) -> None:
+        for listener in self._events.ended:
+            self._tell(listener, _trial_name(trial), status)
 
     @staticmethod
     def _tell(listener: Callable[..., None], *words: Any) -> None:
         try:
             listener(*words)
         except Exception:
-            logging.getLogger(__name__).exception("the live view failed; the sweep goes on")
+            logging.getLogger(__name__).exception("a listener failed; the sweep goes on")
 
 
 def _save_lost(store: Store, trial: Any) -> None:
     """Keep what Ray knows of the worker that went away with a cell for the second time."""
-    error, cell = str(trial.get_error() or ""), trial.config["cell"]
+    error, cell = str(trial.get_error() or ""), _cell(trial.config)
     store.write_lost(
         {
             "schema": SCHEMA,
-            "cell_id": cell["cell_id"],
-            "labels": cell["labels"],
+            "cell_id": cell.cell_id,
+            "labels": cell.labels,
             "error": _reason(error),
             "traceback": redact(error),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -268,4 +269,7 @@ def _reason(error: str) -> str:
         return "its worker was lost twice: out of memory; lower training.batch_size or concurrency"
     if "StoreError" in error:
         return "its result could not be stored"
-    return "its worker was lost twice: killed (by hand, or for want of memory), or its node is gone"
+    return (
+        "its worker was lost twice: killed (by hand, for want of memory, or stuck in native code "
+        "beyond its time limit), or its node is gone"
+    )

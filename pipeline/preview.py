@@ -30,9 +30,16 @@ def show_preview(
     if seconds is None:
         print("time: not known before some cell has finished (--limit 4 tries four)")
         return
-    slots = concurrency or max(1, (os.cpu_count() or 1) // sweep.resources.cpus)
-    print(f"time: about {duration(seconds)} of work, {duration(seconds / slots)} on {slots} slots")
+    print(f"time: about {duration(seconds)} of work{_wall(seconds, sweep, concurrency, expected)}")
     print(_cost(sweep, chosen, expected, price))
+
+
+def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estimate) -> str:
+    """The time that passes; how many cells share GPUs that are elsewhere, only the user knows."""
+    if concurrency is None and expected.on_gpus:
+        return " on GPUs; --concurrency N tells the time with N cells at once"
+    slots = concurrency or max(1, (os.cpu_count() or 1) // sweep.resources.cpus)
+    return f", {duration(seconds / slots)} on {slots} slots"
 
 
 def _cost(sweep: Sweep, chosen: Sequence[Cell], expected: Estimate, price: float | None) -> str:

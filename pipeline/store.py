@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 _ATTEMPTS = 10
-"""Times that a trial writes its cell before it gives up: only another writer makes it try twice."""
+"""Times that a trial writes its cell before it gives up: another writer can make it try again."""
 
-
+_Bytes = Mapping[str, bytes]
+"""Files by name."""
 SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
 """What may lie in a cell's folder beside its result."""
 
@@ -95,44 +96,50 @@ class Store(Files):
     def write_result(
         self, result: Mapping[str, Any], records: Mapping[str, pyarrow.Table]
     ) -> dict[str, Any]:
-        """Save a finished cell: its record tables first, ``result.json`` last.
+        """Save a finished cell: its record tables first, ``result.json`` once they read back whole.
 
-        Two trials of one cell may write at once (a worker that was taken for lost, two sweeps). If
-        their numbers differ, so do their files; then the one that wrote ``result.json`` last writes
-        again until all files are its own.
+        What does not read back as written is written again. The place may be at fault, or another
+        trial of the cell that writes at the same time (of a worker that was taken for lost, of
+        another sweep) and whose numbers differ: then the last one to write has all files.
 
         Returns:
             The result as written, with ``records``: rows and sha256 of each file.
+
+        Raises:
+            StoreError: if the files do not stay as written; the cell then has no result.
         """
         cell_id = checked(result["cell_id"])
-        files, written = {}, {}
-        for name, table in records.items():
-            file = f"{checked(name)}.parquet"
-            files[file] = parquet_bytes(table)
-            digest = hashlib.sha256(files[file]).hexdigest()
-            written[file] = {"rows": table.num_rows, "sha256": digest}
+        tables = {f"{checked(name)}.parquet": parquet_bytes(t) for name, t in records.items()}
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()}
+        rows = {f"{name}.parquet": table.num_rows for name, table in records.items()}
+        written = {name: {"rows": rows[name], "sha256": digests[name]} for name in tables}
         complete = {**result, "records": written}
-        files["result.json"] = json_bytes(complete)
-        self._remove(f"cells/{cell_id}/result.json")  # of an earlier trial, whose records go now
+        ending = {"result.json": json_bytes(complete)}
         for attempt in range(_ATTEMPTS):
-            for name, data in files.items():
-                self._write(f"cells/{cell_id}/{name}", data)
-            if self._is_settled(cell_id, files):
+            if self._stays(cell_id, tables, ending):
                 for name in ("failure.json", "lost.json", "checkpoint.npz"):
                     self.drop(cell_id, name)
                 return complete
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # or two keep in each other's way
+        self._remove(f"cells/{cell_id}/result.json")
         raise StoreError(f"{self._full('cells')}/{cell_id}: what is written does not stay")
 
-    def _is_settled(self, cell_id: str, files: Mapping[str, bytes]) -> bool:
-        """Whether all is as written, or ``result.json`` is another's, who does this in its turn."""
+    def _stays(self, cell_id: str, tables: _Bytes, ending: _Bytes) -> bool:
+        """Write a cell's tables and then its ending; whether all that reads back as written."""
+        self._remove(f"cells/{cell_id}/result.json")  # of a trial whose records go now
+        for name, data in tables.items():
+            self._write(f"cells/{cell_id}/{name}", data)
+        if not self._reads_as(cell_id, tables):
+            return False
+        for name, data in ending.items():
+            self._write(f"cells/{cell_id}/{name}", data)
+        return self._reads_as(cell_id, {**tables, **ending})
+
+    def _reads_as(self, cell_id: str, files: _Bytes) -> bool:
         try:
-            last = self._read(f"cells/{cell_id}/result.json")
-            if last != files["result.json"]:
-                return True
             return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
         except StoreError:  # another trial has begun to write, and removed ``result.json`` first
-            return True
+            return False
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
         """Save why a trial raised; the cell stays unfinished."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.interrupt import INTERRUPTED, stoppable
+from pipeline.interrupt import INTERRUPTED, listen, stoppable
 
 if TYPE_CHECKING:
     from pipeline.lease import Lease
@@ -104,7 +104,7 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
         chosen = to_run(sweep.cells, store, standing, options.retry_failed)[: options.limit]
         if chosen:
             _run_cells(sweep, chosen, standing, store, tracking, lease, options)
-        if tracking:
+        elif tracking:
             mirroring.complete(sweep, store, tracking)
     return chosen
 
@@ -118,30 +118,31 @@ def _run_cells(
     lease: Lease,
     options: argparse.Namespace,
 ) -> None:
-    from pipeline import mirroring, orchestrator
+    from pipeline import orchestrator
     from pipeline.estimate import Estimate, estimate, in_order
+    from pipeline.mirror_process import beside
     from pipeline.progress import Progress
     from pipeline.store import StoreError
 
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
     print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)
-    if tracking:
-        mirroring.prepare(sweep, tracking)
     try:
         expected = estimate(sweep.cells, store, standing.finished)
     except StoreError as error:  # what is damaged concerns the report, and no cell to run
         print(error, file=sys.stderr)
         expected = Estimate({}, None, False)
-    with orchestrator.cluster():
+    with beside(sweep.name, store, tracking) as mirror, orchestrator.cluster():
+        listen()
         count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
         lease.confirm()
         for cell_id in again & (standing.finished | standing.failed | standing.lost):
             store.reopen(cell_id)
-        job = orchestrator.Job(sweep.name, store.uri, tracking, sweep.resources)
+        job = orchestrator.Job(sweep.name, store.uri, sweep.resources)
         with Progress(chosen, done, count, expected=expected) as progress:
-            events = orchestrator.Events(progress.started, progress.ended)
+            events = orchestrator.Events(progress.started, [progress.ended, mirror.ended])
             orchestrator.run(in_order(chosen, expected), job, count, events)
+        mirror.complete()
 
 
 def _sync(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
@@ -226,4 +227,6 @@ def _price(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from pipeline.command import run
+
+    run(main)

@@ -21,13 +21,14 @@ from typing import Any
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from pipeline.mirrored import flat, points
+from pipeline.mirrored import parameters, points
 from pipeline.secrets import redact
 from pipeline.store import Store
 
@@ -50,7 +51,7 @@ class TrackingError(ValueError):
 def prepare(uri: str, sweep: str, description: str) -> None:
     """Create the database and the sweep's experiment, and end runs that a dead process left.
 
-    The driver does this before any trial starts.
+    This is done before any run is made.
     """
     client = _client(uri)
     with _alone(uri):
@@ -76,7 +77,7 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     began = ended - result["cost"]["seconds"]
     run_id = _new_run(client, experiment, result, result["status"], began)
     client.set_tag(run_id, _DIGEST, _digest(files["result.json"]))
-    params = [Param(key, str(value)) for key, value in flat(result["settings"])]
+    params = [Param(key, str(value)) for key, value in parameters(result)]
     metrics = [Metric(key, value, 0, step) for key, value, step in points(result, files)]
     client.log_batch(run_id, metrics=metrics, params=params)
     _log_files(client, run_id, _CELL, files)
@@ -96,7 +97,7 @@ def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
 
 
 def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> None:
-    """Mirror what no worker has mirrored, and the plan: MLflow alone is then enough for a report.
+    """Mirror what is not mirrored yet, and the plan: MLflow alone is then enough for a report.
 
     Such are cells that another sweep of the store has run, and cells of a time without a server.
     """

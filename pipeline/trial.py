@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cell_log import CellLog, captured
+from pipeline.exhaustion import cause, ended_when_full
 from pipeline.secrets import redact
 from pipeline.spec import Cell, Resources, SpecError, read_sweep
 from pipeline.store import SCHEMA, Store, StoreError
@@ -46,22 +47,23 @@ def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE
     Returns:
         The status: ``ok``, ``diverged``, ``budget``, ``failed`` or ``lost``.
     """
-    with captured() as log, _watched(cell, store, resources, log):
+    own = cell, store, resources
+    with captured() as log, _watched(*own, log), _bounded(*own, log):
         try:
             status = run_trial(cell, store, device, resources)["status"]
         except Exception as error:
             status = "lost" if isinstance(error, StoreError | OSError) else "failed"
-            _report(cell, store, status, error, traceback.format_exc())
+            _report(cell, store, status, cause(error), traceback.format_exc())
     log.save(store, cell.cell_id)
     return status
 
 
-def _report(cell: Cell, store: Store, status: str, error: Exception, trace: str) -> None:
+def _report(cell: Cell, store: Store, status: str, error: str, trace: str) -> None:
     failure = {
         "schema": SCHEMA,
         "cell_id": cell.cell_id,
         "labels": cell.labels,
-        "error": redact(f"{type(error).__name__}: {error}"),
+        "error": redact(error),
         "traceback": redact(trace),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -86,10 +88,23 @@ def _watched(cell: Cell, store: Store, resources: Resources, log: CellLog) -> It
 
     def report(stack: str) -> None:
         limit = f"{seconds:g} s, its time limit being {resources.time_limit:g} s"
-        _report(cell, store, "failed", TimeoutError(f"timed out: not back after {limit}"), stack)
+        error = f"TimeoutError: timed out: not back after {limit}"
+        _report(cell, store, "failed", error, stack)
         log.save(store, cell.cell_id)
 
     with ended_after(seconds, report):
+        yield
+
+
+@contextmanager
+def _bounded(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+    """Within it, a trial that fills its machine's memory is a failure, and killed."""
+
+    def report(error: str) -> None:
+        _report(cell, store, "failed", error, error)
+        log.save(store, cell.cell_id)
+
+    with ended_when_full(resources.cpus, report):
         yield
 
 
@@ -243,4 +258,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from pipeline.command import run
+
+    run(main)

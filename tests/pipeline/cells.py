@@ -26,6 +26,14 @@ IMAGES: dict[str, Any] = {
     "architecture": {"name": "vgg11", "width": 0.0625},
     "normalizer": "batch",
 }
+NOISY = {**IMAGES, "normalizer": "noisy_batch"}
+DROPPED = {**REGRESSION, "normalizer": {"name": "group", "groups": 7}}
+"""A cell that raises: ten features are not seven groups."""
+PROBES = {
+    "gradient_ics": {"every": 2},
+    "moment_ics": {"every": 2},
+    "landscape": {"at": [0, 3], "lengths": 2},
+}
 TRAINING: dict[str, Any] = {"steps": 5, "batch_size": 16, "lr": 1e-3, "evaluate_every": 2}
 
 

@@ -92,6 +92,15 @@ def test_the_longest_cells_come_first_seed_by_seed() -> None:
     assert in_order([*of(0), *of(1)], nothing) == [*of(0), *of(1)]
 
 
+def test_where_nothing_is_known_more_steps_are_taken_for_longer() -> None:
+    short, other, long = (
+        Cell({"training": {"steps": steps}, "seed": 0}, VGG[0].labels, name)
+        for steps, name in ((10, "short"), (10, "other"), (30, "long"))
+    )
+    nothing = estimate(PLANNED, Finished({}), set())
+    assert in_order([short, other, long], nothing) == [long, short, other]
+
+
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write_file("cells/vgg-0/result.json", b"{")

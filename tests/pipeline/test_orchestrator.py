@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import socket
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
 
-from pipeline import orchestrator
+from pipeline import orchestrator, trial
 from pipeline.spec import SCHEMA, Cell, Resources
 from pipeline.store import Store
+from tests.pipeline import cells
 
 
 def cell(architecture: str) -> Cell:
@@ -42,6 +47,52 @@ def test_slots(
 
 
 @pytest.mark.parametrize(
+    ("gpus", "gpus_there", "asked"),
+    [
+        ({"vgg11": 0.25}, 1.0, [0.25, 1.0]),
+        (0.5, 1.0, [0.5, 0.5]),
+        (None, 1.0, [1.0, 1.0]),
+        (None, 0.0, [0.0, 0.0]),
+    ],
+)
+def test_ray_is_asked_for_a_share_by_architecture(
+    gpus: float | dict[str, float] | None, gpus_there: float, asked: list[float]
+) -> None:
+    """A cell occupies its CPUs and its share of a GPU, so that as many fit as `slots` says."""
+    resources = Resources(cpus=2, gpus=gpus)
+    needed = [
+        orchestrator._needed(cell, resources, gpus_there).required_resources for cell in CELLS
+    ]
+    assert [each.get("GPU", 0.0) for each in needed] == asked
+    assert {each["CPU"] for each in needed} == {2}
+
+
+@pytest.mark.parametrize(("gpus", "fraction"), [(0.25, 0.25), (None, 1.0), (2.0, 1.0)])
+def test_a_share_of_a_gpu_is_a_share_of_its_memory(
+    gpus: float | None, fraction: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine with a GPU is told, seen from one without."""
+    told: list[tuple[float, int]] = []
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction",
+        lambda share, index: told.append((share, index)),
+    )
+    trial._bound_memory(torch.device("cuda"), gpus)
+    trial._bound_memory(torch.device("cuda:1"), gpus)
+    trial._bound_memory(torch.device("cpu"), gpus)
+    assert told == [(fraction, 3), (fraction, 1)]
+
+
+@pytest.mark.parametrize("cpus", [2, 1])
+def test_a_trial_has_a_thread_for_each_of_its_cpus(cpus: int, tmp_path: Path) -> None:
+    store, tiny = Store(str(tmp_path)), cells.cell(cells.REGRESSION, steps=1)
+    trial.run_trial(tiny, store, "cpu", Resources(cpus=cpus))
+    assert torch.get_num_threads() == cpus
+    assert store.result(tiny.cell_id)["provenance"]["threads"] == cpus
+
+
+@pytest.mark.parametrize(
     ("resources", "said"),
     [
         (Resources(cpus=8), "asks for 8 CPUs and the cluster has 4; lower resources.cpus"),
@@ -69,12 +120,48 @@ def test_a_cell_that_has_ended_meanwhile_is_not_run_again(tmp_path: Path) -> Non
     assert orchestrator._status(store, "aa") == "diverged"
 
 
+class Tuner:
+    """Takes the place of Tune's: trials that point at one another, and what it was asked for."""
+
+    made: ClassVar[list[weakref.ref[Tuner]]] = []
+    cells: ClassVar[list[str]] = []
+    left_over = 0
+
+    def __init__(self, trainable: Any, *, param_space: dict[str, Any], **options: Any) -> None:
+        Tuner.left_over += sum(each() is not None for each in self.made)
+        self.made.append(weakref.ref(self))
+        self.cells.extend(param_space["cell"]["grid_search"])
+        self.itself = self
+
+    def fit(self) -> None:
+        """Runs nothing."""
+
+
+def test_the_trials_of_a_chunk_are_gone_before_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Or the driver would keep all trials of a sweep; cells go to Tune in order, as text."""
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
+    monkeypatch.setattr("ray.tune.Tuner", Tuner)
+    monkeypatch.setattr(orchestrator, "_CHUNK", 2)
+    job = orchestrator.Job("small", str(tmp_path), Resources())
+    five = [Cell({"lr": 0.1 * index}, {"seed": index}, f"cell-{index}") for index in range(5)]
+    gc.disable()
+    try:
+        orchestrator.run(five, job, 2, orchestrator.Events(print, [print]))
+    finally:
+        gc.enable()
+    assert len(Tuner.made) == 3
+    assert Tuner.left_over == 0
+    assert [orchestrator._cell({"cell": text}) for text in Tuner.cells] == five
+
+
 class Lost:
     """A trial as Tune shows it once its worker is gone."""
 
     def __init__(self, error: str | None) -> None:
         self.error = error
-        self.config: dict[str, Any] = {"cell": {"cell_id": "aa", "labels": {}}}
+        self.config = {"cell": json.dumps({"cell_id": "aa", "labels": {}, "settings": {}})}
 
     def get_error(self) -> str | None:
         return self.error
@@ -84,7 +171,7 @@ class Lost:
     ("error", "said"),
     [
         ("ray.exceptions.OutOfMemoryError: Task was killed", "lost twice: out of memory"),
-        ("ActorDiedError: SIGKILL by http://ada:hunter2@host", "killed (by hand, or for want of"),
+        ("ActorDiedError: SIGKILL by http://ada:hunter2@host", "killed (by hand, for want of mem"),
         (None, "its node is gone"),
     ],
 )
@@ -103,7 +190,7 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
         told.append(status)
         raise RuntimeError("the terminal is gone")
 
-    relay = orchestrator._Relay(str(tmp_path), orchestrator.Events(told.append, failing))
+    relay = orchestrator._Relay(str(tmp_path), orchestrator.Events(told.append, [failing]))
     relay.on_trial_error(0, [], Lost(None))
     assert told == ["lost"]
     assert Store(str(tmp_path)).standing().lost == {"aa"}

@@ -98,15 +98,24 @@ def test_every_cell_has_a_result_and_a_run(finished: tuple[Path, Path]) -> None:
     assert len(runs) == len(cells) + 1 == len(cells) + len(summaries)
 
 
-def test_finished_cells_are_not_run_again_and_a_new_grid_value_runs_only_its_cells(
+def test_a_finished_sweep_is_known_without_ray_torch_or_mlflow(finished: tuple[Path, Path]) -> None:
+    """Their imports alone take longer than to look at a store."""
+    words = [str(each) for each in (finished[0], "--storage", finished[1])]
+    code = (
+        "import sys; from pipeline.sweep import main\n"
+        f"assert main({words}) == 0\n"
+        "assert not {'ray', 'torch', 'mlflow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 cells done" in done.stdout
+
+
+def test_a_new_grid_value_runs_only_its_cells(
     finished: tuple[Path, Path],
 ) -> None:
     file, storage = finished
     before = results(storage)
-    again = sweep(file, storage)
-    assert again.returncode == 0
-    assert "4 of 4 cells done" in again.stdout
-    assert results(storage) == before
     wider = sweep(file, storage, "--set", "grid.normalizer=[none, batch, layer]")
     assert wider.returncode == 0, wider.stderr
     after = results(storage)
@@ -171,10 +180,11 @@ def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
     return file, storage, process
 
 
-def test_an_interrupt_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(number: int, tmp_path: Path) -> None:
     _, storage, process = start_slow(tmp_path)
     wait_for_results(storage, 1, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(timeout=60) == 130
     assert 1 <= len(results(storage)) < 12
 

@@ -86,6 +86,8 @@ def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, ur
     assert run.info.end_time == run.info.start_time + 1500
     tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
     assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
+    parts = {key: run.data.params[key] for key in ("data", "architecture", "normalizer")}
+    assert parts == {"data": "digits", "architecture": "vgg11", "normalizer": "batch"}
     assert run.data.params["normalizer.0.eps"] == "1e-05"
     assert run.data.metrics["final/final_train_loss"] == 1.0
     assert run.data.metrics["gradient_ics/relative"] == 3.0

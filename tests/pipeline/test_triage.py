@@ -133,6 +133,8 @@ def test_the_dry_run_names_time_and_cost(
     assert "cost: about 2 GPU-hours, 5.00 at 2.5 a GPU-hour" in said
     _, said = say(file, store, capsys, *options, "--set", "resources.gpus={deep_linear: 0.25}")
     assert "cost: about 0.5 GPU-hours, 1.25 at 2.5 a GPU-hour" in said
+    _, said = say(file, store, capsys, "--dry-run")
+    assert "time: about 2h00m of work on GPUs; --concurrency N tells" in said
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,25 @@
-"""A cell from its settings to its result: bit for bit the same, wherever and whenever it runs."""
+"""A cell from its settings to its result, or to what is known of its failure."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import yaml
 
 from pipeline import trial
 from pipeline.spec import Cell
 from pipeline.store import SCHEMA, Store, StoreError
-from pipeline.trial import attempt, main, run_trial
-from tests.pipeline.cells import IMAGES, REGRESSION, cell, sweep_content
-
-ROOT = Path(__file__).parents[2]
-PROBES = {
-    "gradient_ics": {"every": 2},
-    "moment_ics": {"every": 2},
-    "landscape": {"at": [0, 3], "lengths": 2},
-}
-NOISY = {**IMAGES, "normalizer": "noisy_batch"}
-DROPPED = {**REGRESSION, "normalizer": {"name": "group", "groups": 7}}
-"""A cell that raises: ten features are not seven groups."""
+from pipeline.trial import attempt, run_trial
+from tests.pipeline.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "results"))
 
-
-# What is written ----------------------------------------------------------------------------------
 
 NUMBER = (int, float)
 RESULT: dict[str, Any] = {
@@ -207,173 +188,3 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory() -> None:
         torch.empty(tenth, dtype=torch.uint8, device=cuda)
     trial._bound_memory(cuda, None)
     assert torch.empty(tenth, dtype=torch.uint8, device=cuda).numel() == tenth
-
-
-# The same bits ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def global_state() -> Iterator[None]:
-    """Put back what a test does to the process."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
-    torch.set_grad_enabled(True)
-    torch.use_deterministic_algorithms(False)
-    torch.set_float32_matmul_precision("highest")
-
-
-def disturb() -> None:
-    """Leave the process as the worst of cells could."""
-    torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(2)
-    torch.set_grad_enabled(False)
-    torch.use_deterministic_algorithms(True)
-    torch.set_float32_matmul_precision("medium")
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    random.seed(5)
-    torch.rand(7)
-
-
-def digests(cell: Cell, store: Store) -> dict[str, str]:
-    result = run_trial(cell, store, "cpu")
-    return {name: file["sha256"] for name, file in result["records"].items()}
-
-
-def test_the_same_bits_twice_in_one_process(store: Store, global_state: None) -> None:
-    images = cell(NOISY, probes=PROBES, augment=["crop", "flip"], momentum=0.9)
-    first = digests(images, store)
-    disturb()
-    digests(cell(REGRESSION, seed=9), store)
-    disturb()
-    trial._dataset.cache_clear()
-    assert digests(images, store) == first
-    other = digests(cell(NOISY, probes=PROBES, seed=1), store)
-    assert not set(other.values()) & set(first.values())
-
-
-def test_the_same_curve_with_and_without_probes(store: Store) -> None:
-    for parts in (NOISY, REGRESSION):
-        bare = digests(cell(parts, momentum=0.9), store)
-        probed = digests(cell(parts, momentum=0.9, probes=PROBES), store)
-        assert set(probed) == {"training.parquet", *(f"{name}.parquet" for name in PROBES)}
-        assert set(bare) == {"training.parquet"}
-        assert bare["training.parquet"] == probed["training.parquet"]
-
-
-BLOCK = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ray", "mlflow"):
-            raise ImportError(f"{name} is blocked")
-sys.meta_path.insert(0, Blocked())
-"""
-
-
-def test_the_same_bits_in_another_process_without_ray_and_mlflow(
-    store: Store, tmp_path: Path
-) -> None:
-    content = {**sweep_content(NOISY, probes=PROBES), "seeds": 3}
-    file = tmp_path / "small.yaml"
-    file.write_text(yaml.safe_dump(content))
-    cells = [cell(NOISY, probes=PROBES, seed=seed) for seed in range(3)]
-    here = [digests(each, store) for each in cells]
-    (tmp_path / "sitecustomize.py").write_text(BLOCK)
-    other = tmp_path / "other folder – größer"
-    run = [sys.executable, "-m", "pipeline.trial", str(file), "--cell", cells[2].cell_id[:12]]
-    done = subprocess.run(
-        [*run, "--storage", str(other)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{cells[2].cell_id}: ok, ")
-    result = Store(str(other)).result(cells[2].cell_id)
-    assert {name: file["sha256"] for name, file in result["records"].items()} == here[2]
-    blocked = subprocess.run(
-        [sys.executable, "-c", "import ray"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert "ray is blocked" in blocked.stderr
-
-
-# The command --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> str:
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump({**sweep_content(REGRESSION), "seeds": 40}))
-    return str(path)
-
-
-def test_a_cell_is_named_by_how_its_id_begins(
-    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    only = cell(REGRESSION, seed=7)
-    storage = str(tmp_path / "results")
-    assert main([file, "--cell", only.cell_id[:10], "--storage", storage]) == 0
-    name, _, summary = capsys.readouterr().out.partition(": ok, ")
-    assert name == only.cell_id
-    assert json.loads(summary) == Store(storage).result(only.cell_id)["summary"]
-
-
-def test_a_cell_that_raises_shows_its_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "raising.yaml"
-    path.write_text(yaml.safe_dump(sweep_content(DROPPED)))
-    storage = str(tmp_path / "results")
-    only = cell(DROPPED).cell_id
-    assert main([str(path), "--cell", only, "--storage", storage]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("Traceback")
-    assert "ValueError" in error.splitlines()[-2] + error.splitlines()[-1]
-    assert Store(storage).failed() == {only}
-
-
-NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--cell", "zzz"], "--cell zzz: 0 cells begin so"),
-        (["--cell", ""], "--cell : 40 cells begin so"),
-        (["--cell", "CELL", "--device", "nonsense"], "--device nonsense: this machine has cpu"),
-        (["--cell", "CELL", "--device", "meta"], "--device meta: this machine has cpu"),
-        (["--cell", "CELL", "--device", "cuda:99"], "--device cuda:99: this machine has cpu"),
-        pytest.param(
-            ["--cell", "CELL", "--device", "cuda"],
-            "--device cuda: this machine has cpu",
-            marks=NO_GPU,
-        ),
-        (["--cell", "CELL", "--threads", "0"], "--threads 0: must be at least 1"),
-        (["--cell", "CELL", "--storage", "nonsense://x"], "nonsense://x: not a place for a store"),
-        (["--cell", "CELL", "--set", "training.stepz=5"], "steps"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_code_2(
-    options: list[str],
-    said: str,
-    file: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    known = cell(REGRESSION).cell_id
-    assert main([file, *(known if word == "CELL" else word for word in options)]) == 2
-    printed = capsys.readouterr()
-    assert said in printed.err
-    assert printed.err.count("\n") == 1
-    assert printed.out == ""
-    assert not (tmp_path / "results").exists()
