@@ -51,6 +51,27 @@ def interquartile(rows: pd.DataFrame, column: Column, rng: np.random.Generator) 
     return _interval(rows, column, rng, stats.iqm_weights)
 
 
+def final(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
+    """Interquartile mean; where a run diverged the median, for which its value is infinite.
+
+    So a diverged run is last and is not left out, yet no made-up number is averaged. The estimate
+    is infinite where half or more of the runs diverged, and has no interval then.
+    """
+    lost = rows["status"] == "diverged"
+    if not lost.any():
+        return interquartile(rows, column, rng)
+    ranked = rows.assign(**{column.value: rows[column.value].mask(lost, _LAST)})
+    found = _interval(ranked, column, rng, stats.median_weights)
+    center, low, high = (np.inf if number > _BEYOND else number for number in found[:3])
+    if np.isinf(center):
+        return Estimate(np.inf, np.nan, np.nan, found.n)
+    return Estimate(center, low, high, found.n)
+
+
+_LAST, _BEYOND = 1e300, 1e200
+"""In place of infinity, so that a bootstrap can interpolate; and what no finite loss exceeds."""
+
+
 def restricted_mean(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Arithmetic mean over runs of restricted times, the restricted mean: at most the horizon."""
     cell = _interval(rows, column, rng, stats.mean_weights)
@@ -176,9 +197,14 @@ def _note(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:
         notes = [*notes, f"known of {cell.n}/{len(runs)} runs"]
     if np.isnan(cell.estimate):
         notes = [f"not estimable: {column.absent}".removesuffix(": "), *notes]
-    elif np.isnan(cell.low) and column.estimator is not largest_stable:
+    elif np.isnan(cell.low) and _has_interval(column, cell):
         notes = [*notes, _why_no_interval(column, runs, cell)]
     return "; ".join(note for note in notes if note)
+
+
+def _has_interval(column: Column, cell: Estimate) -> bool:
+    """Whether more runs would have given one."""
+    return bool(np.isfinite(cell.estimate)) and column.estimator is not largest_stable
 
 
 def _why_no_interval(column: Column, runs: pd.DataFrame, cell: Estimate) -> str:

@@ -78,7 +78,7 @@ def trained(runs: pd.DataFrame) -> list[Column]:
     m, iqm, mean, spread = measures, columns.interquartile, columns.restricted_mean, columns.spread
     wanted = [
         _chosen(m.STEPS, "time", at_tuned, mean, _hit),
-        _chosen(m.FINAL_LOSS, "loss", at_tuned, iqm, _rates),
+        _chosen(m.FINAL_LOSS, "loss", at_tuned, columns.final, _rates),
         _chosen(m.ACCURACY, "accuracy", at_tuned, iqm, _rates),
         _chosen(m.STEPS_SHARED, "time", at_shared, mean, _hit),
         _chosen(m.ACCURACY_SHARED, "accuracy", at_shared, iqm, _rates),

@@ -66,7 +66,7 @@ def best(
     Args:
         estimates: by normalizer. wide: from `paired`; None where the measure has no pairs.
     """
-    known = estimates.dropna()
+    known = estimates[np.isfinite(estimates.astype(float))]
     if measure.better is None or known.empty:
         return set(), False
     top = known.min() if measure.better == "lower" else known.max()

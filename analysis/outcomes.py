@@ -17,6 +17,8 @@ ROW = [*BLOCK, "normalizer"]
 def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Runs with ``level``, ``reached`` (step), ``time``, ``loss``, ``accuracy`` (%), ``score``.
 
+    And ``chance``, the accuracy (%) of a network on its data that has learnt nothing.
+
     A run that its time limit cut (``budget``) has the horizon as its time if it had not reached
     the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
     its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
@@ -38,6 +40,7 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
         time=time.where(level.notna()),
         loss=loss,
         accuracy=100 * runs["test_accuracy"].mask(diverged & _measured(runs), chance),
+        chance=100 * chance,
         score=validation.where(has_validation, -loss),
     )
 

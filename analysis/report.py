@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.load import Study
+    from analysis.study import Study
 
 _EPILOG = """\
 examples:
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _report(options)
+    except BrokenPipeError:  # of whoever reads what is printed
+        raise
     except (ValueError, OSError) as error:  # ValueError: every mistake of the user's
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -39,11 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    study, other = _study(options), _other(options)
+    other, study = _other(options), _study(options)
     from analysis.render.write import write
 
     out = Path(options.out or Path("reports") / "+".join(study.sweeps))
-    write(study, out, seed=options.seed, command=_command(options), other=other)
+    cache = None if options.strict else _cache(options, "cache")
+    how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
+    write(study, out, other=other, **how)
     print(f"report: {out / 'report.html'}")
     _attach(options, study.sweeps, out)
     return 0
@@ -75,7 +80,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
 
 def _study(options: argparse.Namespace) -> Study:
     """Read what was asked for; a study without a single finished cell has nothing to report."""
-    return _read(options, options.storage, options.sweeps)
+    return _read(options, options.storage, options.sweeps, _cache(options, "cache"))
 
 
 def _other(options: argparse.Namespace) -> Study | None:
@@ -88,17 +93,29 @@ def _other(options: argparse.Namespace) -> Study | None:
         raise ValueError(f"--against {options.against}: say which SWEEP is compared with it")
     if options.against in options.sweeps and options.against_storage in (None, options.storage):
         raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
-    return _read(options, options.against_storage or options.storage, [options.against])
+    storage = options.against_storage or options.storage
+    return _read(options, storage, [options.against], _cache(options, "against"))
 
 
-def _read(options: argparse.Namespace, storage: str | None, sweeps: list[str]) -> Study:
+def _cache(options: argparse.Namespace, suffix: str) -> Path:
+    """A folder beside the report, for what was read for it."""
+    name = "+".join(sorted(options.sweeps)) or "all"
+    out = Path(options.out or Path("reports") / name)
+    return out.with_name(f"{out.name}.{suffix}")
+
+
+def _read(
+    options: argparse.Namespace, storage: str | None, sweeps: list[str], cache: Path
+) -> Study:
     from analysis.load import load
 
+    how: Any = {"sweeps": sweeps, "strict": options.strict, "records": False, "cache": cache}
+    how["processes"] = min(2, os.cpu_count() or 1)
     if options.tracking not in (None, "none") and storage is None:
-        study = load(tracking=options.tracking, sweeps=sweeps, strict=options.strict)
+        study = load(tracking=options.tracking, **how)
     else:
         _check(storage or "results", sweeps)
-        study = load(storage or "results", sweeps=sweeps, strict=options.strict)
+        study = load(storage or "results", **how)
     if study.runs.empty:
         cells = f"{len(study.planned)} cells planned"
         problems = f"; first problem: {study.problems[0]}" if study.problems else ""
@@ -161,4 +178,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from pipeline.command import run
+
+    run(main)

@@ -8,15 +8,14 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis import columns, contents, measures, order, relation_table
+from analysis import columns, contents, lean, measures, order, relation_table
 from analysis.columns import Column
 from analysis.contrasts import ALPHA
-from analysis.load import Study
 from analysis.measures import Measure, Probed
 from analysis.outcomes import ROW, outcomes
 from analysis.reduce import BLOCK
 from analysis.relations import Relation, relations
-from analysis.views import at_probes
+from analysis.study import Study
 
 __all__ = ["Basis", "Measure", "Table", "build", "health", "of_basis", "varying_in"]
 
@@ -81,10 +80,10 @@ class Basis:
 
     def __init__(self, study: Study, seed: int = 0) -> None:
         self.study, self.seed = study, seed
-        self.training = study.records["training"]
+        self.training = study.reduced["records/training"]
         self.runs = outcomes(study.runs, self.training)
         self.rows = order.by_labels(study.planned[ROW].drop_duplicates(), ROW)
-        self.probes = at_probes(study.records, self.runs)
+        self.probes = lean.at_probes(study.reduced, self.runs)
 
     @cached_property
     def columns(self) -> dict[str, list[Column]]:

@@ -15,13 +15,12 @@ from analysis.against.join import SIDES, joined, marked, own
 from analysis.against.said import changed, lead, verdicts
 from analysis.columns import Column
 from analysis.contrasts import ALPHA
-from analysis.load import Study
 from analysis.measures import Measure
 from analysis.outcomes import ROW
 from analysis.prose import Claim, Sentence
 from analysis.reduce import BLOCK
+from analysis.study import Study
 from analysis.tables import Basis, Table, varying_in
-from analysis.views import VIEWS
 from pipeline.seeds import derive
 
 PROBED = (
@@ -73,8 +72,7 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
     may stand for different settings in the two, and those are listed.
     """
     wanted = [m for m in (*measures.ICS, *measures.SMOOTHNESS) if m.measure.key in PROBED]
-    tables = {"training", *(VIEWS[item.record].table for item in wanted)}
-    basis = Basis(joined(here, there, tables), seed)
+    basis = Basis(joined(here, there), seed)
     rows, alone = _rows(here, there)
     columns = [
         *contents.probed(wanted, basis.probes, basis.runs),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.load import Study
+from analysis.study import Study
 
 SIDES = ("here", "there")
 _MARK = "\x1f"
 
 
-def joined(here: Study, there: Study, tables: set[str]) -> Study:
-    """One study of both; of the records only some tables.
+def joined(here: Study, there: Study) -> Study:
+    """One study of both; of the records what tables read.
 
     A normalizer reads `marked`; cells that both have are there twice, under ids of their own.
     """
@@ -27,9 +27,10 @@ def joined(here: Study, there: Study, tables: set[str]) -> Study:
             [_marked(s.runs, side) for s, side in zip(both, SIDES, strict=True)],
             ignore_index=True,
         ),
-        records={name: _records(both, name) for name in sorted(tables)},
+        records={},
         problems=[],
         provenance={},
+        reduced={name: _reduced(both, name) for name in _read_by_tables(both)},
     )
 
 
@@ -48,15 +49,19 @@ def _marked(rows: pd.DataFrame, side: str) -> pd.DataFrame:
     return rows.assign(**{name: rows[name].astype(str) + _MARK + side for name in names})
 
 
-def _records(studies: tuple[Study, Study], name: str) -> pd.DataFrame:
-    """One record table of both; words stay categories, for they are many."""
-    frames = [
-        _renamed(study.records[name], side)
-        for study, side in zip(studies, SIDES, strict=True)
-        if name in study.records and len(study.records[name])
+def _read_by_tables(studies: tuple[Study, Study]) -> list[str]:
+    names = {name for study in studies for name in study.reduced}
+    return sorted(name for name in names if name.startswith(("records/", "probes/")))
+
+
+def _reduced(studies: tuple[Study, Study], name: str) -> pd.DataFrame:
+    """One reduction of both; words stay categories, for they are many."""
+    known = [
+        (s.reduced[name], side) for s, side in zip(studies, SIDES, strict=True) if name in s.reduced
     ]
+    frames = [_renamed(frame, side) for frame, side in known if len(frame)]
     if not frames:
-        return studies[0].records.get(name, pd.DataFrame())
+        return known[0][0]
     stacked = pd.concat(frames, ignore_index=True)
     words = stacked.select_dtypes(["object", "str"]).columns
     return stacked.astype(dict.fromkeys(words, "category"))
@@ -64,7 +69,7 @@ def _records(studies: tuple[Study, Study], name: str) -> pd.DataFrame:
 
 def _renamed(rows: pd.DataFrame, side: str) -> pd.DataFrame:
     columns = {}
-    for name in ("cell_id", "normalizer"):
+    for name in {"cell_id", "normalizer"} & set(rows):
         words = rows[name].astype("category").cat
         columns[name] = words.rename_categories([f"{w}{_MARK}{side}" for w in words.categories])
     return rows.assign(**columns)

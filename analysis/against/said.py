@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.answers.evidence import estimate
-from analysis.load import Study
 from analysis.measures import Measure
 from analysis.prose import Claim, Label, Part, Sentence, count
+from analysis.study import Study
 
 
 def lead(here: Study, there: Study, cells: pd.DataFrame, alone: int, same: int) -> list[Sentence]:

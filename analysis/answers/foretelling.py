@@ -61,7 +61,7 @@ def _alone(key: str, value: float) -> Sentence:
 
 def descent(evidence: Evidence) -> list[Sentence]:
     """The slope of realised on predicted descent: 1 where the descent lemma's model holds."""
-    frame = evidence.basis.study.records.get("descent", pd.DataFrame())
+    frame = evidence.basis.study.reduced.get("records/descent", pd.DataFrame())
     if not {"predicted", "realised"} <= set(frame):
         return [("The descent lemma: not estimable, no run recorded descent",)]
     slopes = lemma(frame)

@@ -16,10 +16,8 @@ from analysis.figures.figure import Figure
 from analysis.figures.one_lr import Slice, numbers, slices
 from analysis.figures.panels import few_ticks, say, sheet
 from analysis.figures.scene import Scene, centers, condition
+from analysis.lines import QUANTILES, chosen_layers
 from analysis.style import Look
-
-QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-PLACES = (("early", 1 / 6), ("middle", 1 / 2), ("late", 5 / 6))
 
 CAPTION = (
     "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations "
@@ -31,10 +29,8 @@ CAPTION = (
 
 def build(scene: Scene) -> list[Figure]:
     """One figure a setting, at its one learning rate."""
-    frame = scene.records("moment_ics")
-    if frame is None or not set(QUANTILES) <= set(frame):
-        return []
-    return [_figure(scene, part) for part in slices(scene, frame.dropna(subset=["q50"]))]
+    frame = scene.rows("fans")
+    return [] if frame is None else [_figure(scene, part) for part in slices(scene, frame)]
 
 
 def _figure(scene: Scene, part: Slice) -> Figure:
@@ -49,7 +45,7 @@ def _figure(scene: Scene, part: Slice) -> Figure:
 
 def draw(scene: Scene, part: Slice) -> Drawing:
     """Draw normalizers down, layers across."""
-    layers = chosen_layers(part.records)
+    layers = chosen_layers(part.records["index"])
     wanted = part.records[part.records["index"].isin(layers)]
     fans = centers(wanted, ["normalizer", "index", "step"], QUANTILES)
     legend = scene.legend(part.runs)
@@ -65,12 +61,6 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     for panel in page.panels[-1]:
         panel.set_xlabel("training (steps)")
     return page.drawing
-
-
-def chosen_layers(frame: pd.DataFrame) -> dict[int, str]:
-    """Index of an early, a middle and a late layer (fewer where there are fewer), and its place."""
-    known = sorted(set(frame["index"]))
-    return {known[int(share * (len(known) - 1) + 0.5)]: place for place, share in PLACES}
 
 
 def fan(panel: Axes, lines: pd.DataFrame, look: Look) -> None:

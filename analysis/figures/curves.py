@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from analysis.curves import band
+from analysis.figures.curve import CURVES, Curve
 from analysis.figures.figure import Figure
 from analysis.figures.panels import few_ticks, fit, log_scale, say, sheet
-from analysis.figures.scene import Scene, binned, by_run, ends
+from analysis.figures.scene import Scene, ends
 from analysis.order import names
 from analysis.style import Look
 
@@ -24,116 +23,6 @@ BAND = (
     "where a diverged run ended."
 )
 OF_LOGARITHMS = "Means and intervals are those of the logarithm, as the axis is."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """What one such figure shows.
-
-    Attributes:
-        table, y: the record table and its column.
-        over: the x axis: ``steps`` of training, or the relative ``depth`` of the layer.
-        label: of the y axis, with its unit; ``{loss}`` stands for the loss's.
-        log: draw y on a logarithmic axis.
-        bounds: of the quantity; no band reaches beyond them.
-        said: what the figure shows, in a sentence.
-    """
-
-    name: str
-    title: str
-    table: str
-    y: str
-    over: Literal["steps", "depth"] = "steps"
-    label: str
-    log: bool = False
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-    said: str
-
-
-STEP_MEDIAN = "Each run's value at a step is the median over its layers."
-CURVES = (
-    Curve(
-        name="training_loss",
-        title="Training loss",
-        table="training",
-        y="train_loss",
-        label="training loss ({loss})",
-        log=True,
-        said="Loss on each step's own batch, averaged in bins of steps.",
-    ),
-    Curve(
-        name="test_accuracy",
-        title="Test accuracy",
-        table="training",
-        y="test_accuracy",
-        label="test accuracy (share)",
-        bounds=(0, 1),
-        said="Share of the test set classified correctly, at the evaluated steps.",
-    ),
-    Curve(
-        name="test_loss",
-        title="Test loss",
-        table="training",
-        y="test_loss",
-        label="test loss ({loss})",
-        log=True,
-        said="Loss on the test set at the evaluated steps.",
-    ),
-    Curve(
-        name="ics_depth_relative",
-        title="Gradient ICS by depth, relative",
-        table="gradient_ics",
-        y="relative",
-        over="depth",
-        label="‖G − G′‖ / ‖G‖ (ratio)",
-        log=True,
-        said="Change of a layer's gradient when the layers before it are updated (Def. 2.1), over "
-        "its norm; each run's median over the probed steps. The first layer, where it is zero by "
-        "definition, is left out.",
-    ),
-    Curve(
-        name="ics_depth_cosine",
-        title="Gradient ICS by depth, cosine",
-        table="gradient_ics",
-        y="cosine",
-        over="depth",
-        label="cos(G, G′) (ratio)",
-        bounds=(-1, 1),
-        said="Cosine of a layer's gradient before and after the layers before it are updated; 1 is "
-        "no shift. Each run's median over the probed steps.",
-    ),
-    Curve(
-        name="moment_speed_mean",
-        title="Speed of the activations' means",
-        table="moment_ics",
-        y="mean_shift",
-        label="|Δμ| / σ (per update)",
-        log=True,
-        said="Change of a unit's mean in one update, in units of its standard deviation, averaged "
-        f"over units. {STEP_MEDIAN}",
-    ),
-    Curve(
-        name="moment_speed_std",
-        title="Speed of the activations' standard deviations",
-        table="moment_ics",
-        y="log_std_shift",
-        label="|Δ log σ| (per update)",
-        log=True,
-        said="Change of the logarithm of a unit's standard deviation in one update, averaged over "
-        f"units. {STEP_MEDIAN}",
-    ),
-    Curve(
-        name="effective_beta",
-        title="Effective β at every learning rate",
-        table="landscape",
-        y="effective_beta",
-        label="effective β ({loss} / distance²)",
-        log=True,
-        said="Largest ‖∇L(θ − s·d) − ∇L(θ)‖ over the distance ‖s·d‖ moved along the gradient, on "
-        "the range of steps tied to the learning rate. Small also where a run never left its "
-        "initial loss: read it beside the training loss.",
-    ),
-)
 
 
 def build(scene: Scene) -> list[Figure]:
@@ -156,33 +45,14 @@ def _figure(scene: Scene, curve: Curve, frame: pd.DataFrame) -> Figure:
 
 def reduced(scene: Scene, curve: Curve) -> pd.DataFrame:
     """One value of the curve's quantity a run and x, in columns ``x`` and ``y``."""
-    frame = scene.records(curve.table)
-    if frame is None or curve.y not in frame:
+    frame = scene.rows(f"curves/{curve.name}")
+    if frame is None:
         return pd.DataFrame()
-    frame = _selected(frame, curve)
-    if curve.over == "depth":
-        frame = frame.assign(depth=frame["index"] / frame["layers"])
-        frame = by_run(frame, ["depth"], curve.y, "median")
-    elif curve.table == "training":
-        frame = binned(frame, curve.y)
-    else:
-        frame = by_run(frame, ["step"], curve.y, "median")
-    return frame.rename(columns={_x(curve): "x", curve.y: "y"}).dropna(subset=["y"])
-
-
-def _selected(frame: pd.DataFrame, curve: Curve) -> pd.DataFrame:
-    if curve.table == "landscape":
-        frame = frame[(frame["range"] == "lr") & (frame["direction"] == "gradient")]
     if curve.name == "test_loss":  # the accuracy says it better, where there is one
-        classified = frame.groupby("setting", observed=True)["test_accuracy"].transform("count")
-        frame = frame[classified == 0]
-    if curve.log:
-        frame = frame[frame[curve.y] > 0]
-    return frame
-
-
-def _x(curve: Curve) -> str:
-    return "depth" if curve.over == "depth" else "step"
+        classified = scene.rows("curves/test_accuracy")
+        frame = frame[~frame["setting"].isin([] if classified is None else classified["setting"])]
+    keys = ["setting", "lr", "normalizer", "cell_id", "status", "x"]
+    return frame[[*keys, "y"]].sort_values(keys, ignore_index=True)
 
 
 def draw(scene: Scene, curve: Curve) -> Drawing:

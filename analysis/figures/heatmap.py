@@ -17,13 +17,14 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from analysis.figures.figure import Figure
 from analysis.figures.scene import Scene, settings
 from analysis.order import names
-from analysis.render.numbers import significant
+from analysis.render.numbers import DIVERGED, significant
 from analysis.style import GREY, INK
 from analysis.tables import Measure, Table
 
 CAPTION = (
     "{title}: the estimates of table “{table}”, over {runs} runs, {fewest} to {most} a cell. "
-    "Hatched: more than half of the runs, over all learning rates, diverged. Grey: no estimate."
+    "Hatched: more than half of the runs, over all learning rates, diverged. Grey: no estimate, or "
+    "one without a number because the runs diverged."
 )
 CELL = (1.15, 0.3)
 HATCH = "////"
@@ -77,13 +78,16 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
     height, width = CELL[1] * len(grid.values), CELL[0] * len(grid.values.columns)
     drawing, panel, scale = _layout(grid, width, height)
     finite = grid.values.to_numpy()[np.isfinite(grid.values.to_numpy())]
+    norm = _norm(finite)
     panel.set_facecolor(GREY)
     seaborn.heatmap(
         grid.values,
-        mask=grid.values.isna(),
+        mask=~np.isfinite(grid.values),
         annot=grid.values.map(lambda value: significant(value, measure.digits)),
         fmt="",
-        norm=_norm(finite),
+        norm=norm,
+        vmin=norm.vmin,  # or seaborn looks for them, and complains where no number is finite
+        vmax=norm.vmax,
         cmap="cividis",
         linewidths=1,
         annot_kws={"size": 7},
@@ -92,6 +96,7 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
         cbar_kws={"label": f"{measure.title}{_unit(measure)}"},
     )
     _hatch(panel, grid)
+    _lost(panel, grid)
     scale.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.yaxis.set_minor_formatter(NullFormatter())
     panel.set(xlabel="architecture", ylabel="normalizer")
@@ -145,6 +150,11 @@ def _hatch(panel: Axes, grid: Map) -> None:
     for i, j in zip(*np.nonzero(grid.diverged.to_numpy()), strict=True):
         square = Rectangle((j, i), 1, 1, fill=False, hatch=HATCH, edgecolor="white", linewidth=0)
         panel.add_patch(square)
+
+
+def _lost(panel: Axes, grid: Map) -> None:
+    for i, j in zip(*np.nonzero(np.isposinf(grid.values.to_numpy())), strict=True):
+        panel.text(j + 0.5, i + 0.5, DIVERGED, size=7, color=INK, ha="center", va="center")
 
 
 def _unit(measure: Measure) -> str:

@@ -63,8 +63,8 @@ CAPTION = (
 
 def build(scene: Scene) -> list[Figure]:
     """One figure a setting, at its one learning rate."""
-    frame = scene.records("landscape")
-    if frame is None:
+    frame = scene.rows("records/landscape")
+    if frame is None or not {"range", "direction", *MEASURED} <= set(frame):
         return []
     frame = frame[(frame["range"] == "lr") & (frame["direction"] == "gradient")]
     return [_figure(scene, part) for part in slices(scene, frame)]

@@ -8,13 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.load import Study
 from analysis.stats import weighted
+from analysis.study import Study
 from analysis.style import Look
-from analysis.views import VIEWS
-
-BINS = 100
-"""Steps of a curve are averaged in at most so many bins: more cannot be told apart in a panel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +22,21 @@ class Scene:
     looks: Mapping[str, Look]
     seed: int
 
-    def records(self, name: str) -> pd.DataFrame | None:
-        """Rows of a record table with ``setting`` and ``status``, infinities as missing.
+    def rows(self, name: str) -> pd.DataFrame | None:
+        """Reduced records (`analysis.lean`) with ``setting`` and ``status``, infinities as missing.
 
-        Of the moments those of what enters the nonlinearity.
+        None where there are none.
         """
-        frame = self.study.records.get(name)
+        frame = self.study.reduced.get(name)
         if frame is None or frame.empty:
             return None
-        if name == "moment_ics":
-            frame = VIEWS[name].rows(frame)
         known = self.runs.set_index("cell_id")
-        frame = frame.assign(cell_id=frame["cell_id"].astype(str))
+        numbers = frame.select_dtypes("number").replace([np.inf, -np.inf], np.nan)
+        frame = frame.assign(**{str(k): v for k, v in numbers.items()})
+        frame["cell_id"] = frame["cell_id"].astype(str)
         frame = frame[frame["cell_id"].isin(known.index)]
         labels = ("setting", "lr", "normalizer", "status")
-        found = {label: frame["cell_id"].map(known[label]) for label in labels}
-        numbers = frame.select_dtypes("number").replace([np.inf, -np.inf], np.nan)
-        return frame.assign(**{str(k): v for k, v in numbers.items()}).assign(**found)
+        return frame.assign(**{label: frame["cell_id"].map(known[label]) for label in labels})
 
     @property
     def loss_unit(self) -> str:
@@ -65,20 +59,6 @@ def settings(frame: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
     for part in parts[1:]:
         label = label + part.where(part == "", " · " + part)
     return label
-
-
-def binned(frame: pd.DataFrame, y: str) -> pd.DataFrame:
-    """Mean of ``y`` in bins of steps, a run at a time; no bins where there are few steps."""
-    frame = frame.dropna(subset=[y])
-    width = int(np.ceil((frame["step"].max() + 1) / BINS)) if len(frame) else 1
-    middle = (frame["step"] // width) * width + (width - 1) / 2
-    return by_run(frame.assign(step=middle), ["step"], y, "mean")
-
-
-def by_run(frame: pd.DataFrame, x: Sequence[str], y: str, how: str) -> pd.DataFrame:
-    """Reduce ``y`` to one value a run and ``x``: the run is the unit of every band."""
-    keys = ["setting", "lr", "normalizer", "cell_id", "status", *x]
-    return frame.groupby(keys, observed=True, sort=True)[y].agg(how).reset_index()
 
 
 def centers(frame: pd.DataFrame, by: Sequence[str], ys: Sequence[str]) -> pd.DataFrame:

@@ -20,8 +20,9 @@ FINAL_LOSS = Measure(
     key="final_train_loss",
     title="final training loss",
     better="lower",
-    definition="Mean batch loss of the last 5 % of the steps, at the tuned learning rate; a "
-    "diverged run counts with the largest first or final loss of any run of its block.",
+    definition="Mean batch loss of the last 5 % of the steps, at the tuned learning rate. "
+    "Where a run diverged: the median, its loss being infinite; “diverged” if half or more did. "
+    "Against the reference it counts with the largest first or final loss of its block.",
 )
 ACCURACY = Measure(
     key="test_accuracy",

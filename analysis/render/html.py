@@ -49,7 +49,9 @@ def _part(part: str | Label | Number) -> Markup:
 
 
 def order(value: float) -> str:
-    """What a column is sorted by; empty where there is no number."""
+    """What a column is sorted by: ``Infinity`` for “diverged”, empty where there is no number."""
+    if value == math.inf:
+        return "Infinity"
     return repr(float(value)) if math.isfinite(value) else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from analysis.render.sheet import RESCALES, RESCALES_MEANS, Cell, Sheet
 
 _TEXT = {
@@ -61,35 +63,90 @@ def escape(text: str) -> str:
     return "".join(_TEXT.get(character, character) for character in " ".join(text.split()))
 
 
+LINE = 84
+"""Characters that fit a line of a one-column page at ``\\scriptsize``, columns apart by two."""
+
+
 def table(sheet: Sheet) -> str:
-    """A ``table`` environment; bold is best, notes below the rules."""
+    """``table`` environments as wide as a page, as many as the columns need; bold is best.
+
+    Each begins with the row's labels and ends with the notes of its own cells.
+    """
     notes = sheet.footnotes()
-    columns = "l" * len(sheet.keys) + "r" * len(sheet.heads)
-    head = " & ".join(escape(name) for name in [*sheet.keys, *sheet.heads])
+    parts = [_part(sheet, own, i, notes) for i, own in enumerate(_parts(sheet))]
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
+
+
+def _parts(sheet: Sheet) -> list[list[int]]:
+    """The columns of each environment, in order; at least one each."""
+    widths = _widths(sheet)
+    room = LINE - sum(widths[: len(sheet.keys)])
+    parts: list[list[int]] = []
+    used = 0
+    for i, width in enumerate(widths[len(sheet.keys) :]):
+        used += width
+        if not parts or used > room:
+            parts.append([])
+            used = width
+        parts[-1].append(i)
+    return parts or [[]]
+
+
+def _widths(sheet: Sheet) -> list[int]:
+    """Characters of every column, labels first, and the two that part it from the next."""
+    columns = [[key] for key in sheet.keys] + [head.split() for head in sheet.heads]
+    for row in sheet.rows:
+        cells = [cell.full + (" " if cell.note else "") for cell in row.cells]
+        for column, text in zip(columns, [*row.labels, *cells], strict=True):
+            column.append(text)
+    return [2 + max(map(len, column)) for column in columns]
+
+
+def _part(sheet: Sheet, own: list[int], number: int, notes: dict[str, str]) -> str:
+    widths = _widths(sheet)[len(sheet.keys) :]
+    heads = [_stacked(sheet.heads[i], widths[i] - 2) for i in own]
     rows = [
-        " & ".join([*map(escape, row.labels), *(_cell(cell, notes) for cell in row.cells)])
+        " & ".join([*map(escape, row.labels), *(_cell(row.cells[i], notes) for i in own)])
         for row in sheet.rows
     ]
-    below = [rf"$^{{\mathrm{{{mark}}}}}$ {escape(note)}" for note, mark in notes.items()]
-    if sheet.marked:
-        below.insert(0, escape(RESCALES_MEANS))
+    caption = f"{escape(sheet.title)} (continued)." if number else _caption(sheet)
+    below = _below(sheet, own, notes)
     lines = [
-        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(sheet.title)}. {escape(sheet.caption)}}}",
-        rf"\label{{tab:{sheet.name}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{sheet.name}{f'_{number + 1}' if number else ''}}}",
+        r"\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{{'l' * len(sheet.keys) + 'r' * len(own)}}}",
         r"\toprule",
-        head + r" \\",
+        " & ".join([*map(escape, sheet.keys), *heads]) + r" \\",
         r"\midrule",
         *(row + r" \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *([r"\par\smallskip\footnotesize " + "; ".join(below)] if below else []),
+        *([r"\par\smallskip " + "; ".join(below)] if below else []),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _caption(sheet: Sheet) -> str:
+    return f"{escape(sheet.title)}. {escape(sheet.caption)}"
+
+
+def _stacked(head: str, width: int) -> str:
+    """A column's head in lines no wider than the column."""
+    lines = wrap(head, width, break_long_words=False, break_on_hyphens=False)
+    stacked = r"\\".join(map(escape, lines))
+    return rf"\shortstack[r]{{{stacked}}}" if len(lines) > 1 else stacked
+
+
+def _below(sheet: Sheet, own: list[int], notes: dict[str, str]) -> list[str]:
+    used = {row.cells[i].note for row in sheet.rows for i in own}
+    below = [
+        rf"$^{{\mathrm{{{mark}}}}}$ {escape(note)}" for note, mark in notes.items() if note in used
+    ]
+    return [escape(RESCALES_MEANS), *below] if sheet.marked else below
 
 
 def _cell(cell: Cell, notes: dict[str, str]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 MISSING = "—"
+INFINITE = "∞"
+DIVERGED = "diverged"
+"""What an infinite estimate means: the runs that it would be of diverged."""
 LARGE, SMALL = 1e6, 1e-3
 """From here on, and below, numbers print as ``1.23e-04``."""
 
@@ -18,15 +21,13 @@ def triple(estimate: float, low: float, high: float, digits: int) -> tuple[str, 
     """Print an estimate and its limits, all with the same decimals.
 
     The decimals are those that give ``digits`` significant ones to the larger of the estimate and
-    a quarter of the interval's width, about a standard error: ``0.123``, ``0.110``, ``0.140``.
+    a quarter of the interval's width, about a standard error: ``0.123``, ``0.110``, ``0.140``. A
+    lower limit that these would show as 0, of an estimate above it, prints as ``<0.001``.
     """
     quarter = (high - low) / 4
     scale = max(abs(estimate), quarter) if math.isfinite(quarter) else estimate
-    return (
-        _fixed(estimate, digits, scale),
-        _fixed(low, digits, scale),
-        _fixed(high, digits, scale),
-    )
+    text = DIVERGED if estimate == math.inf else _fixed(estimate, digits, scale)
+    return text, _limit(low, estimate, digits, scale), _fixed(high, digits, scale)
 
 
 def interval(low: str, high: str) -> str:
@@ -34,7 +35,16 @@ def interval(low: str, high: str) -> str:
     return "" if MISSING in (low, high) else f"[{low}, {high}]"
 
 
+def _limit(low: float, estimate: float, digits: int, scale: float) -> str:
+    text = _fixed(low, digits, scale)
+    if low >= 0 and estimate > 0 and set(text) <= {"0", "."}:
+        return f"<{text[:-1]}1"
+    return text
+
+
 def _fixed(value: float, digits: int, scale: float) -> str:
+    if value == math.inf:
+        return INFINITE
     if not math.isfinite(value):
         return MISSING
     if scale == 0 or not math.isfinite(scale):

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.against import Against
-from analysis.load import Study
 from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
 from analysis.render.sheet import Sheet, head
+from analysis.study import Study
 from analysis.tables import STATUSES, Table
 
 GLANCE = (

@@ -5,25 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from analysis import answers, figures, tables
 from analysis.against import against
-from analysis.load import Study
 from analysis.render import data, html, latex, markdown
-from analysis.render.images import drawn
+from analysis.render.drawings import Drawings
+from analysis.render.images import drawn, drawn_by_two
 from analysis.render.page import Compared, Page, Shown, compose
 from analysis.render.sheet import sheet
+from analysis.study import Study
 
 MANIFEST = "manifest.json"
 _PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn", "pyarrow")
 
 
 def write(
-    study: Study, folder: Path, *, seed: int, command: str, other: Study | None = None
+    study: Study,
+    folder: Path,
+    *,
+    seed: int,
+    command: str,
+    other: Study | None = None,
+    cache: Path | None = None,
 ) -> None:
     """Write the report of a study, and remove what an earlier report wrote there and this does not.
 
@@ -35,10 +42,11 @@ def write(
         seed: of bootstraps and random tests.
         command: what the manifest says made it.
         other: a study to compare it with.
+        cache: folder of figures drawn earlier; used, and added to.
     """
     earlier = _earlier(folder)
     digests = {}
-    for name, content in _files(study, seed, other):
+    for name, content in _files(study, seed, other, Drawings(cache, study, seed)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -60,7 +68,9 @@ def _earlier(folder: Path) -> set[str]:
     return {name for name in names if Path(name).parent.as_posix() in ("tables", "figures")}
 
 
-def _files(study: Study, seed: int, other: Study | None) -> Iterator[tuple[str, bytes]]:
+def _files(
+    study: Study, seed: int, other: Study | None, kept: Drawings
+) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.Basis(study, seed)
     made = tables.of_basis(basis)
@@ -70,16 +80,31 @@ def _files(study: Study, seed: int, other: Study | None) -> Iterator[tuple[str, 
     for table in [*made, *([found.table] if found else [])]:
         yield from _table_files(table)
     shown, drawings = [], figures.build(basis, made)
-    for figure in drawings:
-        images = drawn(figure.draw, figure.name)
+    for figure, images in _images(drawings, kept):
         for kind, content in images.items():
             yield f"figures/{figure.name}.{kind}", content
         shown.append(_shown(figure, images["svg"]))
+    kept.tidy()
     answered = answers.build(basis, made, [figure.name for figure in drawings])
     page = compose(study, tables.health(study), made, sheets, answered, shown, compared)
     yield "results.json", data.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()
+
+
+def _images(
+    drawings: Sequence[figures.Figure], kept: Drawings
+) -> Iterator[tuple[figures.Figure, dict[str, bytes]]]:
+    """Each figure with its images; many that are not kept are drawn by two processes."""
+    known = {figure.name: kept.take(figure.name) for figure in drawings}
+    todo = [(figure.draw, figure.name) for figure in drawings if known[figure.name] is None]
+    new = drawn_by_two(todo) if len(todo) > 1 and kept.folder else (drawn(*each) for each in todo)
+    for figure in drawings:
+        images = known.pop(figure.name)
+        if images is None:
+            images = next(new)
+            kept.keep(figure.name, images)
+        yield figure, images
 
 
 def _table_files(table: tables.Table) -> Iterator[tuple[str, bytes]]:

@@ -146,7 +146,7 @@ def test_two_views_that_disagree_are_named(tmp_path: Path) -> None:
     diverge = [("batch", 0.1, seed) for seed in (0, 1)]
     found = answered(tmp_path, normalizers=["batch", "layer"], diverge=diverge)
     text = told(found["Tuning"])
-    assert "tuned on other seeds: batch" in text
+    assert "each at its best rate: batch" in text
     assert "averaged over the grid: layer" in text
     assert not text.startswith("Rankings disagree in 0")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from benchmarks import calibration
+from benchmarks import _planted, calibration
 
 
 @pytest.mark.parametrize(("seeds", "rates"), [(3, 1), (5, 1), (3, 3)])
@@ -16,15 +18,25 @@ def test_intervals_cover(seeds: int, rates: int) -> None:
 
 def test_nothing_is_found_where_nothing_is() -> None:
     rng = np.random.default_rng(1)
-    found = [calibration.against_reference(0.0, 5, rng)[0] for _ in range(30)]
+    found = [calibration.against_reference(0.0, rng)[0] for _ in range(60)]
     assert np.mean(found) <= 0.1
 
 
 def test_a_planted_effect_is_found_with_its_sign() -> None:
     rng = np.random.default_rng(2)
-    for effect in (calibration.HALVED, -calibration.HALVED):
-        found = [calibration.against_reference(effect, 5, rng)[1] for _ in range(10)]
+    third = math.log(calibration.EFFECTS["a third"])
+    for effect in (third, -third):
+        found = [calibration.against_reference(effect, rng)[1] for _ in range(20)]
         assert np.mean(found) >= 0.9
+
+
+def test_what_a_perfect_test_would_find() -> None:
+    """By hand: Dunnett's two-sided 5 % point for 19 comparisons and known variance is 2.89."""
+    effect = 2.89 * _planted.NOISE / math.sqrt(15)
+    assert _planted.perfect_power(effect) == pytest.approx(0.5, abs=0.002)
+    powers = [_planted.t_power(size) for size in (0.1, 0.3, 0.5)]
+    assert powers == sorted(powers)
+    assert _planted.t_power(0.3) < _planted.perfect_power(0.3)
 
 
 @pytest.mark.parametrize("kind", ["confound", "persistent"])
@@ -37,15 +49,13 @@ def test_a_confound_does_not_predict(kind: str) -> None:
 
 def test_what_is_real_is_told() -> None:
     rng = np.random.default_rng(4)
-    words = {calibration.foretold("real", rng)[1] for _ in range(4)}
-    assert words <= {"predicts", "associated"}
-    assert "predicts" in words
+    words = [calibration.foretold("real", rng)[1] for _ in range(6)]
+    assert words.count("predicts") >= 5
 
 
-def test_diverging_never_pays_where_no_rate_is_chosen() -> None:
+def test_diverging_never_pays() -> None:
     rng = np.random.default_rng(5)
-    views = [calibration.diverging_pays(rng) for _ in range(20)]
-    assert not set.union(*views) - set(calibration.CHOOSING)
+    assert not set().union(*(calibration.diverging_pays(rng) for _ in range(30)))
 
 
 def test_a_number_out_of_its_range_is_marked() -> None:

@@ -12,10 +12,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
-from analysis import tables
+from analysis import lean, tables
 from analysis.figures import Figure, build
 from analysis.figures.one_lr import slices
-from analysis.figures.scene import Scene, binned, chosen_lr, settings
+from analysis.figures.scene import Scene, chosen_lr, settings
 from analysis.load import Study, load
 from analysis.style import RC, looks
 from tests.analysis.synthetic import write_store
@@ -177,7 +177,8 @@ def test_records_of_one_worthless_value_draw(tmp_path: Path, value: float) -> No
         name: frame.assign(**{str(c): value for c in frame.select_dtypes("float").columns})
         for name, frame in study.records.items()
     }
-    for figure in build(*made(replace(study, records=records))):
+    reduced = lean.labelled(lean.of(records, study.runs).items(), study.runs)
+    for figure in build(*made(replace(study, reduced=reduced))):
         assert draw(figure).axes
 
 
@@ -219,18 +220,16 @@ def test_chosen_rate_has_fewest_lost_runs(study: Study) -> None:
 def test_file_names_are_plain_and_unique(study: Study) -> None:
     runs = study.runs.assign(setting=["a/b(x=1)", "a b x 1"] * (len(study.runs) // 2))
     scene = Scene(study=study, runs=runs, looks={}, seed=0)
-    frame = scene.records("landscape")
+    frame = scene.rows("records/landscape")
     assert frame is not None
     assert sorted(part.slug for part in slices(scene, frame)) == ["a_b_x_1", "a_b_x_1_2"]
 
 
 def test_bins_average_within_a_run(study: Study) -> None:
-    scene = Scene(
-        study=study, runs=study.runs.assign(setting=study.runs["architecture"]), looks={}, seed=0
-    )
-    frame = scene.records("training")
-    assert frame is not None
-    long = frame.assign(step=frame["step"] * 50)  # the last loss is at step 950: bins of 10
-    short, wide = binned(frame, "train_loss"), binned(long, "train_loss")
-    assert sorted(set(short["step"])) == list(range(20))
-    assert set(wide["step"] % 10) == {4.5}
+    records = {"training": study.records["training"]}
+    short = lean.of(records, study.runs)["curves/training_loss"]
+    longer = study.runs.assign(steps=50 * study.runs["steps"])  # 1,000 steps: bins of 10
+    every = {"training": records["training"].assign(step=lambda rows: rows["step"] * 50)}
+    wide = lean.of(every, longer)["curves/training_loss"]
+    assert sorted(set(short["x"])) == list(range(20))
+    assert set(wide["x"] % 10) == {4.5}

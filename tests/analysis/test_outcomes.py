@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis import outcomes, reduce, views
+from analysis.columns import Column, final
 from analysis.load import load
+from analysis.measures import FINAL_LOSS
 from tests.analysis.synthetic import write_store
 
 
@@ -172,3 +174,27 @@ def test_two_tries_and_averages_by_hand() -> None:
     assert outcomes.averaged(runs).iloc[0]["time"] == pytest.approx(70 / 3)
     alone = outcomes.of_two(runs[runs["lr"] == 0.01]).iloc[0]
     assert alone["time"] == 20
+
+
+@pytest.mark.parametrize(
+    ("lost", "center", "endless"),
+    [([], 2.0, False), ([0], 3.0, True), ([0, 1], np.inf, False), ([0, 1, 2], np.inf, False)],
+)
+def test_a_diverged_loss_is_infinite_under_a_median(
+    lost: list[int], center: float, endless: bool
+) -> None:
+    rows = runs_of({"none": {0.1: [1.0, 2.0, 3.0]}}).rename(columns={"score": "loss"})
+    rows.loc[lost, ["status", "loss"]] = ["diverged", 111.0]
+    column = Column(
+        measure=FINAL_LOSS,
+        value="loss",
+        runs=rows,
+        estimator=final,
+        pair=("seed",),
+        note=lambda rows: [],
+    )
+    found = final(rows, column, np.random.default_rng(0))
+    assert found.estimate == center
+    assert found.n == 3
+    assert np.isinf(found.high) == endless
+    assert np.isnan(found.low) == np.isinf(center)

@@ -13,15 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import measures
-from analysis.against import against
-from analysis.load import Study, load
+from analysis.load import Study
 from analysis.render import data, html, latex, markdown, numbers
 from analysis.render.images import drawn
 from analysis.render.page import compose
-from analysis.render.sheet import head, sheet
-from analysis.tables import Measure, Table, build
-from tests.analysis.synthetic import RECORDS, write_store
+from analysis.render.sheet import sheet
+from analysis.tables import Measure, Table
 
 HOSTILE = '<script>alert("1")</script> & a_b|c #$%^~{\\x} *d* `e` [f](g)'
 MEASURES = [
@@ -67,6 +64,11 @@ def example(label: str = "batch") -> Table:
         ((-1e-9, -1.0, 1.0), "0.000 [-1.000, 1.000]"),
         ((0.0, 0.0, 0.0), "0 [0, 0]"),
         ((5.0, math.nan, math.nan), "5.00"),
+        ((0.45, 0.0, 2.1), "0.450 [<0.001, 2.100]"),
+        ((3.1, 0.002, 550.0), "3 [<1, 550]"),
+        ((0.0, 0.0, 39.0), "0.00 [0.00, 39.00]"),
+        ((0.12, 0.1, math.inf), "0.120 [0.100, ∞]"),
+        ((math.inf, math.nan, math.nan), "diverged"),
         ((math.nan, math.nan, math.nan), numbers.MISSING),
     ],
 )
@@ -121,34 +123,6 @@ def test_best_is_bold_and_notes_are_marked() -> None:
     assert r"\textbf{12.0}$^{\mathrm{a}}$" in tex
     assert r"\textbf{$-$1.50 [$-$2.00, $-$1.25]}" in tex
     assert r"effective $\beta$ $^\dagger$" in tex
-
-
-def test_latex_is_booktabs_only() -> None:
-    tex = latex.table(sheet(example(HOSTILE)))
-    assert re.findall(r"\\(\w+rule)", tex) == ["toprule", "midrule", "bottomrule"]
-    assert re.findall(r"\\usepackage\{(\w+)\}", tex) == ["booktabs"]
-    assert tex.count(r"\begin{") == tex.count(r"\end{") == 2
-    rows = tex[tex.index(r"\midrule") : tex.index(r"\bottomrule")].split(r"\\" + "\n")[:-1]
-    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [3, 3]
-
-
-def test_latex_knows_every_symbol_of_the_tables(tmp_path: Path) -> None:
-    """What is not ASCII in a title, caption, note or unit compiles in no font but mathematics."""
-    write_store(tmp_path, seeds=[0], tables=RECORDS, missing=[("layer", 0.1, 0)])
-    study = load(str(tmp_path))
-    made = [*build(study), against(study, study).table]
-    assert len(made) == 6
-    for table in made:
-        assert latex.table(sheet(table)).isascii(), table.name
-    every = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS, *measures.THEORY]
-    for item in every:
-        assert latex.escape(head(item.measure)).isascii(), item.measure.title
-
-
-def test_latex_escapes_every_special_character() -> None:
-    escaped = latex.escape(HOSTILE)
-    bare = re.sub(r"\\text\w+\{\}|\\[&#$%_{}]|''", "", escaped)
-    assert not re.search(r"[\\&#$%_^~{}<>|\"]", bare)
 
 
 def test_markdown_labels_are_text() -> None:

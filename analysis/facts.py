@@ -1,0 +1,70 @@
+"""Where a study's numbers come from, and what in its files does not fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+_FACTS = ("commit", "device", "lock", "data_digest", "versions")
+_CELL = re.compile(r"[^\s]*cells/[^/\s]+/|\bcell [0-9a-f]+")
+
+
+def of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance that a study sums up; a fact that a result does not know is left out."""
+    known = {key: result["provenance"].get(key) for key in _FACTS}
+    known["versions"] = dict(known["versions"] or {})
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def provenance(facts: Mapping[str, dict[str, Any]], data: Mapping[str, str]) -> dict[str, Any]:
+    """Commits, devices, locks, versions and data digests of cells, each sorted.
+
+    Args:
+        facts: by cell, of `of`. data: the cells' data labels.
+    """
+    seen = {
+        f"{key}s": sorted({str(fact[key]) for fact in facts.values() if key in fact})
+        for key in ("commit", "device", "lock")
+    }
+    versions = {item for fact in facts.values() for item in fact["versions"].items()}
+    digests = {cell: fact["data_digest"] for cell, fact in facts.items() if "data_digest" in fact}
+    pairs = {(str(data[cell]), digest) for cell, digest in digests.items()}
+    return {**seen, "versions": _gathered(versions), "data_digests": _gathered(pairs)}
+
+
+def _gathered(pairs: set[tuple[str, Any]]) -> dict[str, list[str]]:
+    keys = sorted({key for key, _ in pairs})
+    return {key: sorted({str(value) for k, value in pairs if k == key}) for key in keys}
+
+
+def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Sweeps whose cells are of different commits, or of different bytes under one data label."""
+    lines = []
+    for sweep, cells in planned.groupby("sweep"):
+        data = cells.set_index("cell_id")["data"]
+        data = {cell: data[cell] for cell in data.index if cell in facts}
+        found = provenance({cell: facts[cell] for cell in data}, data)
+        if len(found["commits"]) > 1:
+            lines.append(f"sweep {sweep}: cells of {len(found['commits'])} commits are mixed")
+        lines += [
+            f"sweep {sweep}: {name} has {len(digests)} different contents (data digests)"
+            for name, digests in found["data_digests"].items()
+            if len(digests) > 1
+        ]
+    return lines
+
+
+def gathered(problems: Sequence[str]) -> list[str]:
+    """One line for problems that differ in their cell alone: the first, and how many more."""
+    kinds: dict[str, list[str]] = {}
+    for line in sorted(problems):
+        kinds.setdefault(_CELL.sub("", line), []).append(line)
+    return [_line(lines) for lines in kinds.values()]
+
+
+def _line(lines: list[str]) -> str:
+    more = len(lines) - 1
+    return f"{lines[0]} (and {more} more cell{'s' if more > 1 else ''} so)" if more else lines[0]
