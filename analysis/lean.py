@@ -48,10 +48,10 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
 
 
 def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) -> Frames:
-    """The reductions in the order of the runs; those of tables' rows and of layers with labels."""
+    """The reductions, in the order of the runs; labels for those of tables' rows and of layers."""
     told = ("records/", "layers/")
     return {
-        name: (stack.labelled if name.startswith(told) else stack.ordered)(frame, runs)
+        name: stack.labelled(frame, runs) if name.startswith(told) else frame
         for name, frame in reduced
     }
 

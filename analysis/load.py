@@ -74,7 +74,7 @@ class _Reader:
         results = {c: found for c, found in results.items() if c not in reading.damaged}
         planned["status"] = _status(planned, results, standing)
         runs = _runs(results, planned)
-        reduced = lean.labelled(reading.reduced(), runs)
+        reduced = lean.labelled(reading.reduced(list(runs["cell_id"])), runs)
         runs["stuck"] = is_stuck(runs, reduced["records/training"])
         records = _records(runs, reading.whole) if self.whole else {}
         known = {cell: found["facts"] for cell, found in results.items()}

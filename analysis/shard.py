@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
@@ -95,7 +96,20 @@ def head(data: bytes) -> dict[str, Any]:
     return {**found, "cells": cells, "tables": tables} if known else {"cells": {}}
 
 
-def joined(parts: list[pa.Table]) -> pd.DataFrame:
-    """Tables one below the other as a frame; words become categories."""
+def joined(parts: list[pa.Table], cells: Sequence[str]) -> pd.DataFrame:
+    """Tables one below the other as a frame, in the order of these cells; others are left out.
+
+    Words become categories. Column by column: no more than one is held twice.
+    """
     whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-    return whole.to_pandas(split_blocks=True, self_destruct=True)
+    parts.clear()
+    cell = pd.Categorical(whole.column("cell_id").to_pandas(), categories=list(cells))
+    codes = np.asarray(cell.codes)
+    place = np.argsort(codes, kind="stable")
+    place = place[codes[place] >= 0]
+    columns: dict[str, Any] = {}
+    for name in whole.column_names:
+        own = pd.Series(cell) if name == "cell_id" else whole.column(name).to_pandas()
+        columns[name] = own.take(place).reset_index(drop=True)
+        whole = whole.drop_columns(name)
+    return pd.DataFrame(columns, copy=False)

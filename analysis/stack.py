@@ -45,21 +45,9 @@ def stacked(cells: Sequence[str], tables: Sequence[pa.Table | None]) -> pd.DataF
 
 
 def labelled(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these runs, in the order of the runs, with their labels, words as categories."""
-    frame = ordered(frame, runs)
+    """Rows in the order of the runs, ``cell_id`` by it, with their labels; words as categories."""
     for name in LABELS:
         frame[name] = _repeated(runs[name], np.asarray(frame["cell_id"].cat.codes))
-    return frame
-
-
-def ordered(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these runs, in the order of the runs."""
-    cells = pd.Categorical(frame["cell_id"], categories=list(runs["cell_id"]))
-    codes = np.asarray(cells.codes)
-    place = np.argsort(codes, kind="stable")
-    place = place[codes[place] >= 0]
-    frame = frame.iloc[place].reset_index(drop=True)
-    frame["cell_id"] = cells[place]
     return frame
 
 

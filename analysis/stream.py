@@ -39,10 +39,11 @@ class Reading:
     problems: list[str] = field(default_factory=list)
     whole: Tables = field(default_factory=dict)
 
-    def reduced(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """The reductions of all cells, by name; the parts of each are dropped once it is made."""
+    def reduced(self, cells: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """The reductions by name, in the order of the cells; what is made leaves the parts."""
         for name in sorted({name for part in self.parts for name in part}):
-            yield name, shard.joined([part.pop(name) for part in self.parts if name in part])
+            own = [part.pop(name) for part in self.parts if name in part]
+            yield name, shard.joined(own, cells)
 
 
 def read(
