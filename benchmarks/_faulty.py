@@ -56,7 +56,7 @@ def killed() -> Normalizer:
     """Is killed, as by the kernel where memory runs out."""
     return _made(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
-def hungry(*, gibibytes: int = 4) -> Normalizer:
+def hungry(*, gibibytes: int = 10) -> Normalizer:
     """Takes more and more memory, up to a bound that a machine survives."""
     hoard = []
     def act():

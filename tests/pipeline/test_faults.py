@@ -61,7 +61,7 @@ def test_bad_cells_leave_the_others_alone_and_are_not_repeated_in_vain(tmp_path:
 def test_a_cell_that_takes_all_memory_is_ended_and_said_and_the_others_go_on(
     tmp_path: Path,
 ) -> None:
-    """Four GiB at most; the machine counts as full two GiB from where it is."""
+    """The machine counts as full two GiB from where it is; ten, should others give memory back."""
     first, again = _broken.hungry(tmp_path, 1)
     assert (first.lost, first.repeated) == (0, 0)
     assert "exit code 1; 1 failed: out of memory: it had taken " in first.said

@@ -215,14 +215,17 @@ def test_a_sync_makes_the_runs_equal_to_the_store(store: Store, uri: str) -> Non
 
 
 def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path: Path) -> None:
-    """Each prepares the sweep, and mirrors its own cell."""
+    """Each prepares the sweep, which ends runs that are under way; once all have, each mirrors."""
     for number in range(16):
         add_cell(store, f"c{number}")
     uri = f"sqlite:///{tmp_path}/fresh.db"
     code = (
-        "import os, sys\nfrom pipeline import tracking\nfrom pipeline.store import Store\n"
+        "import os, sys\nfrom multiprocessing import get_context\n"
+        "from pipeline import tracking\nfrom pipeline.store import Store\n"
+        "prepared = get_context('fork').Barrier(16)\n"
         "def work(number):\n"
         f"    tracking.prepare({uri!r}, {SWEEP!r}, '')\n"
+        "    prepared.wait(120)\n"
         f"    tracking.mirror({uri!r}, {SWEEP!r}, Store({store.uri!r}), f'c{{number}}')\n"
         "children = []\n"
         "for number in range(16):\n"
