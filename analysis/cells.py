@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from analysis import facts
+from pipeline.files import json_bytes
 from pipeline.store import Store, StoreError
 
 FINISHED = ("ok", "diverged", "budget")
@@ -76,5 +76,4 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
 
 def _digest(result: dict[str, Any]) -> str:
     """sha256 of the cell's ``result.json``, as the store writes it."""
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json_bytes(result)).hexdigest()

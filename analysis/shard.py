@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
+
+from analysis import sealed
 
 Tables = dict[str, pa.Table]
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -46,8 +47,7 @@ def encode(cells: Mapping[str, str], frames: Mapping[str, pd.DataFrame]) -> byte
             writer.write_table(table)
         places[name] = [start, payload.tell()]
     head = {"cells": dict(cells), "tables": places, "reader": reader()}
-    head["sha256"] = hashlib.sha256(payload.getvalue()).hexdigest()
-    return json.dumps(head).encode() + b"\n" + payload.getvalue()
+    return sealed.sealed(head, payload.getvalue())
 
 
 def _table(frame: pd.DataFrame) -> pa.Table:
@@ -64,9 +64,7 @@ def decode(data: bytes, head: Mapping[str, Any], wanted: set[str]) -> Tables:
     Raises:
         ValueError: if the bytes are not those that were written (an ArrowException is one).
     """
-    payload = memoryview(data)[data.index(b"\n") + 1 :]
-    if hashlib.sha256(payload).hexdigest() != head["sha256"]:
-        raise ValueError("damaged")
+    payload = sealed.content(data, head)
     tables = {
         name: pa.ipc.open_stream(pa.py_buffer(payload[start:end])).read_all()
         for name, (start, end) in head["tables"].items()
@@ -87,7 +85,7 @@ def head(data: bytes) -> dict[str, Any]:
     The digest of the rest is checked by `decode`.
     """
     try:
-        found = json.loads(data[: data.index(b"\n")])
+        found = sealed.said(data)
         known = found["reader"] == reader() and isinstance(found["sha256"], str)
         cells = {str(k): str(v) for k, v in found["cells"].items()}
         tables = {str(k): (int(a), int(b)) for k, (a, b) in found["tables"].items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._copied import copied
+
 SLOW = {"name": "slow", "seconds": 0.05}
 """A cell of about a second."""
 
@@ -188,10 +188,7 @@ def tally(fault: str, tried: int, before: dict[str, int], at: Scene, cells: int,
 def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) -> Scene:
     """Copy the pipeline and write a sweep of cells of twenty steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(
-        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (folder / "pipeline/normalizers/faulty.py").write_text('"""Faults."""\n' + _FAULTY)
+    copied(folder, "faulty", '"""Faults."""\n' + _FAULTY)
     trial = folder / "pipeline/trial.py"
     code, main, rest = trial.read_text().partition("\n\ndef main(")
     counting = _COUNTING.format(starts=str(folder / "starts.txt"))

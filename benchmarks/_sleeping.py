@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._copied import copied
+
 _STEPS = 20
 
 _PART = '''"""Sleeps."""
@@ -76,10 +76,7 @@ class Bedroom:
 
 def bedroom(folder: Path, cells: int, seconds: float) -> Bedroom:
     """Copy the pipeline and write a sweep of cells that train for so many seconds."""
-    shutil.copytree(
-        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (folder / "pipeline/normalizers/sleeping.py").write_text(_PART)
+    copied(folder, "sleeping", _PART)
     content = {
         "name": "sleeping",
         "base": {

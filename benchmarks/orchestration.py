@@ -27,7 +27,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._sleeping import ROOT, Bedroom, bedroom, slope
+from benchmarks._copied import ROOT
+from benchmarks._processes import children
+from benchmarks._sleeping import Bedroom, bedroom, slope
 from benchmarks._timing import machine, table
 
 _MIB = 2**20
@@ -69,9 +71,8 @@ def _resident(pid: int) -> int:
 def _mirrors(pid: int) -> list[int]:
     """A process's children that mirror to MLflow; Ray's own are left out."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        named = {int(each): Path(f"/proc/{each}/cmdline").read_text() for each in children}
-    except OSError:
+        named = {each: Path(f"/proc/{each}/cmdline").read_text() for each in children(pid)}
+    except OSError:  # one of them has ended
         return []
     return [child for child, words in named.items() if "pipeline.mirror_process" in words]
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks._copied import ROOT
 from benchmarks._copies import GRIDS, write
+from benchmarks._processes import children
 from benchmarks._timing import machine, table
-
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
@@ -69,17 +69,13 @@ def _report(folder: Path) -> tuple[float, float]:
 def _watch(process: subprocess.Popen[bytes], sizes: list[float]) -> None:
     """Add the MiB of a process and its children, ten times a second, until it ends."""
     while process.poll() is None:
-        pids = [process.pid, *_children(process.pid)]
+        pids = [process.pid, *_below(process.pid)]
         sizes.append(sum(map(_size, pids)) / 2**20)
         time.sleep(0.1)
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:  # it has ended
-        return []
-    return [each for child in map(int, found.split()) for each in (child, *_children(child))]
+def _below(pid: int) -> list[int]:
+    return [each for child in children(pid) for each in (child, *_below(child))]
 
 
 def _size(pid: int) -> int:

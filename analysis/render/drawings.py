@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import shard
+from analysis import sealed, shard
 from analysis.study import Study
 from pipeline.disk import write_whole
 
@@ -28,11 +28,10 @@ class Drawings:
             return None
         try:
             data = path.read_bytes()
-            head = json.loads(data[: data.index(b"\n")])
-            content = data[data.index(b"\n") + 1 :]
-            if hashlib.sha256(content).hexdigest() != head["sha256"]:
-                return None
-            return {kind: content[start:end] for kind, (start, end) in head["images"].items()}
+            head = sealed.said(data)
+            content = sealed.content(data, head)
+            places = head["images"].items()
+            return {kind: bytes(content[start:end]) for kind, (start, end) in places}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -46,8 +45,7 @@ class Drawings:
         for kind, image in images.items():
             places[kind] = [start, start + len(image)]
             start += len(image)
-        head = {"images": places, "sha256": hashlib.sha256(content).hexdigest()}
-        write_whole(str(path.absolute()), json.dumps(head).encode() + b"\n" + content)
+        write_whole(str(path.absolute()), sealed.sealed({"images": places}, content))
 
     def tidy(self) -> None:
         """Remove the images that this report does not have."""
