@@ -22,7 +22,7 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def take(self, digests: Mapping[str, str]) -> tuple[list[shard.Tables], set[str]]:
+    def take(self, digests: Mapping[str, str]) -> tuple[list[shard.Part], set[str]]:
         """The tables of the cells that are kept, and which cells those are.
 
         Args:
@@ -33,11 +33,11 @@ class Cache:
             data = path.read_bytes()
             head = shard.head(data)
             own = {c for c, digest in head["cells"].items() if digests.get(c) == digest} - taken
-            tables = _decoded(data, head, own) if own else None
-            if tables is None:
+            part = _part(data, head, own) if own else None
+            if part is None:
                 path.unlink(missing_ok=True)
                 continue
-            found.append(tables)
+            found.append(part)
             taken |= own
         return found, taken
 
@@ -48,8 +48,8 @@ class Cache:
             write_whole(str(self.folder.absolute() / f"{name}.shard"), data)
 
 
-def _decoded(data: bytes, head: dict[str, Any], wanted: set[str]) -> shard.Tables | None:
+def _part(data: bytes, head: dict[str, Any], wanted: set[str]) -> shard.Part | None:
     try:
-        return shard.decode(data, head, wanted)
+        return shard.Part(data, head, wanted)
     except ValueError:
         return None

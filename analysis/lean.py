@@ -48,10 +48,15 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
 
 
 def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) -> Frames:
-    """The reductions, in the order of the runs; labels for those of tables' rows and of layers."""
+    """The reductions, in the order of the runs; labels for those of tables' rows and of layers.
+
+    None for the training curves, by far the most rows.
+    """
     told = ("records/", "layers/")
     return {
-        name: stack.labelled(frame, runs) if name.startswith(told) else frame
+        name: stack.labelled(frame, runs)
+        if name.startswith(told) and name != "records/training"
+        else frame
         for name, frame in reduced
     }
 

@@ -53,8 +53,9 @@ def _measured(runs: pd.DataFrame, name: str = "test_accuracy") -> pd.Series:
 def _chance(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
     if "train_accuracy" not in training:
         return pd.Series(0.0, runs.index)
-    known = training[np.isfinite(training["train_accuracy"])]
-    first = known[known["step"] == 0].groupby("data", observed=True)["train_accuracy"].mean()
+    known = training[(training["step"] == 0) & np.isfinite(training["train_accuracy"])]
+    data = known["cell_id"].astype(str).map(runs.set_index("cell_id")["data"])
+    first = known["train_accuracy"].groupby(data, observed=True).mean()
     return runs["data"].map(first).astype(float).fillna(0.0)
 
 

@@ -22,17 +22,25 @@ ENVIRONMENT = [*BLOCK, "lr", "seed"]
 """What runs share when their normalizers are ranked."""
 
 
+SAID = {
+    "speed": "speed",
+    "speed_loss": "speed, at matched loss",
+    "test": "generalization",
+    "test_loss": "generalization, both at matched loss",
+}
+"""What each outcome is, in words."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
     """An outcome, larger is better, and where the measures that are to foretell it are read.
 
     Attributes:
-        name: of its columns. said: what it is. at: where measures are read.
+        name: of its columns, a key of `SAID`. at: where measures are read.
         value: one a run, indexed as the runs.
     """
 
     name: str
-    said: str
     at: At
     value: pd.Series
 
@@ -43,16 +51,12 @@ def outlooks(runs: pd.DataFrame, training: pd.DataFrame) -> list[Outlook]:
     halfway = runs["time"] - reduce.reach_step(runs, training, middle(runs))
     remaining = halfway.where(runs["status"] != "diverged", runs["steps"])
     at_target = at_evaluation(runs, training)
+    tested = at_target["test_accuracy"].fillna(-at_target["test_loss"])
     return [
-        Outlook(name="speed", said="speed", at="step", value=-later),
-        Outlook(name="speed_loss", said="speed, at matched loss", at="loss", value=-remaining),
-        Outlook(name="test", said="generalization", at="step", value=_tested(runs)),
-        Outlook(
-            name="test_loss",
-            said="generalization, both at matched loss",
-            at="end",
-            value=at_target["test_accuracy"].fillna(-at_target["test_loss"]),
-        ),
+        Outlook(name="speed", at="step", value=-later),
+        Outlook(name="speed_loss", at="loss", value=-remaining),
+        Outlook(name="test", at="step", value=_tested(runs)),
+        Outlook(name="test_loss", at="end", value=tested),
     ]
 
 

@@ -49,8 +49,8 @@ def is_stuck(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
 
     They never left the plateau, where landscapes look smooth. Diverged runs are not stuck.
     """
-    last = training.dropna(subset="smooth_loss").groupby("cell_id", observed=True)["smooth_loss"]
-    final = runs["cell_id"].map(last.last()).astype(float).fillna(runs["final_train_loss"])
+    last = training.groupby("cell_id", observed=True)["smooth_loss"].last()  # that is known
+    final = runs["cell_id"].map(last).astype(float).fillna(runs["final_train_loss"])
     flat = final > STUCK_ABOVE * runs["initial_loss"]
     return flat & (runs["status"] == "ok") & classification(runs)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.study import Study
+    from analysis.sides import Side
 
 _EPILOG = """\
 examples:
@@ -42,16 +42,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    other, study = _other(options), _study(options)
+    from analysis import sides, written
+
+    with ExitStack() as stores:
+        other, own = sides.other(options, stores), sides.own(options, stores)
+        out = Path(options.out or Path("reports") / "+".join(own.found.sweeps))
+        both = [own, *([other] if other else [])]
+        source = written.source([side.found for side in both], options.seed, _command(options))
+        known = not options.strict and written.holds(out, sides.cache(options), source)
+        if not known:
+            _write(options, both, out, source)
+    print(f"report: {out / 'report.html'}{', in which nothing has changed' if known else ''}")
+    _attach(options, own.found.sweeps, out)
+    return 0
+
+
+def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str) -> None:
+    from analysis import sides, written
     from analysis.render.write import write
 
-    out = Path(options.out or Path("reports") / "+".join(study.sweeps))
-    cache = None if options.strict else _cache(options, "cache")
+    study, *others = [side.study() for side in both]
+    cache = None if options.strict else sides.cache(options)
     how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
-    write(study, out, other=other, **how)
-    print(f"report: {out / 'report.html'}")
-    _attach(options, study.sweeps, out)
-    return 0
+    write(study, out, other=others[0] if others else None, **how)
+    if cache and all(side.whole for side in both):
+        written.remember(out, cache, source)
 
 
 def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
@@ -76,65 +91,6 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
         print(f"not attached in MLflow: {error}", file=sys.stderr)
     else:
         print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
-
-
-def _study(options: argparse.Namespace) -> Study:
-    """Read what was asked for; a study without a single finished cell has nothing to report."""
-    return _read(options, options.storage, options.sweeps, _cache(options, "cache"))
-
-
-def _other(options: argparse.Namespace) -> Study | None:
-    """The study to compare with, if one is named."""
-    if options.against is None:
-        if options.against_storage:
-            raise ValueError("--against-storage says where --against NAME is; give both")
-        return None
-    if not options.sweeps:
-        raise ValueError(f"--against {options.against}: say which SWEEP is compared with it")
-    if options.against in options.sweeps and options.against_storage in (None, options.storage):
-        raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
-    storage = options.against_storage or options.storage
-    return _read(options, storage, [options.against], _cache(options, "against"))
-
-
-def _cache(options: argparse.Namespace, suffix: str) -> Path:
-    """A folder beside the report, for what was read for it."""
-    name = "+".join(sorted(options.sweeps)) or "all"
-    out = Path(options.out or Path("reports") / name)
-    return out.with_name(f"{out.name}.{suffix}")
-
-
-def _read(
-    options: argparse.Namespace, storage: str | None, sweeps: list[str], cache: Path
-) -> Study:
-    from analysis.load import load
-
-    how: Any = {"sweeps": sweeps, "strict": options.strict, "records": False, "cache": cache}
-    how["processes"] = min(2, os.cpu_count() or 1)
-    if options.tracking not in (None, "none") and storage is None:
-        study = load(tracking=options.tracking, **how)
-    else:
-        _check(storage or "results", sweeps)
-        study = load(storage or "results", **how)
-    if study.runs.empty:
-        cells = f"{len(study.planned)} cells planned"
-        problems = f"; first problem: {study.problems[0]}" if study.problems else ""
-        raise ValueError(f"{', '.join(study.sweeps)}: no finished cells ({cells}{problems})")
-    return study
-
-
-def _check(storage: str, sweeps: list[str]) -> None:
-    from pipeline.store import Store
-    from pipeline.yaml_file import did_you_mean
-
-    known = Store(storage).plans()
-    if not known:
-        raise ValueError(
-            f"--storage {storage}: no sweep there; run one with python -m pipeline.sweep FILE"
-        )
-    for name in sweeps:
-        if name not in known:
-            raise ValueError(f"no sweep {name!r} in {storage}; {did_you_mean(name, known)}")
 
 
 def _command(options: argparse.Namespace) -> str:

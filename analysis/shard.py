@@ -21,7 +21,6 @@ import pyarrow.ipc
 
 from analysis import sealed
 
-Tables = dict[str, pa.Table]
 _WORD = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -58,20 +57,29 @@ def _table(frame: pd.DataFrame) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def decode(data: bytes, head: Mapping[str, Any], wanted: set[str]) -> Tables:
-    """The tables of a shard, their rows those of the wanted cells.
+class Part:
+    """Some cells' tables in a shard, each decoded when it is asked for.
 
     Raises:
-        ValueError: if the bytes are not those that were written (an ArrowException is one).
+        ValueError: if the bytes are not those that were written.
     """
-    payload = sealed.content(data, head)
-    tables = {
-        name: pa.ipc.open_stream(pa.py_buffer(payload[start:end])).read_all()
-        for name, (start, end) in head["tables"].items()
-    }
-    if wanted >= set(head["cells"]):
-        return tables
-    return {name: _of_cells(table, wanted) for name, table in tables.items()}
+
+    def __init__(self, data: bytes, head: Mapping[str, Any], wanted: set[str]) -> None:
+        """A shard, its head, and the cells whose rows count."""
+        self._payload = sealed.content(data, head)
+        self._places, self._wanted = head["tables"], wanted
+        self._whole = wanted >= set(head["cells"])
+
+    @property
+    def names(self) -> set[str]:
+        """Of its tables."""
+        return set(self._places)
+
+    def table(self, name: str) -> pa.Table:
+        """The rows of the cells that count."""
+        start, end = self._places[name]
+        table = pa.ipc.open_stream(pa.py_buffer(self._payload[start:end])).read_all()
+        return table if self._whole else _of_cells(table, self._wanted)
 
 
 def _of_cells(table: pa.Table, wanted: set[str]) -> pa.Table:
@@ -82,7 +90,7 @@ def _of_cells(table: pa.Table, wanted: set[str]) -> pa.Table:
 def head(data: bytes) -> dict[str, Any]:
     """What a shard says of itself; no cells if it is damaged or of another version of the reader.
 
-    The digest of the rest is checked by `decode`.
+    The digest of the rest is checked by `Part`.
     """
     try:
         found = sealed.said(data)
@@ -101,13 +109,14 @@ def joined(parts: list[pa.Table], cells: Sequence[str]) -> pd.DataFrame:
     """
     whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
     parts.clear()
-    cell = pd.Categorical(whole.column("cell_id").to_pandas(), categories=list(cells))
-    codes = np.asarray(cell.codes)
+    own = whole.column("cell_id").to_pandas().cat
+    codes = pd.Index(cells).get_indexer(own.categories)[own.codes]
+    cell = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(cells)))
     place = np.argsort(codes, kind="stable")
     place = place[codes[place] >= 0]
     columns: dict[str, Any] = {}
     for name in whole.column_names:
-        own = pd.Series(cell) if name == "cell_id" else whole.column(name).to_pandas()
-        columns[name] = own.take(place).reset_index(drop=True)
+        column = pd.Series(cell) if name == "cell_id" else whole.column(name).to_pandas()
+        columns[name] = column.take(place).reset_index(drop=True)
         whole = whole.drop_columns(name)
     return pd.DataFrame(columns, copy=False)

@@ -30,19 +30,21 @@ class Reading:
     """What was read of the cells' records.
 
     Attributes:
-        parts: tables of reductions. damaged: cells that cannot be read. problems: why.
+        parts: reductions. damaged: cells that cannot be read. problems: why.
         whole: by cell its record tables, if these were asked for.
     """
 
-    parts: list[shard.Tables] = field(default_factory=list)
+    parts: list[shard.Part] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     whole: Tables = field(default_factory=dict)
 
     def reduced(self, cells: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-        """The reductions by name, in the order of the cells; what is made leaves the parts."""
-        for name in sorted({name for part in self.parts for name in part}):
-            own = [part.pop(name) for part in self.parts if name in part]
+        """The reductions by name, in the order of the cells, each decoded when its turn comes."""
+        names = {name for part in self.parts for name in part.names}
+        # The training curves come first: they are the most rows, and little else is held yet.
+        for name in sorted(names, reverse=True):
+            own = [part.table(name) for part in self.parts if name in part.names]
             yield name, shard.joined(own, cells)
 
 
@@ -61,11 +63,11 @@ def read(
     for data, damaged, problems in _each(partial(_batch, store.uri), batches, processes):
         if shard.head(data)["cells"]:
             cache.keep(data)
-            reading.parts.append(_decoded(data))
+            reading.parts.append(_part(data))
         reading.damaged |= set(damaged)
         reading.problems += problems
     if not reading.parts:  # no cell has finished: empty frames
-        reading.parts.append(_decoded(_reduced([], {})))
+        reading.parts.append(_part(_reduced([], {})))
     return reading
 
 
@@ -74,12 +76,12 @@ def read_whole(store: Store, results: Mapping[str, dict[str, Any]]) -> Reading:
     own = [found for _, found in sorted(results.items())]
     tables, damaged, problems = _tables(store, own)
     data = _reduced([found for found in own if found["cell_id"] in tables], tables)
-    return Reading([_decoded(data)], set(damaged), problems, tables)
+    return Reading([_part(data)], set(damaged), problems, tables)
 
 
-def _decoded(data: bytes) -> shard.Tables:
+def _part(data: bytes) -> shard.Part:
     head = shard.head(data)
-    return shard.decode(data, head, set(head["cells"]))
+    return shard.Part(data, head, set(head["cells"]))
 
 
 def _batches(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -106,7 +106,7 @@ def foretold(kind: str, rng: np.random.Generator, noise: float = NOISE) -> tuple
     own = rng.normal(0, noise / math.sqrt(2), (2, len(runs)))
     values = pd.Series(2 * rate + smooth[number] + own[0])
     speeds = pd.Series(2 * rate + speed[number] + own[1])
-    outlook = Outlook(name="speed", said="speed", at="step", value=speeds)
+    outlook = Outlook(name="speed", at="step", value=speeds)
     found = related(ITEM, outlook, values, Arena(runs), rate[:, None], int(rng.integers(2**31)))
     return overall(values, speeds)[0], verdict(found).kind
 

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import regress, stats
 from analysis.answers.evidence import Evidence, estimate
 from analysis.outcomes import stable_lr
-from analysis.outlook import outlooks
+from analysis.outlook import SAID
 from analysis.prose import Label, Sentence, count
 from analysis.relation_table import quantity
 from analysis.relations import of, verdict
@@ -24,16 +24,14 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
     said, place = verdict(found), f"answers/{stem}/{key}/{outlook}"
     whole = next(relation for relation in found if not relation.block)
     name = Label(quantity(whole))
-    runs = evidence.basis.runs
-    outcome = next(o for o in outlooks(runs, evidence.basis.training) if o.name == outlook).said
     if said.kind == "not estimable":
         why = "no two normalizers have both a reading in time and an outcome"
-        return [(name, f": not estimable for {outcome}: {why}")]
+        return [(name, f": not estimable for {SAID[outlook]}: {why}")]
     start: Sentence = {
-        "predicts": (name, f" predicts {outcome}"),
-        "associated": (name, f" is associated with {outcome} in "),
-        "opposed": (name, f" goes against {outcome} in "),
-        "no evidence": (name, f": no evidence for {outcome}"),
+        "predicts": (name, f" predicts {SAID[outlook]}"),
+        "associated": (name, f" is associated with {SAID[outlook]} in "),
+        "opposed": (name, f" goes against {SAID[outlook]} in "),
+        "no evidence": (name, f": no evidence for {SAID[outlook]}"),
     }[said.kind]
     if said.kind in ("associated", "opposed"):
         start = (

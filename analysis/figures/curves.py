@@ -60,7 +60,7 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
     frame = reduced(scene, curve)
     bands = _bands(scene, curve, frame)
     crosses = ends(frame, "x", "y") if curve.over == "steps" else frame.iloc[:0]
-    rows, columns = names(frame["setting"]), sorted(set(frame["lr"]))
+    rows, columns = names(frame["setting"].unique()), sorted(set(frame["lr"]))
     legend = scene.legend(frame)
     page = sheet(rows, [f"learning rate {lr:g}" for lr in columns], legend=legend)
     for i, setting in enumerate(rows):

@@ -41,12 +41,13 @@ def slices(scene: Scene, frame: pd.DataFrame) -> list[Slice]:
     """Every setting that has records, at its one learning rate."""
     found: list[Slice] = []
     taken: set[str] = set()
-    for setting in names(frame["setting"]):
+    recorded = frame["cell_id"].unique()
+    for setting in names(frame["setting"].unique()):
         runs = scene.runs[scene.runs["setting"] == setting]
-        runs = runs[runs["cell_id"].isin(frame["cell_id"])]
+        runs = runs[runs["cell_id"].isin(recorded)]
         lr = chosen_lr(runs)
         runs = runs[runs["lr"] == lr]
-        records = frame[frame["cell_id"].isin(runs["cell_id"])]
+        records = frame[(frame["setting"] == setting) & (frame["lr"] == lr)]
         slug = _unique(re.sub(r"[^A-Za-z0-9]+", "_", setting).strip("_").lower(), taken)
         found.append(Slice(setting=setting, slug=slug, lr=lr, runs=runs, records=records))
     return found

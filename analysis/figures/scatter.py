@@ -64,7 +64,7 @@ def _speed(scene: Scene, basis: Basis, item: Probed) -> Figure:
 
 def draw_speed(scene: Scene, basis: Basis, item: Probed, points: pd.DataFrame) -> Drawing:
     """Draw settings down, learning rates across; ψ in the first panel of a row."""
-    rows, rates = names(points["setting"]), sorted(set(points["lr"]))
+    rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
     legend = scene.legend(points)
     page = sheet(rows or [""], [f"learning rate {lr:g}" for lr in rates] or [""], legend=legend)
     for i, setting in enumerate(rows):
@@ -87,7 +87,7 @@ def _dots(panel: Axes, points: pd.DataFrame, legend: dict[str, Look]) -> None:
     if points.empty:
         say(panel, "no runs")
     for label, look in legend.items():
-        own = points[points["normalizer"].astype(str) == label]
+        own = points[points["normalizer"] == label]
         panel.scatter(own["x"], own["y"], s=16, marker=look.marker, color=look.color, alpha=0.8)
 
 
@@ -131,7 +131,7 @@ def _descent(scene: Scene) -> list[Figure]:
 
 def draw_descent(scene: Scene, points: pd.DataFrame) -> Drawing:
     """Draw settings down, learning rates across."""
-    rows, rates = names(points["setting"]), sorted(set(points["lr"]))
+    rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
     legend = scene.legend(points)
     page = sheet(rows, [f"learning rate {lr:g}" for lr in rates], legend=legend)
     for i, setting in enumerate(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,14 @@ class Scene:
         frame = self.study.reduced.get(name)
         if frame is None or frame.empty:
             return None
-        known = self.runs.set_index("cell_id")
-        numbers = frame.select_dtypes("number").replace([np.inf, -np.inf], np.nan)
-        frame = frame.assign(**{str(k): v for k, v in numbers.items()})
-        frame["cell_id"] = frame["cell_id"].astype(str)
-        frame = frame[frame["cell_id"].isin(known.index)]
-        labels = ("setting", "lr", "normalizer", "status")
-        return frame.assign(**{label: frame["cell_id"].map(known[label]) for label in labels})
+        cells = frame["cell_id"].cat
+        run = pd.Index(self.runs["cell_id"]).get_indexer(cells.categories)[cells.codes]
+        known, run = frame[run >= 0], run[run >= 0]
+        numbers = known.select_dtypes("number").replace([np.inf, -np.inf], np.nan)
+        finite = {str(name): values for name, values in numbers.items()}
+        labels = ("cell_id", "setting", "lr", "normalizer", "status")
+        told = {label: _repeated(self.runs[label], run) for label in labels}
+        return known.assign(**finite | told)
 
     @property
     def loss_unit(self) -> str:
@@ -47,8 +49,15 @@ class Scene:
 
     def legend(self, frame: pd.DataFrame) -> dict[str, Look]:
         """Looks of the normalizers that a frame holds, in reading order."""
-        present = set(frame["normalizer"])
+        present = set(frame["normalizer"].unique())
         return {label: look for label, look in self.looks.items() if label in present}
+
+
+def _repeated(column: pd.Series, run: np.ndarray) -> Any:
+    """A value for each row, by its run; words as categories, in the order in which words sort."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()[run]
+    return pd.Categorical(column).take(run)
 
 
 def settings(frame: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:

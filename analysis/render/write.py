@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from analysis.render.images import drawn, drawn_by_two
 from analysis.render.page import Compared, Page, Shown, compose
 from analysis.render.sheet import sheet
 from analysis.study import Study
-
-MANIFEST = "manifest.json"
-_PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn", "pyarrow")
+from analysis.written import MANIFEST, versions
 
 
 def write(
@@ -149,7 +146,7 @@ def _manifest(study: Study, seed: int, command: str, digests: dict[str, str]) ->
         "command": command,
         "seed": seed,
         "sweeps": study.sweeps,
-        "analysis": {name: version(name) for name in _PACKAGES},
+        "analysis": versions(),
         "provenance": study.provenance,
         "runs": _runs(study),
         "files": digests,

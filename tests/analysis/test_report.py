@@ -176,7 +176,9 @@ def test_strict_stops_at_a_damaged_file_that_else_is_listed(
 def test_the_report_is_attached_to_every_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(study: Study, folder: Path, **_: object) -> None: ...
+    def write(study: Study, folder: Path, **_: object) -> None:
+        folder.mkdir()
+        (folder / "manifest.json").write_text("{}")
 
     attached: list[tuple[str, ...]] = []
     tracking = SimpleNamespace(
