@@ -139,7 +139,7 @@ class _Patience:
 
 def main() -> None:
     """Mirror the cells that standard input names."""
-    os.nice(_NICENESS)
+    _give_way()
     name, storage, uri = json.loads(sys.stdin.readline())
     words: SimpleQueue[str] = SimpleQueue()
     gone = threading.Event()
@@ -151,6 +151,12 @@ def main() -> None:
             mirroring.complete(sweep, store, uri)
     except Exception as error:
         sys.exit(redact(f"{type(error).__name__}: {error}"))
+
+
+def _give_way() -> None:
+    os.nice(_NICENESS)
+    with suppress(OSError):  # Linux shares processors among sessions first, and this is one
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 def planned(store: Store, name: str) -> Sweep:
