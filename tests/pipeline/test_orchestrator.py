@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import socket
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any, ClassVar
@@ -204,3 +207,31 @@ def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert orchestrator._running() is None
     monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: None)
     assert orchestrator._running() is None
+
+
+_DRIVER = """
+import sys
+from pipeline.sweep import main
+code = main([sys.argv[1], "--storage", sys.argv[2], "--tracking", "none"])
+print(code, sorted({"ray.tune", "mlflow"} & set(sys.modules)))
+"""
+
+
+def test_a_driver_imports_no_mlflow(tmp_path: Path) -> None:
+    """Tune would, for statistics that are off; what keeps it from that leaves nothing behind."""
+    small = {
+        "name": "small",
+        "base": {
+            "data": {"name": "gaussian", "samples": 64},
+            "architecture": {"name": "deep_linear", "depth": 2},
+            "training": {"steps": 2, "batch_size": None, "lr": 1e-4, "evaluate_every": 2},
+            "normalizer": {"name": "none"},
+        },
+    }
+    (tmp_path / "small.yaml").write_text(json.dumps(small))
+    where = [str(tmp_path / "small.yaml"), str(tmp_path / "results")]
+    command = [sys.executable, "-c", _DRIVER, *where]
+    environment = {**os.environ, "RAY_ADDRESS": "local"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "0 ['ray.tune']", done.stdout + done.stderr
+    assert len(Store(where[1]).finished()) == 1
