@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from analysis import cells, lean, shard, stack
 from analysis.cache import Cache
+from analysis.progress import told
 from pipeline.store import Store, StoreError
 
 BATCH = 128
@@ -60,7 +61,8 @@ def read(
     parts, kept = cache.take({cell: found["row"]["digest"] for cell, found in results.items()})
     reading = Reading(parts=parts)
     batches = _batches([found for cell, found in sorted(results.items()) if cell not in kept])
-    for data, damaged, problems in _each(partial(_batch, store.uri), batches, processes):
+    found = _each(partial(_batch, store.uri), batches, processes)
+    for data, damaged, problems in told("reading", found, len(batches)):
         if shard.head(data)["cells"]:
             cache.keep(data)
             reading.parts.append(_part(data))

@@ -11,6 +11,7 @@ from typing import Any
 
 from analysis import answers, figures, tables
 from analysis.against import against
+from analysis.progress import told
 from analysis.render import data, html, latex, markdown
 from analysis.render.drawings import Drawings
 from analysis.render.images import drawn, drawn_by_two
@@ -96,7 +97,7 @@ def _images(
     known = {figure.name: kept.take(figure.name) for figure in drawings}
     todo = [(figure.draw, figure.name) for figure in drawings if known[figure.name] is None]
     new = drawn_by_two(todo) if len(todo) > 1 and kept.folder else (drawn(*each) for each in todo)
-    for figure in drawings:
+    for figure in told("drawing", drawings, len(drawings)):
         images = known.pop(figure.name)
         if images is None:
             images = next(new)
