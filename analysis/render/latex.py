@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from analysis.render.sheet import RESCALES, RESCALES_MEANS, Cell, Sheet
+from analysis.render.sheet import RESCALES, RESCALES_MEANS, Cell, Row, Sheet
 
 _TEXT = {
     "\\": r"\textbackslash{}",
@@ -65,15 +65,19 @@ def escape(text: str) -> str:
 
 LINE = 84
 """Characters that fit a line of a one-column page at ``\\scriptsize``, columns apart by two."""
+ROWS = 36
+"""Rows that fit such a page with a caption above and the notes of their cells below."""
 
 
 def table(sheet: Sheet) -> str:
-    """``table`` environments as wide as a page, as many as the columns need; bold is best.
+    """``table`` environments that fit a page, as many as columns and rows need; bold is best.
 
     Each begins with the row's labels and ends with the notes of its own cells.
     """
     notes = sheet.footnotes()
-    parts = [_part(sheet, own, i, notes) for i, own in enumerate(_parts(sheet))]
+    starts = range(0, max(1, len(sheet.rows)), ROWS)
+    wanted = [(own, sheet.rows[i : i + ROWS]) for own in _parts(sheet) for i in starts]
+    parts = [_part(sheet, *each, i, notes) for i, each in enumerate(wanted)]
     return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
 
 
@@ -102,15 +106,17 @@ def _widths(sheet: Sheet) -> list[int]:
     return [2 + max(map(len, column)) for column in columns]
 
 
-def _part(sheet: Sheet, own: list[int], number: int, notes: dict[str, str]) -> str:
+def _part(
+    sheet: Sheet, own: list[int], shown: list[Row], number: int, notes: dict[str, str]
+) -> str:
     widths = _widths(sheet)[len(sheet.keys) :]
     heads = [_stacked(sheet.heads[i], widths[i] - 2) for i in own]
     rows = [
         " & ".join([*map(escape, row.labels), *(_cell(row.cells[i], notes) for i in own)])
-        for row in sheet.rows
+        for row in shown
     ]
     caption = f"{escape(sheet.title)} (continued)." if number else _caption(sheet)
-    below = _below(sheet, own, notes)
+    below = _below(sheet, own, shown, notes)
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -141,8 +147,8 @@ def _stacked(head: str, width: int) -> str:
     return rf"\shortstack[r]{{{stacked}}}" if len(lines) > 1 else stacked
 
 
-def _below(sheet: Sheet, own: list[int], notes: dict[str, str]) -> list[str]:
-    used = {row.cells[i].note for row in sheet.rows for i in own}
+def _below(sheet: Sheet, own: list[int], shown: list[Row], notes: dict[str, str]) -> list[str]:
+    used = {row.cells[i].note for row in shown for i in own}
     below = [
         rf"$^{{\mathrm{{{mark}}}}}$ {escape(note)}" for note, mark in notes.items() if note in used
     ]

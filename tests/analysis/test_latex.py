@@ -66,6 +66,23 @@ def test_a_wide_table_is_cut_into_parts_that_fit_a_page() -> None:
     assert tex.count("A caption.") == 1
 
 
+def long(rows: int) -> Table:
+    """The example with so many rows, of which every cell has a note."""
+    cells = example().cells
+    one = cells[cells["normalizer"] == "batch"]
+    many = [one.assign(normalizer=f"group{i}", note=f"{i} of 99 runs") for i in range(rows)]
+    return replace(example(), cells=pd.concat(many))
+
+
+def test_a_long_table_is_cut_into_parts_that_fit_a_page() -> None:
+    tex = latex.table(sheet(long(80)))
+    parts = tex.split(r"\begin{table}")[1:]
+    assert [part.count("& group") for part in parts] == [36, 36, 8]
+    assert re.findall(r"group\d+", tex) == [f"group{i}" for i in range(80)]
+    assert "35 of 99 runs" in parts[0]
+    assert "36 of 99 runs" not in parts[0]
+
+
 def compiled(folder: Path, tables: list[Table]) -> str:
     """The log of pdflatex with the packages that the tables ask for and no other."""
     head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
@@ -84,6 +101,7 @@ def test_latex_compiles_with_booktabs_alone_and_fits_the_page(
 ) -> None:
     log = compiled(tmp_path, every_table)
     assert "Overfull \\hbox" not in log, log
+    assert "Float too large" not in compiled(tmp_path, [long(80)])
     assert "Output written" in compiled(tmp_path, [example(HOSTILE)])
 
 
