@@ -5,8 +5,9 @@ comes), by plain Ray Tune with its defaults, and by that with its MLflowLoggerCa
 steps sleep: they take time and no processor, so that the table shows what the runners take. Then
 each runs cells that train for no time at all.
 
-*Start-up*: from the command to the first step of the first cell. *Wall over ideal*: the time from
-there to the end of the command, over the sum of the cells' training seconds shared by the slots.
+*Start-up*: from the command to the first step of the first cell, several times in turn. *Wall over
+ideal*: the time from there to the end of the command, over the sum of the cells' training seconds
+shared by the slots.
 *Memory*: the driver's resident memory (with the process that mirrors to MLflow), from the first
 step on; the growth per 1,000 cells is the slope over the second half of the run.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,7 +35,14 @@ from benchmarks._sleeping import Bedroom, bedroom, slope
 from benchmarks._timing import machine, table
 
 _MIB = 2**20
-_SMALL = {"cells": 10, "peer_cells": 6, "trivial": 100, "tracked": 50, "peer_trivial": 6}
+_SMALL = {
+    "cells": 10,
+    "peer_cells": 6,
+    "trivial": 100,
+    "tracked": 50,
+    "peer_trivial": 6,
+    "starts": 3,
+}
 
 
 @dataclass
@@ -126,27 +135,23 @@ def _started(at: Bedroom, command: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def ours(at: Bedroom, slots: int, *options: str) -> list[str]:
-    """The command of normscope."""
-    run = [sys.executable, "-m", "pipeline.sweep", "sweep.yaml", "--storage", str(at.storage)]
-    return [*run, "--concurrency", str(slots), *options]
+CONTENDERS = ("normscope", "plain Ray Tune", "with its MLflow callback")
 
 
-def plain(at: Bedroom, slots: int, *uri: str) -> list[str]:
-    """The command of plain Ray Tune."""
-    return [
-        sys.executable,
-        str(ROOT / "benchmarks/_plain_tune.py"),
-        str(at.folder),
-        str(slots),
-        *uri,
-    ]
+def command(who: str, at: Bedroom, slots: int, *options: str) -> list[str]:
+    """The command of one of `CONTENDERS`."""
+    if who == "normscope":
+        run = [sys.executable, "-m", "pipeline.sweep", "sweep.yaml", "--storage", str(at.storage)]
+        return [*run, "--concurrency", str(slots), *options]
+    uri = [f"sqlite:///{at.folder}/plain.db"] if who != "plain Ray Tune" else []
+    script = ROOT / "benchmarks/_plain_tune.py"
+    return [sys.executable, str(script), str(at.folder), str(slots), *uri]
 
 
 def again(at: Bedroom, slots: int) -> float:
     """Seconds that the same command takes on a finished sweep."""
     began = time.time()
-    process = _started(at, ours(at, slots))
+    process = _started(at, command("normscope", at, slots))
     _, error = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(error)
@@ -160,35 +165,47 @@ def compared(place: Path, options: argparse.Namespace) -> list[list[str]]:
     def at(name: str, cells: int, seconds: float) -> Bedroom:
         return bedroom(place / name, cells, seconds)
 
-    def peer(name: str, cells: int, seconds: float, tracks: bool) -> Measured:
-        where = at(name, cells, seconds)
-        uri = [f"sqlite:///{where.folder}/plain.db"] if tracks else []
-        return measured(where, plain(where, slots, *uri), slots)
+    def run(where: Bedroom, who: str, *words: str) -> Measured:
+        return measured(where, command(who, where, slots, *words), slots)
 
     own = at("ours", options.cells, options.seconds)
-    long = [measured(own, ours(own, slots), slots)]
+    long = [run(own, "normscope")]
     rerun = again(own, slots)
     many, tracked = at("many", options.trivial, 0.0), at("tracked", options.tracked, 0.0)
-    short = [measured(many, ours(many, slots, "--tracking", "none"), slots)]
-    with_runs = measured(tracked, ours(tracked, slots), slots)
-    for name, tracks in (("plain", False), ("callback", True)):
-        long.append(peer(name, options.peer_cells, options.seconds, tracks))
-        short.append(peer(f"{name}-trivial", options.peer_trivial, 0.0, tracks))
-    trivial = [f"{run.milliseconds():.0f} ({run.cells} cells)" for run in short]
+    short = [run(many, "normscope", "--tracking", "none")]
+    with_runs = run(tracked, "normscope")
+    for who in CONTENDERS[1:]:
+        long.append(run(at(who, options.peer_cells, options.seconds), who))
+        short.append(run(at(f"{who} trivial", options.peer_trivial, 0.0), who))
+    trivial = [f"{each.milliseconds():.0f} ({each.cells} cells)" for each in short]
     trivial[0] += f"; with MLflow {with_runs.milliseconds():.0f} ({with_runs.cells} cells)"
     return [
-        ["start-up to the first step, s", *(f"{run.start_up:.1f}" for run in long)],
+        [f"start-up to the first step, s; median of {options.starts}", *start_ups(place, options)],
         [
             f"wall over ideal, cells of {options.seconds:g} s",
-            *(f"{run.wall / run.ideal:.3f} ({run.cells} cells)" for run in long),
+            *(f"{each.wall / each.ideal:.3f} ({each.cells} cells)" for each in long),
         ],
         ["the same command on the finished sweep, s", f"{rerun:.1f}", *["all run again"] * 2],
         ["a cell that trains for no time, ms", *trivial],
-        ["driver's growth in that run, MiB", *(f"{run.memory.growth():.0f}" for run in short)],
+        ["driver's growth in that run, MiB", *(f"{each.memory.growth():.0f}" for each in short)],
         [
             "driver's growth per 1,000 cells, MiB",
-            *(f"{1000 * slope(run.memory.begun, run.memory.sizes):.0f}" for run in short),
+            *(f"{1000 * slope(each.memory.begun, each.memory.sizes):.0f}" for each in short),
         ],
+    ]
+
+
+def start_ups(place: Path, options: argparse.Namespace) -> list[str]:
+    """Of each contender in turn, so that what else the machine does is shared: median, range."""
+    found: dict[str, list[float]] = {who: [] for who in CONTENDERS}
+    for i in range(options.starts):
+        for who, seconds in found.items():
+            at = bedroom(place / f"{who} {i}", 2, 0.2)
+            run = measured(at, command(who, at, options.slots), options.slots)
+            seconds.append(run.start_up)
+    return [
+        f"{statistics.median(each):.1f} ({min(each):.1f}–{max(each):.1f})"
+        for each in found.values()
     ]
 
 
@@ -198,7 +215,7 @@ def main() -> None:
     print(f"{machine(torch.device('cpu'))}; {options.slots} slots on {os.cpu_count()} cores\n")
     with tempfile.TemporaryDirectory(prefix="orchestration-") as place:
         rows = compared(Path(place), options)
-    print(table(["", "normscope", "plain Ray Tune", "with its MLflow callback"], rows))
+    print(table(["", *CONTENDERS], rows))
 
 
 def _options() -> argparse.Namespace:
@@ -211,6 +228,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trivial", type=int, default=10_000, help="cells of no time (10,000)")
     parser.add_argument("--tracked", type=int, default=500, help="of them, with MLflow (500)")
     parser.add_argument("--peer-trivial", type=int, default=50, help="of them, for the peers (50)")
+    parser.add_argument("--starts", type=int, default=7, help="times that each is started (7)")
     parser.add_argument("--slots", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--small", action="store_true", help="a look at it in a few minutes")
     options = parser.parse_args()
