@@ -113,7 +113,7 @@ def _trace(
     product: Product, like: Tensor, samples: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Hutchinson's estimate and its standard error; NaN without samples."""
-    values = [like.new_tensor(math.nan, dtype=torch.float64)] * (0 if samples else 2)
+    values = [like.new_full((), math.nan, dtype=torch.float64)] * (0 if samples else 2)
     for _ in range(samples):
         signs = torch.randint(2, like.shape, generator=rng, device=like.device).to(like) * 2 - 1
         values.append(_inner(signs, product(signs)))

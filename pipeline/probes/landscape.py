@@ -187,6 +187,6 @@ def _capped(lr: float, span: Sequence[float], cap: float | None) -> tuple[float,
 
 def _spaced(ends: Sequence[float], count: int, like: Tensor) -> Tensor:
     """Geometrically spaced numbers from one end to the other, on the device of ``like``."""
-    low, high = torch.tensor(ends, dtype=like.dtype, device=like.device).log()
+    low, high = torch.tensor(ends, dtype=like.dtype).log()  # numbers, which no device waits for
     place = torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
     return (low + place * (high - low)).exp()

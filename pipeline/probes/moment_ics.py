@@ -115,14 +115,18 @@ def _quantiles(values: Tensor) -> Tensor:
         golden = (math.sqrt(5) - 1) / 2
         place = torch.arange(_SAMPLE, device=values.device, dtype=torch.float64) * golden % 1
         values = values.take((place * count).long())
-    levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
-    return torch.quantile(values.flatten(), levels)
+    return torch.quantile(values.flatten(), _filled(values, QUANTILES))
+
+
+def _filled(like: Tensor, numbers: Sequence[float]) -> Tensor:
+    """Numbers on the device of ``like``; copied from a list they would have to be waited for."""
+    return torch.stack([like.new_full((), number) for number in numbers])
 
 
 def _moments(layers: Sequence[tuple[Tensor, Tensor]]) -> Moments:
     """Join the layers' moments, so that what follows is a few operations on all of them."""
     mean, std = (pad_sequence([*part], True, torch.nan) for part in zip(*layers, strict=True))
-    return Moments(mean, std, mean.new_tensor([len(unit) for unit, _ in layers]))
+    return Moments(mean, std, _filled(mean, [len(unit) for unit, _ in layers]))
 
 
 def _distances(old: Moments, new: Moments) -> dict[str, Tensor]:
