@@ -14,6 +14,7 @@ from analysis.render.page import Page
 from analysis.render.sheet import RESCALES_MEANS
 
 _HERE = Path(__file__).parent
+_JOINT = re.compile(r"([(_/+])(?=\w)")
 
 
 def page(page: Page) -> str:
@@ -25,7 +26,7 @@ def page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"prose": prose, "inline": inline, "order": order}
+    environment.filters |= {f.__name__: f for f in (prose, inline, order, breakable)}
     return environment.get_template("page.html.j2").render(
         page=page,
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
@@ -46,6 +47,11 @@ def _part(part: str | Label | Number) -> Markup:
         html = Markup('<data value="{}" title="{}">{}</data>')
         return html.format(repr(part.value), part.key, part.text)
     return escape(part)
+
+
+def breakable(label: object) -> Markup:
+    """A name that a narrow column breaks between its parts rather than within a word."""
+    return Markup(_JOINT.sub(r"\1<wbr>", str(escape(label))))
 
 
 def order(value: float) -> str:

@@ -144,7 +144,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "input", "br", "!doctype"}:
+        if tag not in {"meta", "link", "input", "br", "wbr", "!doctype"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -170,6 +170,11 @@ def test_html_escapes_labels_everywhere() -> None:
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(&#34;1&#34;)") >= 7
     assert len(Tags(text).of("script")) == 1
+
+
+def test_html_breaks_names_between_their_parts() -> None:
+    assert ">densenet(<wbr>depth=13, growth=6)<" in page_of("densenet(depth=13, growth=6)")
+    assert ">noisy_<wbr>batch<" in page_of("noisy_batch")
 
 
 def test_html_is_well_formed_and_accessible() -> None:
