@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis import written
 from analysis.report import main
 from pipeline.store import Store
 from tests.analysis.synthetic import write_store
@@ -122,7 +124,7 @@ def test_another_seed_is_another_report(folder: Path, capsys: pytest.CaptureFixt
 def test_other_code_makes_it_anew(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.shard.reader", lambda: "later")
+    monkeypatch.setattr("analysis.written.code", lambda: "later")
     assert SAID not in said(folder, capsys)
 
 
@@ -142,3 +144,14 @@ def test_a_damaged_record_is_looked_at_each_time_and_strict_always_looks(
     file.write_bytes(whole)
     assert SAID not in said(folder, capsys)
     assert b"training.parquet" not in (folder / "out/report.md").read_bytes()
+
+
+def test_every_file_of_the_package_counts(tmp_path: Path) -> None:
+    shutil.copytree(Path(written.__file__).parent, tmp_path / "analysis")
+    seen = {written.code(tmp_path / "analysis")}
+    assert seen == {written.code()}
+    for name in ("render/page.css", "render/page.html.j2", "report.py"):
+        path = tmp_path / "analysis" / name
+        path.write_text(path.read_text() + "\n")
+        seen.add(written.code(tmp_path / "analysis"))
+    assert len(seen) == 4
