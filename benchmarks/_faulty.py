@@ -60,9 +60,9 @@ def hungry(*, gibibytes: int = 10) -> Normalizer:
     """Takes more and more memory, up to a bound that a machine survives."""
     hoard = []
     def act():
-        if len(hoard) < 16 * gibibytes:
+        while len(hoard) < 16 * gibibytes:
             hoard.append(b"x" * 2**26)
-        time.sleep(0.05)
+            time.sleep(0.05)
     return _made(act)
 
 def slow(*, seconds: float = 0.05) -> Normalizer:
