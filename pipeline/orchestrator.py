@@ -10,7 +10,6 @@ import gc
 import json
 import logging
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -151,14 +150,23 @@ def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
 
 
 def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
-    scratch = tempfile.mkdtemp(prefix="normscope-tune-")
-    default = _default(reachable(ray.cluster_resources()))
+    scratch = tempfile.TemporaryDirectory(prefix="normscope-tune-", ignore_cleanup_errors=True)
+    try:
+        with scratch as folder, _without_mlflow():
+            _tuner(cells, job, count, events, folder).fit()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OutOfMemoryError):
+            raise ValueError(_GUARDED) from None
+        raise
 
+
+def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: str) -> tune.Tuner:
+    default = _default(reachable(ray.cluster_resources()))
     trainable = tune.with_resources(
         tune.with_parameters(_trial, job=asdict(job), default=default),
         lambda config: _needed(_cell(config), job.resources, default),
     )
-    tuner = tune.Tuner(
+    return tune.Tuner(
         trainable,
         param_space={"cell": tune.grid_search([json.dumps(asdict(cell)) for cell in cells])},
         tune_config=tune.TuneConfig(
@@ -168,22 +176,13 @@ def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> N
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
-            storage_path=scratch,
+            storage_path=folder,
             name=job.sweep,
             failure_config=tune.FailureConfig(max_failures=1),
             callbacks=[_Relay(job.storage, events)],
             verbose=0,
         ),
     )
-    try:
-        with _without_mlflow():
-            tuner.fit()
-    except RuntimeError as error:
-        if isinstance(error.__cause__, OutOfMemoryError):
-            raise ValueError(_GUARDED) from None
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

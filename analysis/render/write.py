@@ -11,6 +11,7 @@ from typing import Any
 
 from analysis import answers, figures, tables
 from analysis.against import against
+from analysis.made_by import versions
 from analysis.progress import told
 from analysis.render import data, html, latex, markdown
 from analysis.render.drawings import Drawings
@@ -18,7 +19,7 @@ from analysis.render.images import drawn, drawn_by_two
 from analysis.render.page import Compared, Page, Shown, compose
 from analysis.render.sheet import sheet
 from analysis.study import Study
-from analysis.written import MANIFEST, versions
+from analysis.written import MANIFEST
 
 
 def write(

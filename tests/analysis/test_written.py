@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import written
+from analysis import made_by
 from analysis.report import main
 from pipeline.store import Store
 from tests.analysis.synthetic import write_store
@@ -147,11 +147,11 @@ def test_a_damaged_record_is_looked_at_each_time_and_strict_always_looks(
 
 
 def test_every_file_of_the_package_counts(tmp_path: Path) -> None:
-    shutil.copytree(Path(written.__file__).parent, tmp_path / "analysis")
-    seen = {written.code(tmp_path / "analysis")}
-    assert seen == {written.code()}
+    shutil.copytree(Path(made_by.__file__).parent, tmp_path / "analysis")
+    seen = {made_by.digest_of(tmp_path / "analysis")}
+    assert seen == {made_by.code()}
     for name in ("render/page.css", "render/page.html.j2", "report.py"):
         path = tmp_path / "analysis" / name
         path.write_text(path.read_text() + "\n")
-        seen.add(written.code(tmp_path / "analysis"))
+        seen.add(made_by.digest_of(tmp_path / "analysis"))
     assert len(seen) == 4

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 from unittest import mock
 
@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_leaves
 import pipeline
 from pipeline import batches
 
-READS = {"cpu", "tolist", "item", "__bool__", "__float__", "__int__"}
+TO_HOST = {"cpu", "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__"}
+"""Methods that bring values to the host."""
 MAKES = {"tensor", "as_tensor", "new_tensor"}
 COPIES = {"_to_copy", "copy_"}
 _PACKAGE = str(Path(pipeline.__file__).parent)
@@ -59,7 +60,7 @@ class _Reads(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name in READS and args[0].is_meta:
+        if name in TO_HOST and args[0].is_meta:
             self.waits[caller()] += 1
             args = (_made_up(args[0]), *args[1:])
         found = func(*args, **(kwargs or {}))
@@ -95,15 +96,24 @@ def _made_up(values: Tensor) -> Tensor:
 def caller() -> str:
     """The pipeline's innermost function that is running, with its module."""
     frame: FrameType | None = sys._getframe()
-    while frame and not frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame and not _is_ours(frame.f_code):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}" if frame else ""
+
+
+def _is_ours(code: CodeType) -> bool:
+    """Comprehensions count as the function they stand in: from Python 3.12 on they are of it."""
+    return code.co_filename.startswith(_PACKAGE) and not code.co_name.startswith("<")
 
 
 @contextmanager
 def away() -> Iterator[Counter[str]]:
     """Inside, tensors on "meta" are treated as on a GPU; gives the waits by function."""
     waits = Counter[str]()
-    generators = (mock.patch.object(place, "Generator", _Generator) for place in (torch, batches))
-    with next(generators), next(generators), _Reads(waits), _Kernels(waits):
+    with (
+        mock.patch.object(torch, "Generator", _Generator),
+        mock.patch.object(batches, "Generator", _Generator),
+        _Reads(waits),
+        _Kernels(waits),
+    ):
         yield waits

@@ -16,7 +16,7 @@ from pipeline.data import Dataset, Split, Task
 from pipeline.initialization import initialize
 from pipeline.measure import View
 from pipeline.training import _Loop
-from tests.pipeline.probes.views import normalizer
+from tests.pipeline.probes.views import NORMALIZERS, normalizer
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "decorrelated_batch": {"channels_per_group": 2},
@@ -35,6 +35,13 @@ CHEAP: dict[str, dict[str, Any]] = {
     "landscape": {"lengths": 1, "ranges": ["relative"], "directions": ["gradient", "random"]},
 }
 """Options other than the defaults of a probe, that cost less or touch more."""
+
+
+def configurations() -> dict[str, list[Any]]:
+    """Every normalizer of the catalog, and a composition."""
+    names = catalog.parts("normalizers")
+    found = {name: [{"name": name, **OPTIONS.get(name, {})}] for name in names}
+    return found | {"composition": NORMALIZERS["weight_standardization+group"]}
 
 
 def probe_settings(name: str, **changes: Any) -> dict[str, Any]:

@@ -7,19 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import catalog
 from pipeline.training import _Loop
 from tests.pipeline.observed import (
     ALL,
     DEVICES,
-    OPTIONS,
     assert_same,
+    configurations,
     dataset,
     loop_of,
     network_of,
     settings,
 )
-from tests.pipeline.probes.views import NORMALIZERS
 
 EVAL = {
     name: settings | {"mode": "eval", "batch": "probe"}
@@ -28,9 +26,17 @@ EVAL = {
 }
 
 
-def state_after(loop: _Loop) -> dict[str, Any]:
-    """All that a run leaves behind, but its records of probes."""
+def run(probes: dict[str, Any], config: list[Any], device: str = "cpu", **training: Any) -> _Loop:
+    """Train a network with these probes, from a known state of the global generators."""
+    torch.manual_seed(11)
+    cell = settings(probes, config, **training)
+    loop = loop_of(cell, dataset(device), network_of(config, device))
     loop.run()
+    return loop
+
+
+def state_of(loop: _Loop) -> dict[str, Any]:
+    """All that a run has left behind, but its records of probes."""
     modules = list(loop.network.modules())
     return {
         "network": loop.network.state_dict(),
@@ -48,21 +54,13 @@ def state_after(loop: _Loop) -> dict[str, Any]:
     }
 
 
-def configurations() -> dict[str, list[Any]]:
-    """Every normalizer of the catalog, and a composition."""
-    names = catalog.parts("normalizers")
-    found = {name: [{"name": name, **OPTIONS.get(name, {})}] for name in names}
-    return found | {"composition": NORMALIZERS["weight_standardization+group"]}
-
-
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_probes_leave_no_trace(config: list[Any], device: str):
     ends = []
     for probes in ({}, ALL):
-        torch.manual_seed(11)
-        loop = loop_of(settings(probes, config), dataset(device), network_of(config, device))
-        ends.append(state_after(loop))
+        loop = run(probes, config, device)
+        ends.append(state_of(loop))
         # Theory measures batch normalization layers, which not every network has.
         blocks = {n: len(b) for n, b in loop.outcome.probes.items()}
         assert {"theory": 1} | blocks == {"theory": 1} | dict.fromkeys(probes, 1)
@@ -72,20 +70,13 @@ def test_probes_leave_no_trace(config: list[Any], device: str):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_probes_in_evaluation_mode_leave_no_trace(config: list[Any], device: str):
-    ends = []
-    for probes in ({}, EVAL):
-        torch.manual_seed(11)
-        loop = loop_of(settings(probes, config), dataset(device), network_of(config, device))
-        ends.append(state_after(loop))
-    assert_same(*ends)
+    without, observed = (state_of(run(probes, config, device)) for probes in ({}, EVAL))
+    assert_same(without, observed)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_no_trace_under_adam(optimizer: str):
-    ends = []
-    for probes in ({}, ALL):
-        torch.manual_seed(11)
-        cell = settings(probes, ["batch"], optimizer=optimizer)
-        loop = loop_of(cell, dataset(), network_of(["batch"]))
-        ends.append(state_after(loop))
-    assert_same(*ends)
+    without, observed = (
+        state_of(run(probes, ["batch"], optimizer=optimizer)) for probes in ({}, ALL)
+    )
+    assert_same(without, observed)

@@ -219,16 +219,7 @@ print(code, sorted({"ray.tune", "mlflow"} & set(sys.modules)))
 
 def test_a_driver_imports_no_mlflow(tmp_path: Path) -> None:
     """Tune would, for statistics that are off; what keeps it from that leaves nothing behind."""
-    small = {
-        "name": "small",
-        "base": {
-            "data": {"name": "gaussian", "samples": 64},
-            "architecture": {"name": "deep_linear", "depth": 2},
-            "training": {"steps": 2, "batch_size": None, "lr": 1e-4, "evaluate_every": 2},
-            "normalizer": {"name": "none"},
-        },
-    }
-    (tmp_path / "small.yaml").write_text(json.dumps(small))
+    (tmp_path / "small.yaml").write_text(json.dumps(cells.sweep_content(cells.REGRESSION)))
     where = [str(tmp_path / "small.yaml"), str(tmp_path / "results")]
     command = [sys.executable, "-c", _DRIVER, *where]
     environment = {**os.environ, "RAY_ADDRESS": "local"}

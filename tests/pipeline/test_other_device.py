@@ -12,15 +12,21 @@ from pipeline import catalog, measure
 from pipeline.data import Batch
 from pipeline.training import train
 from tests.pipeline.away import away
-from tests.pipeline.observed import CHEAP, dataset, network_of, probe_settings, settings
+from tests.pipeline.observed import (
+    CHEAP,
+    configurations,
+    dataset,
+    network_of,
+    probe_settings,
+    settings,
+)
 from tests.pipeline.probes import views
-from tests.pipeline.test_no_trace import configurations
 
 LOOKS = {
     "batches._fixed",  # the probe batch, once
     "training._look",  # at losses, for one that has exploded
     "evaluation.evaluate",
-    "observation.<dictcomp>",  # a probe's records, when it has ended
+    "observation._on_host",  # a probe's records, when it has ended
     "_lanczos.lanczos",  # at the residuals
     "_lanczos._extremes",  # the small problem's solution, back to the device
 }

@@ -16,12 +16,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import catalog, measure
+from tests.pipeline.away import TO_HOST
 from tests.pipeline.probes.views import view_of
 
 OF_DATA = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
 """Operations whose result, or its size, the host must read: `item`, `if tensor`, `x[mask]`, …"""
-TO_HOST = {"cpu", "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__"}
-"""Methods that bring values to the host."""
 LOOKS = {"curvature": {}, "scale_free": {"blocks": 1}}
 """Probes whose Lanczos must look at its residuals to know whether to go on; options of one run."""
 
