@@ -50,11 +50,11 @@ def bad(folder: Path, kinds: list[str], seeds: int) -> list[Row]:
 
 def hungry(folder: Path, seeds: int) -> list[Row]:
     """`bad_cells` that take all memory; the machine counts as full two GiB from where it is now."""
-    from pipeline import exhaustion
+    from pipeline.trial import memory_guard as exhaustion
 
     at = scene(folder, ["hungry", SLOW], seeds)
     total, left = exhaustion.machine()
-    file = at.folder / "pipeline/exhaustion.py"
+    file = at.folder / "pipeline/trial/memory_guard.py"
     bounds = f"_LEFT, _LEAST = {(left - 2 * 2**30) / total}, {5 * 2**28 / total}"
     code = file.read_text().replace("0.5 * cpus", "0 * cpus")
     file.write_text(code.replace("_TURN = ", f"{bounds}\n_TURN = "))
@@ -150,7 +150,7 @@ def dead_tracking(folder: Path) -> Row:
 
 def equal_files(storage: Path, copy: Path, address: str) -> int:
     """How many files the cells have, all of which MLflow gives back as they are."""
-    from pipeline import tracking
+    from pipeline.tracking import client as tracking
 
     tracking.download(address, ["faults"], str(copy))
     own, mirrored = cell_files(storage), cell_files(copy)
@@ -173,7 +173,7 @@ def free_port() -> int:
 
 def truncated(folder: Path) -> Row:
     """A record file that has lost its end: named when read; without its folder, run again."""
-    from pipeline.store import Store, StoreError
+    from pipeline.store.store import Store, StoreError
 
     at = scene(folder, [SLOW], 2)
     at.finish()

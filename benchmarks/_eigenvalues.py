@@ -16,8 +16,8 @@ from benchmarks._peers import Product
 from benchmarks._products import BUILD, fresh
 from benchmarks._scene import doubled
 from benchmarks._timing import UNIT, Seconds, in_units, interleaved
-from pipeline.measure import View, flat
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
+from pipeline.probes._view import View, flat
 
 TOLERANCE = 1e-3
 """Relative residual that every method is asked for."""

@@ -189,7 +189,7 @@ def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) ->
     """Copy the pipeline and write a sweep of cells of twenty steps."""
     folder.mkdir(parents=True, exist_ok=True)
     copied(folder, "faulty", '"""Faults."""\n' + _FAULTY)
-    trial = folder / "pipeline/trial.py"
+    trial = folder / "pipeline/trial/run.py"
     code, main, rest = trial.read_text().partition("\n\ndef main(")
     counting = _COUNTING.format(starts=str(folder / "starts.txt"))
     trial.write_text(code + counting + main + rest)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.utils import parametrize
 
-from pipeline import measure
-from pipeline.clock import settled_time
 from pipeline.normalizers import Normalizer, Traits
+from pipeline.probes import _view as measure
+from pipeline.training.metering import settled_time
 
 PEER = Normalizer(features=nn.BatchNorm2d, traits=Traits(bias_free=True))
 What = Literal["alone", "block"]

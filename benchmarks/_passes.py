@@ -9,14 +9,14 @@ from typing import Any
 
 from benchmarks._scene import LR, Scene, scene
 from benchmarks._timing import UNIT, Seconds, interleaved
-from pipeline import measure
-from pipeline.clock import settled_time
 from pipeline.data import Dataset
-from pipeline.measure import View, untouched
-from pipeline.observation import Observer
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View, untouched
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
-from pipeline.spec import cadence_steps, read_sweep
+from pipeline.spec.read import cadence_steps, read_sweep
+from pipeline.training.metering import settled_time
+from pipeline.training.probe_runner import Observer
 
 PLAN = "sweeps/normalizers.yaml"
 LENGTHS = 8

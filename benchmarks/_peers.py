@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import grad, jvp
 
 from pipeline.architectures import Network
-from pipeline.measure import View, flat, leaves
+from pipeline.probes._view import View, flat, leaves
 
 with warnings.catch_warnings():
     # A package that curvlinops imports still uses torch.jit.

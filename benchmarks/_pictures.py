@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from analysis.style import Look
+from analysis.figures.style import Look
 
 Frames = Mapping[str, pd.DataFrame]
 """By probe: its records, with a column ``normalizer``."""

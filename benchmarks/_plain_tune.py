@@ -15,9 +15,9 @@ import ray  # noqa: TID251 — the peer
 from ray import tune  # noqa: TID251 — the peer
 from ray.air.integrations.mlflow import MLflowLoggerCallback  # noqa: TID251 — the peer
 
-from pipeline.spec import Cell, read_sweep
-from pipeline.store import Store
-from pipeline.trial import run_trial
+from pipeline.spec.read import Cell, read_sweep
+from pipeline.store.store import Store
+from pipeline.trial.run import run_trial
 
 
 def main(folder: Path, slots: int, uri: str | None) -> None:

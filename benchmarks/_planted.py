@@ -91,7 +91,7 @@ def ended(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def diverged(runs: pd.DataFrame, which: np.ndarray) -> pd.DataFrame:
-    """The same with these runs diverged: last in each outcome, as `analysis.outcomes` has it."""
+    """The same with these runs diverged: last in each outcome (`analysis.tables.outcomes`)."""
     lost = runs.assign(status=runs["status"].mask(which, "diverged"))
     lost["time"] = runs["time"].mask(which, runs["steps"])
     lost["accuracy"] = runs["accuracy"].mask(which, runs["chance"])

@@ -10,8 +10,8 @@ import torch
 from benchmarks import _peers
 from benchmarks._scene import doubled
 from benchmarks._timing import UNIT, Seconds, interleaved
-from pipeline.measure import View, flat
 from pipeline.probes._hessian import Hessian, hessian_of
+from pipeline.probes._view import View, flat
 
 BUILD = "normscope: building the graph, once for all products"
 

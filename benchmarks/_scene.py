@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline import measure
 from pipeline.architectures import Network
-from pipeline.batches import Batches, drawn_batch, other_batch, probe_batch
 from pipeline.data import Batch, Dataset, Split, Task
-from pipeline.initialization import initialize
-from pipeline.measure import View
+from pipeline.data._objective import objective
 from pipeline.normalizers import Traits
-from pipeline.objective import objective
-from pipeline.trial import build
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
+from pipeline.training.batches import Batches, drawn_batch, other_batch, probe_batch
+from pipeline.training.initialization import initialize
+from pipeline.trial.run import build
 
 CLASSES, SIZE = 10, 32
 LR = 0.02

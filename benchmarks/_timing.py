@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
-from pipeline.clock import settled_time
-from pipeline.provenance import provenance
+from pipeline.training.metering import settled_time
+from pipeline.trial.provenance import provenance
 
 Seconds = dict[str, list[float]]
 """By name: the seconds of every round."""

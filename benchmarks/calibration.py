@@ -17,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import contrasts, outcomes, ranking, stats
-from analysis.measures import Measure, Probed
-from analysis.outlook import Arena, Outlook
-from analysis.ranks import overall
-from analysis.relations import related, verdict
+from analysis.metrics import Measure, Probed
+from analysis.statistics import estimates as stats
+from analysis.statistics.rank_correlation import overall
+from analysis.tables import contrasts, outcomes
+from analysis.tables import tuning_ranks as ranking
+from analysis.tables.associations import related, verdict
+from analysis.tables.prediction_targets import Arena, Outlook
 from benchmarks._planted import (
     NOISE,
     diverged,

@@ -26,8 +26,8 @@ from statistics import median
 import torch
 
 from benchmarks._normalizer_cost import Cost, costs, memory_of_peer
-from pipeline import catalog
-from pipeline.provenance import provenance
+from pipeline.catalog import registry as catalog
+from pipeline.trial.provenance import provenance
 
 LIMIT = 3.0
 """Times the peer's step alone, beyond which there must be a reason."""

@@ -83,7 +83,7 @@ def _mirrors(pid: int) -> list[int]:
         named = {each: Path(f"/proc/{each}/cmdline").read_text() for each in children(pid)}
     except OSError:  # one of them has ended
         return []
-    return [child for child, words in named.items() if "pipeline.mirror_process" in words]
+    return [child for child, words in named.items() if "pipeline.tracking.worker" in words]
 
 
 @dataclass(frozen=True)

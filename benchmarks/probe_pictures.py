@@ -13,10 +13,10 @@ from typing import Any
 import matplotlib
 import pandas as pd
 
-from analysis import style
+from analysis.figures import style
 from benchmarks._pictures import PICTURES, Frames, Panel
-from pipeline import sweep
-from pipeline.store import Store
+from pipeline.store.store import Store
+from pipeline.sweep import command as sweep
 
 SWEEP = "sweeps/probes.yaml"
 FOLDER = Path("docs/pictures/probes")

@@ -23,7 +23,7 @@ from benchmarks._products import products
 from benchmarks._scene import Scene, images, scene
 from benchmarks._timing import UNIT, in_units, machine, milliseconds, table
 from pipeline.data import Dataset
-from pipeline.measure import untouched
+from pipeline.probes._view import untouched
 
 DEEP = ("vgg16", "resnet56", "densenet100")
 CURVED = (("vgg16", "none"), ("vgg16", "batch"), ("resnet56", "batch"))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pipeline.data import Task
-from pipeline.spec import read_sweep
-from pipeline.trial import build
+from pipeline.spec.read import read_sweep
+from pipeline.trial.run import build
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").rglob("*.yaml"))
 TASKS = {

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.answers import counter, paper, reviewers, tuning
+from analysis.answers import (
+    counterclaims as counter,
+)
+from analysis.answers import (
+    paper_claims as paper,
+)
+from analysis.answers import (
+    reviewer_questions as reviewers,
+)
+from analysis.answers import (
+    tuning,
+)
 from analysis.answers.evidence import Evidence
-from analysis.prose import Answer
-from analysis.tables import Basis, Table
+from analysis.tables.tables import Basis, Table
+from analysis.text.sentences import Answer
 
 __all__ = ["build"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.answers.evidence import Block, Evidence, estimate, troubles
-from analysis.contrasts import Contrast
-from analysis.measures import Measure
-from analysis.prose import Claim, Label, Number, Sentence, State, count
-from analysis.stats import Estimate
+from analysis.metrics import Measure
+from analysis.statistics.estimates import Estimate
+from analysis.tables.contrasts import Contrast
+from analysis.text.sentences import Claim, Label, Number, Sentence, State, count
 
 
 @dataclass(frozen=True, kw_only=True)

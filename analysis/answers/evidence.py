@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import contrasts, measures, order
-from analysis.columns import Column
-from analysis.contrasts import NO_CONTRAST, Contrast
-from analysis.prose import Label, Number, Part, Sentence, count
-from analysis.reduce import BLOCK
-from analysis.render.numbers import triple
-from analysis.stats import Estimate
-from analysis.tables import Basis, Measure, Table, varying_in
-from analysis.views import VIEWS
-from pipeline.seeds import derive
+from analysis import metrics as measures
+from analysis.reductions.over_steps import BLOCK
+from analysis.reductions.record_views import VIEWS
+from analysis.statistics.estimates import Estimate
+from analysis.study import label_order as order
+from analysis.tables import contrasts
+from analysis.tables.columns import Column
+from analysis.tables.contrasts import NO_CONTRAST, Contrast
+from analysis.tables.tables import Basis, Measure, Table, varying_in
+from analysis.text.numbers import triple
+from analysis.text.sentences import Label, Number, Part, Sentence, count
+from pipeline.training.seeds import derive
 
 
 @dataclass(frozen=True)

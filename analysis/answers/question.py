@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from analysis.answers.comparison import Comparison, Finding, find, tally
 from analysis.answers.evidence import Evidence
-from analysis.prose import Answer
+from analysis.text.sentences import Answer
 
 BY_INTERVAL = (
     "A comparison is as claimed if the whole interval of the paired effect is on the claim's side "

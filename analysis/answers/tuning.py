@@ -7,10 +7,13 @@ import math
 
 import pandas as pd
 
-from analysis import measures, order, ranking, ranks
+from analysis import metrics as measures
 from analysis.answers.evidence import Block, Evidence, estimate
-from analysis.measures import Measure
-from analysis.prose import Answer, Claim, Label, Part, Sentence, count
+from analysis.metrics import Measure
+from analysis.statistics import rank_correlation as ranks
+from analysis.study import label_order as order
+from analysis.tables import tuning_ranks as ranking
+from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
 
 VIEWS = {
     "tuned": "each at its best rate",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.figures.figure import Figure
 
 if TYPE_CHECKING:
-    from analysis.tables import Basis, Table
+    from analysis.tables.tables import Basis, Table
 
 __all__ = ["Figure", "build"]
 
@@ -24,8 +24,8 @@ def build(basis: Basis, tables: Sequence[Table]) -> list[Figure]:
     if study.runs.empty:
         return []
     from analysis.figures import activations, curves, heatmap, landscape, scatter, tuning
-    from analysis.figures.scene import Scene, settings
-    from analysis.style import looks
+    from analysis.figures.context import Scene, settings
+    from analysis.figures.style import looks
 
     runs = study.runs.assign(
         setting=settings(study.runs, study.planned),

@@ -12,12 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from analysis.figures.context import Scene, centers, condition
 from analysis.figures.figure import Figure
-from analysis.figures.one_lr import Slice, numbers, slices
-from analysis.figures.panels import few_ticks, say, sheet
-from analysis.figures.scene import Scene, centers, condition
-from analysis.lines import QUANTILES, chosen_layers
-from analysis.style import Look
+from analysis.figures.layout import few_ticks, say, sheet
+from analysis.figures.single_lr import Slice, numbers, slices
+from analysis.figures.style import Look
+from analysis.reductions.curve_data import QUANTILES, chosen_layers
 
 CAPTION = (
     "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations "

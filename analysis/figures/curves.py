@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from analysis.curves import band
-from analysis.figures.curve import CURVES, Curve
+from analysis.figures.context import Scene, ends
 from analysis.figures.figure import Figure
-from analysis.figures.panels import few_ticks, fit, log_scale, say, sheet
-from analysis.figures.scene import Scene, ends
-from analysis.order import names
-from analysis.style import Look
+from analysis.figures.layout import few_ticks, fit, log_scale, say, sheet
+from analysis.figures.style import Look
+from analysis.reductions.curve_specs import CURVES, Curve
+from analysis.statistics.bands import band
+from analysis.study.label_order import names
 
 BAND = (
     "Lines: interquartile mean over runs; bands: its 95 % interval, absent where a single run is "

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.scene import Scene, settings
-from analysis.order import names
-from analysis.render.numbers import DIVERGED, significant
-from analysis.style import GREY, INK
-from analysis.tables import Measure, Table
+from analysis.figures.style import GREY, INK
+from analysis.study.label_order import names
+from analysis.tables.tables import Measure, Table
+from analysis.text.numbers import DIVERGED, significant
 
 CAPTION = (
     "{title}: the estimates of table “{table}”, over {runs} runs, {fewest} to {most} a cell. "

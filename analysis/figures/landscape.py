@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from analysis.figures.context import Scene, centers, condition
 from analysis.figures.figure import Figure
-from analysis.figures.one_lr import Slice, numbers, slices
-from analysis.figures.panels import few_ticks, log_scale, say, sheet
-from analysis.figures.scene import Scene, centers, condition
-from analysis.style import Look
+from analysis.figures.layout import few_ticks, log_scale, say, sheet
+from analysis.figures.single_lr import Slice, numbers, slices
+from analysis.figures.style import Look
 
 
 @dataclass(frozen=True, kw_only=True)

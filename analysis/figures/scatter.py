@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from analysis.figures.context import Scene
 from analysis.figures.figure import Figure
-from analysis.figures.panels import log_across, log_scale, say, sheet
-from analysis.figures.scene import Scene
-from analysis.measures import Probed
-from analysis.order import names
-from analysis.outlook import Readings
-from analysis.relations import of
-from analysis.style import Look
-from analysis.tables import Basis
+from analysis.figures.layout import log_across, log_scale, say, sheet
+from analysis.figures.style import Look
+from analysis.metrics import Probed
+from analysis.study.label_order import names
+from analysis.tables.associations import of
+from analysis.tables.prediction_targets import Readings
+from analysis.tables.tables import Basis
 
 MEASURES = (
     "landscape_gradient_difference_relative_early",

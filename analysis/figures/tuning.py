@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from analysis.curves import band
+from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.panels import few_ticks, log_across, log_scale, sheet
-from analysis.figures.scene import Scene, settings
-from analysis.order import names
-from analysis.style import INK
-from analysis.tables import Basis, Measure, Table
+from analysis.figures.layout import few_ticks, log_across, log_scale, sheet
+from analysis.figures.style import INK
+from analysis.statistics.bands import band
+from analysis.study.label_order import names
+from analysis.tables.tables import Basis, Measure, Table
 
 RATES = (
     "Steps to the block's target against the learning rate: mean over seeds, a run that never "

@@ -9,9 +9,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from analysis.prose import Label, Number, Sentence
 from analysis.render.page import Page
-from analysis.render.sheet import RESCALES_MEANS
+from analysis.render.table_layout import RESCALES_MEANS
+from analysis.text.sentences import Label, Number, Sentence
 
 _HERE = Path(__file__).parent
 _JOINT = re.compile(r"([(_/+])(?=\w)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from analysis.render.sheet import RESCALES, RESCALES_MEANS, Cell, Row, Sheet
+from analysis.render.table_layout import RESCALES, RESCALES_MEANS, Cell, Row, Sheet
 
 _TEXT = {
     "\\": r"\textbackslash{}",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.prose import Claim, Label, Number, Part
 from analysis.render.page import Compared, Page
-from analysis.render.sheet import RESCALES_MEANS, Cell, Sheet
+from analysis.render.table_layout import RESCALES_MEANS, Cell, Sheet
+from analysis.text.sentences import Claim, Label, Number, Part
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.against import Against
-from analysis.prose import Answer, Label, Number, Part, Sentence, count, said
-from analysis.render.sheet import Sheet, head
-from analysis.study import Study
-from analysis.tables import STATUSES, Table
+from analysis.comparison import Against
+from analysis.render.table_layout import Sheet, head
+from analysis.study.study import Study
+from analysis.tables.tables import STATUSES, Table
+from analysis.text.sentences import Answer, Label, Number, Part, Sentence, count, said
 
 GLANCE = (
     "What the paper claims (C), its critics (K) and its reviewers ask (Q), each answered from the "
@@ -42,7 +42,7 @@ class Definitions:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Another sweep compared with the report's: `analysis.against.Against`, laid out."""
+    """Another sweep compared with the report's: `analysis.comparison.Against`, laid out."""
 
     against: Against
     sheet: Sheet

@@ -9,17 +9,19 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import answers, figures, tables
-from analysis.against import against
-from analysis.made_by import versions
-from analysis.progress import told
-from analysis.render import data, html, latex, markdown
-from analysis.render.drawings import Drawings
-from analysis.render.images import drawn, drawn_by_two
+from analysis import answers, figures
+from analysis.comparison import against
+from analysis.load.code_digest import versions
+from analysis.load.progress import told
+from analysis.render import html, latex, markdown
+from analysis.render import table_files as data
+from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Page, Shown, compose
-from analysis.render.sheet import sheet
-from analysis.study import Study
-from analysis.written import MANIFEST
+from analysis.render.save_figure import drawn, drawn_by_two
+from analysis.render.table_layout import sheet
+from analysis.report.up_to_date import MANIFEST
+from analysis.study.study import Study
+from analysis.tables import tables
 
 
 def write(

@@ -48,7 +48,8 @@ class Table(nn.Module):
     """A learned tensor that is no layer's weight: position embeddings, class tokens, layer scales.
 
     Its initial values are a fixed start, or, with ``std``, drawn from N(0, std²) by
-    `pipeline.initialization`. A module, so that it stands among the layers where data meet it.
+    `pipeline.training.initialization`. A module, so that it stands among the layers where data
+    meet it.
     """
 
     def __init__(self, value: Tensor, *, std: float | None = None) -> None:

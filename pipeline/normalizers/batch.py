@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._batch_norm import BatchNorm
-from pipeline.normalizers._common import above_zero, within
+from pipeline.normalizers._ops.batch_norm import BatchNorm
+from pipeline.normalizers._ops.common import above_zero, within
 
 
 class GhostBatchNorm(BatchNorm):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import (
+from pipeline.normalizers._ops.common import (
     LinearNorm,
     above_zero,
     batch_axes,
@@ -18,8 +18,8 @@ from pipeline.normalizers._common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._moments import moments_over
-from pipeline.normalizers._running import SteppedAverages
+from pipeline.normalizers._ops.moments import moments_over
+from pipeline.normalizers._ops.running_stats import SteppedAverages
 
 
 class BatchRenorm(LinearNorm, SteppedAverages):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import (
+from pipeline.normalizers._ops.common import (
     LinearNorm,
     batch_axes,
     require_batch,
@@ -18,8 +18,8 @@ from pipeline.normalizers._common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._moments import mean_over, mean_square
-from pipeline.normalizers._running import RunningAverages
+from pipeline.normalizers._ops.moments import mean_over, mean_square
+from pipeline.normalizers._ops.running_stats import RunningAverages
 
 Divisor = Callable[[Tensor, tuple[int, ...], float], Tensor]
 """(values, axes of the batch, ε) → the divisor of each channel, the axes kept."""

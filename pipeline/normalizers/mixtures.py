@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import (
+from pipeline.normalizers._ops.common import (
     LinearNorm,
     above_zero,
     require_batch,
@@ -17,8 +17,8 @@ from pipeline.normalizers._common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._moments import Moments, joined, of_maps
-from pipeline.normalizers._running import RunningAverages
+from pipeline.normalizers._ops.moments import Moments, joined, of_maps
+from pipeline.normalizers._ops.running_stats import RunningAverages
 from pipeline.normalizers.batch import batch
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import (
+from pipeline.normalizers._ops.common import (
     above_zero,
     batch_axes,
     channelwise,
@@ -18,8 +18,8 @@ from pipeline.normalizers._common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._divide import Divide
-from pipeline.normalizers._running import SteppedAverages
+from pipeline.normalizers._ops.custom_backward_division import Divide
+from pipeline.normalizers._ops.running_stats import SteppedAverages
 
 
 class MovingAverageNorm(SteppedAverages):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits, compose
-from pipeline.normalizers._common import require_features, within
+from pipeline.normalizers._ops.common import require_features, within
 from pipeline.normalizers.batch import batch
 
 

@@ -7,7 +7,7 @@ import math
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import require_features, within
+from pipeline.normalizers._ops.common import require_features, within
 
 
 class PixelNorm(nn.LayerNorm):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import channelwise, require_features, with_affine, within
-from pipeline.normalizers._moments import mean_over, mean_square
+from pipeline.normalizers._ops.common import channelwise, require_features, with_affine, within
+from pipeline.normalizers._ops.moments import mean_over, mean_square
 
 
 class LocalResponse(nn.Module):

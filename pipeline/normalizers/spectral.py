@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import reparametrized, within
+from pipeline.normalizers._ops.common import reparametrized, within
 
 _FIRST_ITERATIONS = 15
 """Power iterations on a weight that is assigned, as torch's: enough to start near its σ."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pipeline.normalizers import Normalizer, Traits, without_data
-from pipeline.normalizers._common import reparametrized, within
-from pipeline.normalizers._moments import moments_over
+from pipeline.normalizers._ops.common import reparametrized, within
+from pipeline.normalizers._ops.moments import moments_over
 
 
 class WeightNorm(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._common import (
+from pipeline.normalizers._ops.common import (
     above_zero,
     batch_axes,
     group_count,
@@ -20,9 +20,9 @@ from pipeline.normalizers._common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._moments import mean_over
-from pipeline.normalizers._root import inverse_root
-from pipeline.normalizers._running import RunningAverages
+from pipeline.normalizers._ops.inverse_sqrt import inverse_root
+from pipeline.normalizers._ops.moments import mean_over
+from pipeline.normalizers._ops.running_stats import RunningAverages
 
 Root = Callable[[Tensor], Tensor]
 """Symmetric, positive definite matrices (groups, d, d) → their powers −1/2, perhaps roughly."""

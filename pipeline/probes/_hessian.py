@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.measure import Params, View, flat, leaves
-from pipeline.probes._second import TwiceDifferentiable
+from pipeline.probes._double_backward import TwiceDifferentiable
+from pipeline.probes._view import Params, View, flat, leaves
 
 Product = Callable[[Tensor], Tensor]
 """A linear map of flat vectors."""
@@ -76,7 +76,7 @@ def hessian(loss: Callable[[Params], Tensor], params: Params) -> Hessian:
 
     Args:
         loss: a pure function of parameters by name, twice differentiable by autograd, whose buffers
-            stand still (see `pipeline.measure.untouched`).
+            stand still (see `pipeline.probes._view.untouched`).
         params: the point.
     """
     at = leaves(params)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.measure import (
+from pipeline.probes._hessian import hessian_of, hessian_times_gradient
+from pipeline.probes._view import (
     LayerParameters,
     Records,
     View,
@@ -17,7 +18,6 @@ from pipeline.measure import (
     parameters_by_layer,
     ratio,
 )
-from pipeline.probes._hessian import hessian_of, hessian_times_gradient
 
 
 def cross_layer(view: View, *, layers: Sequence[int] | None = None) -> Records:

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.measure import Records, View, flat, norm, parameters_by_layer, ratio
-from pipeline.options import AtLeastOne, Positive
+from pipeline.catalog.option_types import AtLeastOne, Positive
 from pipeline.probes._hessian import Product, hessian_of, hessian_times_gradient
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos, start_vector
+from pipeline.probes._view import Records, View, flat, norm, parameters_by_layer, ratio
 
 _COLUMNS = (
     "lambda_max",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.measure import Records, View, flat, norm, ratio
 from pipeline.probes._hessian import hessian_of, hessian_times_gradient
+from pipeline.probes._view import Records, View, flat, norm, ratio
 
 
 def descent(view: View) -> Records:

@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.measure import Params, Records, View, ratio, run_stages
-from pipeline.options import AtLeastOne, NonEmpty
+from pipeline.catalog.option_types import AtLeastOne, NonEmpty
 from pipeline.probes._activations import (
     Place,
     by_unit,
@@ -20,6 +19,7 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
+from pipeline.probes._view import Params, Records, View, ratio, run_stages
 
 QUANTITIES = ("w1", "w1_p90", "gaussian_w2", "gaussian_w2_p90")
 

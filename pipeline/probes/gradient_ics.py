@@ -8,7 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.measure import (
+from pipeline.catalog.option_types import AtLeastOne
+from pipeline.data._objective import objective
+from pipeline.probes._view import (
     LayerParameters,
     Params,
     Records,
@@ -22,8 +24,6 @@ from pipeline.measure import (
     ratio,
     run_stages,
 )
-from pipeline.objective import objective
-from pipeline.options import AtLeastOne
 
 
 def gradient_ics(

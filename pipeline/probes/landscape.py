@@ -9,16 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.measure import (
-    Records,
-    View,
-    flat,
-    leaves,
-    norm,
-    ratio,
-)
-from pipeline.options import AtLeastOne, NonEmpty, Positive, Span
-from pipeline.probes._lines import coordinates, filter_normalized
+from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive, Span
+from pipeline.probes._directions import coordinates, filter_normalized
+from pipeline.probes._view import Records, View, flat, leaves, norm, ratio
 
 
 def landscape(

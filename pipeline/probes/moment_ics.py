@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.measure import Params, Records, View, flat, norm, ratio
-from pipeline.options import AtLeastOne, NonEmpty
+from pipeline.catalog.option_types import AtLeastOne, NonEmpty
 from pipeline.probes._activations import (
     Place,
     columns_of,
@@ -21,6 +20,7 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
+from pipeline.probes._view import Params, Records, View, flat, norm, ratio
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLE = 2**14

@@ -7,8 +7,17 @@ from typing import Literal
 
 import torch
 
-from pipeline.measure import Records, View, chosen, cosine, flat, norm, parameters_by_layer, ratio
-from pipeline.options import AtLeastOne
+from pipeline.catalog.option_types import AtLeastOne
+from pipeline.probes._view import (
+    Records,
+    View,
+    chosen,
+    cosine,
+    flat,
+    norm,
+    parameters_by_layer,
+    ratio,
+)
 
 
 def noise(

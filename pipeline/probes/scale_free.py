@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.measure import LayerParameters, Records, View, flat, norm, parameters_by_layer, ratio
-from pipeline.options import AtLeastOne, Positive
+from pipeline.catalog.option_types import AtLeastOne, Positive
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
+from pipeline.probes._view import (
+    LayerParameters,
+    Records,
+    View,
+    flat,
+    norm,
+    parameters_by_layer,
+    ratio,
+)
 
 
 def scale_free(

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.measure import Params, Records, View, flat, leaves, norm, ratio
-from pipeline.options import AtLeastOne, NonEmpty, Positive
-from pipeline.probes._lines import coordinates, filter_normalized
+from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive
+from pipeline.probes._directions import coordinates, filter_normalized
+from pipeline.probes._view import Params, Records, View, flat, leaves, norm, ratio
 
 
 def sharpness(

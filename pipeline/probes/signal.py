@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.measure import Records, View, norm, ratio
-from pipeline.options import AtLeastOne
+from pipeline.catalog.option_types import AtLeastOne
 from pipeline.probes._activations import by_unit, columns_of, places_of, watched
+from pipeline.probes._view import Records, View, norm, ratio
 
 
 def signal(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.measure import Records, View, chosen, ratio
-from pipeline.normalizers._batch_norm import BatchNorm
-from pipeline.normalizers._common import channelwise
-from pipeline.options import AtLeastOne
+from pipeline.catalog.option_types import AtLeastOne
+from pipeline.normalizers._ops.batch_norm import BatchNorm
+from pipeline.normalizers._ops.common import channelwise
 from pipeline.probes._activations import by_unit
+from pipeline.probes._view import Records, View, chosen, ratio
 
 
 def theory(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cell_log import CellLog, captured
 from pipeline.secrets import redact, redacted
-from pipeline.spec import Cell, Sweep, plan
-from pipeline.spec import Resources as Plain
-from pipeline.store import Store
-from pipeline.trial import attempt
-from tests.pipeline.cells import REGRESSION, cell
+from pipeline.spec.read import Cell, Sweep, plan
+from pipeline.spec.read import Resources as Plain
+from pipeline.store.store import Store
+from pipeline.trial.log_capture import CellLog, captured
+from pipeline.trial.run import attempt
+from tests.helpers.cells import REGRESSION, cell
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_no_file_of_a_failed_cell_holds_a_secret(
         logging.getLogger("client").warning("token %s", "hunter2-token")
         raise RuntimeError("http://ada:hunter2@host refused hunter2-token")
 
-    monkeypatch.setattr("pipeline.trial.run_trial", leaking)
+    monkeypatch.setattr("pipeline.trial.run.run_trial", leaking)
     store, known = Store(str(tmp_path)), cell(REGRESSION)
     secretive = Cell(
         {**known.settings, "data": {"path": "https://ada:hunter2@host"}}, known.labels, "aa"
@@ -93,7 +93,7 @@ def test_a_log_has_what_was_printed_and_logged(
 
 def test_every_cell_of_a_process_has_its_warnings() -> None:
     code = (
-        "import warnings; from pipeline.cell_log import captured\n"
+        "import warnings; from pipeline.trial.log_capture import captured\n"
         "for cell in range(2):\n"
         "    with captured() as log: warnings.warn('look')\n"
         "    assert 'UserWarning: look' in log.text()"

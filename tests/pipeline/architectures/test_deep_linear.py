@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from pipeline.architectures import Network
 from pipeline.architectures.deep_linear import deep_linear
-from pipeline.initialization import initialize
 from pipeline.normalizers import Normalizer, Traits
+from pipeline.training.initialization import initialize
 
 BATCH = Normalizer(features=nn.BatchNorm1d)
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import pipeline.architectures
 from pipeline.architectures import Layer, Network
 from pipeline.data import Task
-from pipeline.initialization import initialize
 from pipeline.normalizers import Normalizer, Traits
+from pipeline.training.initialization import initialize
 
 SMALL: dict[str, dict[str, Any]] = {
     "vgg11": {"width": 0.125},

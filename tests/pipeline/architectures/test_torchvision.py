@@ -11,17 +11,17 @@ from torch import Tensor, fx, nn
 from torchvision import models
 from torchvision.ops import StochasticDepth
 
-from pipeline import catalog
 from pipeline.architectures import Activation, Network
 from pipeline.architectures._torchvision import torchvision
+from pipeline.catalog import registry as catalog
+from pipeline.catalog.torchvision_names import torchvision_names
 from pipeline.data import Task
-from pipeline.initialization import initialize
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.normalizers._batch_norm import BatchNorm
+from pipeline.normalizers._ops.batch_norm import BatchNorm
 from pipeline.normalizers.batch import batch
-from pipeline.normalizers.unnormalized import fixup
-from pipeline.spec import SpecError
-from pipeline.torchvision_names import torchvision_names
+from pipeline.normalizers.normalizer_free import fixup
+from pipeline.spec.read import SpecError
+from pipeline.training.initialization import initialize
 
 NAMES = torchvision_names()
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Tanh)

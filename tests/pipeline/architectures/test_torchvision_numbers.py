@@ -13,15 +13,16 @@ from torchvision import models
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 from torchvision.ops import StochasticDepth
 
-from pipeline import catalog, measure
 from pipeline.architectures import Network, Table
 from pipeline.architectures._torchvision import torchvision
+from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Task
-from pipeline.initialization import initialize
 from pipeline.normalizers import Normalizer
+from pipeline.probes import _view as measure
 from pipeline.probes.gradient_ics import gradient_ics
-from tests.pipeline.probes.twins import loss_and_gradient
-from tests.pipeline.probes.views import view_of_step
+from pipeline.training.initialization import initialize
+from tests.helpers.reference_probes import loss_and_gradient
+from tests.helpers.view_fixtures import view_of_step
 
 TASK = Task(loss="cross_entropy", input_shape=(3, 32, 32), outputs=7)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.cluster_sweeps import results, wait, write_sweep
 from tests.pipeline.cluster.conftest import OBJECT_STORE, ROOT, end
-from tests.pipeline.cluster.sweeps import results, wait, write_sweep
 
 CELLS = 8
 

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.network_namespaces import Machine, machines, why_not
 from tests.pipeline.cluster.conftest import OBJECT_STORE, RAY, ROOT
-from tests.pipeline.cluster.machines import Machine, machines, why_not
-from tests.pipeline.cluster.sweeps import results, wait, write_sweep
 
 CELLS = 8
 

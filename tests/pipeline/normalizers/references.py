@@ -11,18 +11,28 @@ from torch import Tensor
 from tests.pipeline.normalizers.formulas import (
     batch,
     batch_renorm,
-    fused,
-    fused_batch,
     lp,
     mixtures,
     moving_average,
-    partial_batch,
     position,
     response,
-    sample,
-    unnormalized,
     weight,
     whitening,
+)
+from tests.pipeline.normalizers.formulas import (
+    batch_ablations as partial_batch,
+)
+from tests.pipeline.normalizers.formulas import (
+    norm_activation as fused,
+)
+from tests.pipeline.normalizers.formulas import (
+    norm_activation_batch as fused_batch,
+)
+from tests.pipeline.normalizers.formulas import (
+    normalizer_free as unnormalized,
+)
+from tests.pipeline.normalizers.formulas import (
+    per_sample as sample,
 )
 from tests.pipeline.normalizers.formulas.common import Buffers, plain_weight, same, unchanged
 

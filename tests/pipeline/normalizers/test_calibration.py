@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from pipeline.architectures import Network
-from pipeline.batches import probe_batch
 from pipeline.data import Dataset
-from pipeline.normalizers.partial_batch import Centering
-from pipeline.store import Store
-from pipeline.trial import run_trial
-from tests.pipeline.cells import IMAGES, REGRESSION, cell, parts_of, run
+from pipeline.normalizers.batch_ablations import Centering
+from pipeline.store.store import Store
+from pipeline.training.batches import probe_batch
+from pipeline.trial.run import run_trial
+from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of, run
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "vgg": IMAGES,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.spec import read_sweep
-from tests.pipeline.normalizers.blocks import NAMES
+from pipeline.spec.read import read_sweep
+from tests.helpers.normalizer_blocks import NAMES
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "plethora.yaml"
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from pipeline.data import Dataset
-from pipeline.training import Outcome, train
-from tests.pipeline.cells import cell, parts_of
-from tests.pipeline.normalizers.blocks import NAMES
+from pipeline.training.loop import Outcome, train
+from tests.helpers.cells import cell, parts_of
+from tests.helpers.normalizer_blocks import NAMES
 
 STEPS = 50
 WINDOW = 10

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from pipeline.catalog import parts
-from tests.pipeline.normalizers.blocks import (
+from pipeline.catalog.registry import parts
+from tests.helpers.normalizer_blocks import (
     block,
     inputs,
     make,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.normalizers._root import inverse_root
-from tests.pipeline.normalizers.blocks import make
+from pipeline.normalizers._ops.inverse_sqrt import inverse_root
+from tests.helpers.normalizer_blocks import make
 
 MIXED = torch.randn(16, 16, generator=torch.Generator().manual_seed(0)).double()
 UNMIXED = MIXED.inverse()

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline import measure
 from pipeline.data import Batch
+from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian, hessian_of
 from pipeline.probes.curvature import curvature
-from tests.pipeline.probes.curved import SPECTRUM, W, X, Y, normal, number, observed, regression
-from tests.pipeline.probes.views import linear_view, view_of
+from tests.helpers.known_hessian import SPECTRUM, W, X, Y, normal, number, observed, regression
+from tests.helpers.view_fixtures import linear_view, view_of
 
 
 def test_linear_regression():

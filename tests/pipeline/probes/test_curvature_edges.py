@@ -15,9 +15,9 @@ from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
 from pipeline.probes.descent import descent
 from pipeline.probes.scale_free import scale_free
-from tests.pipeline.probes import views
-from tests.pipeline.probes.curved import Probe, observed
-from tests.pipeline.probes.views import view_of
+from tests.helpers import view_fixtures as views
+from tests.helpers.known_hessian import Probe, observed
+from tests.helpers.view_fixtures import view_of
 
 PROBES: list[Probe] = [curvature, descent, scale_free, cross_layer]
 EACH = pytest.mark.parametrize("probe", PROBES)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import measure
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
@@ -19,8 +19,8 @@ from pipeline.probes.moment_ics import moment_ics
 from pipeline.probes.noise import noise
 from pipeline.probes.signal import signal
 from pipeline.probes.theory import theory
-from tests.pipeline.probes import views
-from tests.pipeline.probes.views import view_of
+from tests.helpers import view_fixtures as views
+from tests.helpers.view_fixtures import view_of
 
 Probe = Callable[[View], measure.Records]
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import hessian
 
-from pipeline import measure
 from pipeline.data import Batch
-from pipeline.measure import View
-from pipeline.objective import objective
+from pipeline.data._objective import objective
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.gradient_ics import gradient_ics
-from tests.pipeline.probes.views import FAMILIES, linear_view, view_of
+from tests.helpers.view_fixtures import FAMILIES, linear_view, view_of
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

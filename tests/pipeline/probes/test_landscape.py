@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import catalog, measure
+from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.landscape import landscape
-from pipeline.spec import SpecError
-from tests.pipeline.probes.views import linear_view, view_of
+from pipeline.spec.read import SpecError
+from tests.helpers.view_fixtures import linear_view, view_of
 
 LR = 0.01
 

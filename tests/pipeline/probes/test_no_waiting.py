@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import catalog, measure
-from tests.pipeline.away import TO_HOST
-from tests.pipeline.probes.views import view_of
+from pipeline.catalog import registry as catalog
+from pipeline.probes import _view as measure
+from tests.helpers.meta_device import TO_HOST
+from tests.helpers.view_fixtures import view_of
 
 OF_DATA = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
 """Operations whose result, or its size, the host must read: `item`, `if tensor`, `x[mask]`, …"""

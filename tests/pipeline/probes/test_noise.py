@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import measure
 from pipeline.data import Batch
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.noise import noise
-from tests.pipeline.probes.views import linear_view, view_of
+from tests.helpers.view_fixtures import linear_view, view_of
 
 
 def normal(*shape: int, rng: torch.Generator) -> Tensor:

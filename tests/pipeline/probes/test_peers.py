@@ -11,12 +11,12 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from benchmarks import _peers
-from pipeline import measure
 from pipeline.data import Batch
-from pipeline.measure import View
+from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos
-from tests.pipeline.probes.views import linear_view, view_of
+from pipeline.probes._view import View
+from tests.helpers.view_fixtures import linear_view, view_of
 
 # torch.func's forward mode, which curvlinops uses too, still compiles with torch.jit.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline import measure
-from pipeline.measure import View
+from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
+from pipeline.probes._view import View
 from pipeline.probes.curvature import curvature
 from pipeline.probes.scale_free import scale_free
-from tests.pipeline.probes import views
-from tests.pipeline.probes.curved import normal, number, observed
-from tests.pipeline.probes.views import view_of
+from tests.helpers import view_fixtures as views
+from tests.helpers.known_hessian import normal, number, observed
+from tests.helpers.view_fixtures import view_of
 
 
 def scaled_view(scale: float) -> View:

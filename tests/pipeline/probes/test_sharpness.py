@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import catalog, measure
+from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.landscape import landscape
 from pipeline.probes.sharpness import sharpness
-from pipeline.spec import SpecError
-from tests.pipeline.probes import twins_sharpness
-from tests.pipeline.probes.views import FAMILIES, NORMALIZERS, linear_view, view_of
+from pipeline.spec.read import SpecError
+from tests.helpers import reference_sharpness as twins_sharpness
+from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, linear_view, view_of
 
 RTOL = 1e-8
 RHO = 0.3

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline import measure
 from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.signal import signal
-from tests.pipeline.probes.views import view_of, view_of_step
+from tests.helpers.view_fixtures import view_of, view_of_step
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import measure
-from pipeline.measure import View
+from pipeline.probes import _view as measure
+from pipeline.probes._view import View
 from pipeline.probes.theory import theory
-from tests.pipeline.probes.views import (
+from tests.helpers.view_fixtures import (
     NORMALIZERS,
     build,
     cast,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import Store, StoreError
+from pipeline.store.store import Store, StoreError
 from tests.pipeline.store.conftest import result, tables
 
 

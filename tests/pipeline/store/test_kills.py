@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.store import SCHEMA, Store, StoreError
+from pipeline.store.store import SCHEMA, Store, StoreError
 from tests.pipeline.store.conftest import files, is_valid, result, tables
 
 

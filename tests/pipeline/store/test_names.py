@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.store import SCHEMA, Store, StoreError
+from pipeline.store.store import SCHEMA, Store, StoreError
 from tests.pipeline.store.conftest import failure, files, result, tables
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipeline.store import SCHEMA, Standing, Store, StoreError
+from pipeline.store.store import SCHEMA, Standing, Store, StoreError
 from tests.pipeline.store.conftest import failure, result, tables
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.store.conftest import failure, is_valid, result, tables
 
 

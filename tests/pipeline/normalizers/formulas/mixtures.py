@@ -6,7 +6,7 @@ from torch import Tensor
 from tests.pipeline.normalizers.formulas import common
 from tests.pipeline.normalizers.formulas.batch import batch
 from tests.pipeline.normalizers.formulas.common import Buffers, State
-from tests.pipeline.normalizers.formulas.sample import instance
+from tests.pipeline.normalizers.formulas.per_sample import instance
 
 
 def switchable(

@@ -1,0 +1,111 @@
+"""What may be said of a measure that is asked to foretell speed or generalization."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from analysis.answers.evidence import Evidence, estimate
+from analysis.statistics import estimates as stats
+from analysis.statistics import regression as regress
+from analysis.tables.association_table import quantity
+from analysis.tables.associations import of, verdict
+from analysis.tables.outcomes import stable_lr
+from analysis.tables.prediction_targets import SAID
+from analysis.text.sentences import Label, Sentence, count
+
+
+def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Sentence]:
+    """One measure against one outcome, worded by rule; nothing where it was not measured."""
+    found = of(evidence.basis.relations, key, outlook)
+    if not found:
+        return []
+    said, place = verdict(found), f"answers/{stem}/{key}/{outlook}"
+    whole = next(relation for relation in found if not relation.block)
+    name = Label(quantity(whole))
+    if said.kind == "not estimable":
+        why = "no two normalizers have both a reading in time and an outcome"
+        return [(name, f": not estimable for {SAID[outlook]}: {why}")]
+    start: Sentence = {
+        "predicts": (name, f" predicts {SAID[outlook]}"),
+        "associated": (name, f" is associated with {SAID[outlook]} in "),
+        "opposed": (name, f" goes against {SAID[outlook]} in "),
+        "no evidence": (name, f": no evidence for {SAID[outlook]}"),
+    }[said.kind]
+    if said.kind in ("associated", "opposed"):
+        start = (
+            *start,
+            count(f"{place}/blocks", said.blocks),
+            " of ",
+            count(f"{place}/of", said.of),
+        )
+    testable = math.isfinite(said.detectable)
+    bounds = (whole.psi.low, whole.psi.high) if testable else (math.nan, math.nan)
+    numbers = (whole.psi.estimate, *bounds)
+    sentence: Sentence = (*start, ", ψ = ", *estimate(f"{place}/psi", numbers, 2))
+    sentence += (", τ over all runs = ", *_alone(f"{place}/overall", whole.overall))
+    if testable:
+        detectable = _alone(f"{place}/detectable", said.detectable)
+        sentence += (", smallest detectable ψ = ", *detectable)
+    else:
+        sentence += (", too few normalizers to detect any",)
+    return [(*sentence, "; normalizers: ", count(f"{place}/n", whole.psi.n))]
+
+
+def _alone(key: str, value: float) -> Sentence:
+    return estimate(key, (value, math.nan, math.nan), 2)
+
+
+def descent(evidence: Evidence) -> list[Sentence]:
+    """The slope of realised on predicted descent: 1 where the descent lemma's model holds."""
+    frame = evidence.basis.study.reduced.get("records/descent", pd.DataFrame())
+    if not {"predicted", "realised"} <= set(frame):
+        return [("The descent lemma: not estimable, no run recorded descent",)]
+    slopes = lemma(frame)
+    rng = np.random.default_rng(evidence.basis.seed)
+    slope = stats.interval(slopes, np.zeros(len(slopes)), rng)
+    return [
+        (
+            "The descent lemma: realised over predicted change of the loss, slope ",
+            *estimate("answers/Q8/descent", slope[:3], 3),
+            " where exact descent on the quadratic model has one; runs: ",
+            count("answers/Q8/descent/runs", slope.n),
+        )
+    ]
+
+
+def lemma(frame: pd.DataFrame) -> np.ndarray:
+    """Per run, the slope through the origin of realised on predicted change: Σpr/Σp²."""
+    known = frame[np.isfinite(frame["predicted"]) & np.isfinite(frame["realised"])]
+    products = pd.DataFrame(
+        {
+            "cell_id": known["cell_id"].astype(str),
+            "pr": known["predicted"] * known["realised"],
+            "pp": known["predicted"] ** 2,
+        }
+    )
+    sums = products.groupby("cell_id").sum()
+    sums = sums[sums["pp"] > 0]
+    return (sums["pr"] / sums["pp"]).to_numpy()
+
+
+def stability(evidence: Evidence, key: str) -> list[Sentence]:
+    """The slope of the logarithm of the largest stable rate on that of β: −1 by the theory."""
+    if evidence.measure(key) is None:
+        return []
+    rows = [
+        (block.name, stable_lr(block.of(str(name))), evidence.cell(key, block, str(name)).estimate)
+        for block in evidence.blocks
+        for name in block.runs["normalizer"].unique()
+    ]
+    frame = pd.DataFrame(rows, columns=["block", "rate", "beta"]).dropna()
+    with np.errstate(divide="ignore"):
+        found = regress.slope(np.log(frame["beta"]), np.log(frame["rate"]), frame["block"])
+    start = "Largest stable learning rate against effective β, in logarithms: "
+    if not math.isfinite(found.estimate) or frame["rate"].nunique() < 2:
+        return [(start, "not estimable, for the grid shows no limit of stability that varies")]
+    slope = estimate("answers/Q8/stability", found[:3], 2)
+    points = count("answers/Q8/stability/points", found.n)
+    return [(start, "slope ", *slope, "; points: ", points)]

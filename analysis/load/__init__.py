@@ -1,0 +1,1 @@
+"""From a store, or MLflow alone, to a `Study`."""

@@ -1,0 +1,134 @@
+"""Cells' records read in batches, each reduced at once: memory is that of a batch."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from analysis.load import cache_file as shard
+from analysis.load import result_row as cells
+from analysis.load.cache import Cache
+from analysis.load.progress import told
+from analysis.reductions import summaries as lean
+from analysis.study import concat as stack
+from pipeline.store.store import Store, StoreError
+
+BATCH = 128
+"""Cells reduced at once: enough that a frame's overhead is small, few enough to be held."""
+
+Found = tuple[bytes, list[str], list[str]]
+"""A batch's shard, the damaged cells, and what is wrong with them."""
+Tables = dict[str, dict[str, pa.Table]]
+
+
+@dataclass
+class Reading:
+    """What was read of the cells' records.
+
+    Attributes:
+        parts: reductions. damaged: cells that cannot be read. problems: why.
+        whole: by cell its record tables, if these were asked for.
+    """
+
+    parts: list[shard.Part] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    whole: Tables = field(default_factory=dict)
+
+    def reduced(self, cells: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """The reductions by name, in the order of the cells, each decoded when its turn comes."""
+        names = {name for part in self.parts for name in part.names}
+        # The training curves come first: they are the most rows, and little else is held yet.
+        for name in sorted(names, reverse=True):
+            own = [part.table(name) for part in self.parts if name in part.names]
+            yield name, shard.joined(own, cells)
+
+
+def read(
+    store: Store, results: Mapping[str, dict[str, Any]], cache: Cache, processes: int
+) -> Reading:
+    """Reduce the cells, but for those that the cache has.
+
+    Args:
+        results: by cell, of its result: ``row`` (of `cells.row`), ``cell_id`` and ``records``.
+        processes: how many read; one: this one. Cost: every record file is read once.
+    """
+    parts, kept = cache.take({cell: found["row"]["digest"] for cell, found in results.items()})
+    reading = Reading(parts=parts)
+    batches = _batches([found for cell, found in sorted(results.items()) if cell not in kept])
+    found = _each(partial(_batch, store.uri), batches, processes)
+    for data, damaged, problems in told("reading", found, len(batches)):
+        if shard.head(data)["cells"]:
+            cache.keep(data)
+            reading.parts.append(_part(data))
+        reading.damaged |= set(damaged)
+        reading.problems += problems
+    if not reading.parts:  # no cell has finished: empty frames
+        reading.parts.append(_part(_reduced([], {})))
+    return reading
+
+
+def read_whole(store: Store, results: Mapping[str, dict[str, Any]]) -> Reading:
+    """Read the cells' whole tables, and reduce them."""
+    own = [found for _, found in sorted(results.items())]
+    tables, damaged, problems = _tables(store, own)
+    data = _reduced([found for found in own if found["cell_id"] in tables], tables)
+    return Reading([_part(data)], set(damaged), problems, tables)
+
+
+def _part(data: bytes) -> shard.Part:
+    head = shard.head(data)
+    return shard.Part(data, head, set(head["cells"]))
+
+
+def _batches(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [results[i : i + BATCH] for i in range(0, len(results), BATCH)]
+
+
+def _each(task: Any, batches: Sequence[list[dict[str, Any]]], processes: int) -> Iterator[Found]:
+    """The batches' reductions, in order."""
+    with ExitStack() as stack:
+        run: Any = map
+        if processes > 1 and len(batches) > processes:
+            start = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(processes, mp_context=start)
+            run = stack.enter_context(pool).map
+        yield from run(task, batches)
+
+
+def _batch(uri: str, results: list[dict[str, Any]]) -> Found:
+    tables, damaged, problems = _tables(Store(uri), results)
+    data = _reduced([found for found in results if found["cell_id"] in tables], tables)
+    return data, damaged, problems
+
+
+def _tables(store: Store, results: list[dict[str, Any]]) -> tuple[Tables, list[str], list[str]]:
+    """By cell its record tables; the damaged cells, and what is wrong with them."""
+
+    def tables(found: dict[str, Any]) -> dict[str, pa.Table] | str:
+        try:
+            return cells.tables(store, found)
+        except (StoreError, OSError, pa.ArrowException) as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:  # reading waits for the disk or the network
+        read = dict(zip((r["cell_id"] for r in results), pool.map(tables, results), strict=True))
+    wrong = {cell: error for cell, error in read.items() if isinstance(error, str)}
+    known = {cell: own for cell, own in read.items() if not isinstance(own, str)}
+    return known, list(wrong), list(wrong.values())
+
+
+def _reduced(results: list[dict[str, Any]], tables: Tables) -> bytes:
+    """A shard of these cells."""
+    names = [found["cell_id"] for found in results]
+    runs = stack.runs([found["row"] for found in results])
+    frames = lean.of(lean.smoothed(stack.records(names, tables), runs), runs)
+    return shard.encode({found["cell_id"]: found["row"]["digest"] for found in results}, frames)

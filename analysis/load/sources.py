@@ -1,0 +1,60 @@
+"""The store, or MLflow, becomes tidy frames: a `Study`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.load.reader import Reader
+from analysis.study.study import LABELS, Study
+from pipeline.store.store import Store
+
+__all__ = ["LABELS", "Study", "load", "opened"]
+
+
+def load(
+    storage: str | None = None,
+    *,
+    tracking: str | None = None,
+    sweeps: Sequence[str] = (),
+    strict: bool = False,
+    records: bool = True,
+    cache: Path | None = None,
+    processes: int = 1,
+) -> Study:
+    """Read the sweeps' plans and finished cells from a store, or from MLflow alone.
+
+    Args:
+        storage: folder or URI of a store. tracking: MLflow URI; give one of the two.
+        sweeps: names; none = all that the store plans.
+        strict: raise at a damaged file instead of listing it in ``problems``; reads every file.
+        records: hold all rows of the record tables; without them memory is that of the reductions
+            (`Study.reduced`), about 20 kB a cell.
+        cache: folder of reductions made earlier; used, and added to, where ``records`` is false.
+        processes: how many read where ``records`` is false.
+
+    Raises:
+        ValueError: for a sweep that is not there, and for damaged files if ``strict``.
+    """
+    with opened(storage, tracking, sweeps) as store:
+        reader = Reader(store, strict=strict, records=records, cache=cache, processes=processes)
+        return reader.study(reader.found(sweeps))
+
+
+@contextmanager
+def opened(
+    storage: str | None, tracking: str | None = None, sweeps: Sequence[str] = ()
+) -> Iterator[Store]:
+    """The store, or one made of what MLflow has, which is there as long as this is."""
+    if (storage is None) == (tracking is None):
+        raise ValueError("give either a storage or a tracking URI")
+    if tracking is None:
+        yield Store(str(storage))
+        return
+    from pipeline.tracking.client import download
+
+    with tempfile.TemporaryDirectory() as folder:
+        download(tracking, sweeps, folder)
+        yield Store(folder)

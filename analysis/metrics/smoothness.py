@@ -1,0 +1,135 @@
+"""Table 2: smoothness of the loss along the gradient and by its Hessian, with scale-free forms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from analysis.metrics.metric import Measure, probed
+
+_ALONG = "over steps s along −∇L, s in the range tied to the learning rate"
+_LOSS_RANGE = Measure(
+    key="loss_range_relative",
+    title="loss range / loss",
+    better="lower",
+    definition=f"(max L − min L)/L(θ) {_ALONG}.",
+)
+_PREDICTIVENESS = Measure(
+    key="gradient_difference_relative",
+    title="gradient change ‖Δ∇L‖/‖∇L‖",
+    better="lower",
+    definition=f"Predictiveness: max ‖∇L(θ−s∇L)−∇L(θ)‖₂/‖∇L(θ)‖₂ {_ALONG}.",
+)
+_LEAST_COSINE = Measure(
+    key="cosine_min",
+    title="least gradient cosine",
+    better="higher",
+    contrast="difference",
+    least=-1.0,
+    most=1.0,
+    definition=f"min cos(∇L(θ−s∇L), ∇L(θ)) {_ALONG}.",
+)
+_BETA = Measure(
+    key="effective_beta",
+    title="effective β",
+    better="lower",
+    rescales=True,
+    definition=f"max ‖∇L(θ−s∇L)−∇L(θ)‖₂/‖s∇L‖₂ {_ALONG}.",
+)
+_SCALED_BETA = replace(
+    _BETA,
+    key="scaled_beta",
+    title="η·β",
+    rescales=False,
+    definition="The learning rate of the step times effective β: the scale-free form.",
+)
+
+_RANDOM = "over steps along filter-normalized random directions"
+_RANDOM_RANGE = replace(
+    _LOSS_RANGE,
+    title="loss range / loss, random directions",
+    definition=f"(max L − min L)/L(θ) {_RANDOM}.",
+)
+_RANDOM_PREDICTIVENESS = replace(
+    _PREDICTIVENESS,
+    title="gradient change, random directions",
+    definition=f"max ‖∇L(θ+sd)−∇L(θ)‖₂/‖∇L(θ)‖₂ {_RANDOM}.",
+)
+_LAMBDA_MAX = Measure(
+    key="lambda_max",
+    title="λ_max",
+    better="lower",
+    rescales=True,
+    contrast="ratio",
+    least=-math.inf,
+    definition="Largest (algebraic) eigenvalue of the loss's Hessian on the step's batch, by "
+    "Lanczos; from below where that did not converge.",
+)
+_TRACE = Measure(
+    key="trace",
+    title="tr H",
+    better="lower",
+    rescales=True,
+    contrast="difference",
+    least=-math.inf,
+    definition="Trace of the same Hessian, Hutchinson's estimate.",
+)
+_ALONG_G = Measure(
+    key="gradient_curvature",
+    title="ĝᵀHĝ",
+    better="lower",
+    rescales=True,
+    contrast="difference",
+    least=-math.inf,
+    definition="Curvature along the normalized gradient ĝ, by a Hessian-vector product.",
+)
+_ETA_LAMBDA = Measure(
+    key="eta_lambda_max",
+    title="η·λ_max",
+    better="lower",
+    least=-math.inf,
+    definition="The learning rate of the step times λ_max, scale-free; above 2 gradient descent "
+    "on the quadratic model is unstable.",
+)
+_SCALED_BLOCK = Measure(
+    key="weight_squared_times_lambda",
+    title="‖w‖²·λ of a layer",
+    better="lower",
+    least=-math.inf,
+    definition="Squared norm of a layer's weight times λ_max of its own block of the Hessian, "
+    "scale-free; median over layers.",
+)
+_ANGLE = Measure(
+    key="angular_update",
+    title="angular update",
+    unit="rad",
+    definition="Angle between a layer's weight before and after the update; median over layers. "
+    "All of the update that counts where a normalizer makes the output blind to the weight's norm.",
+)
+_GAP = Measure(
+    key="gap_41",
+    title="gap of theorem 4.1",
+    definition="|left − right|/|left| of theorem 4.1's equality in the realised network; median "
+    "over batch normalization layers.",
+)
+_GAP_42 = replace(
+    _GAP,
+    key="gap_42",
+    title="gap of theorem 4.2",
+    definition="|left − right|/|left| of theorem 4.2's equality in the realised network; median "
+    "over batch normalization layers.",
+)
+
+_ALONG_GRADIENT = (_LOSS_RANGE, _PREDICTIVENESS, _LEAST_COSINE, _BETA, _SCALED_BETA)
+SMOOTHNESS = [
+    *(c for quantity in _ALONG_GRADIENT for c in probed("landscape", quantity, "early", "late")),
+    *probed("landscape_random", _RANDOM_RANGE, "early"),
+    *probed("landscape_random", _RANDOM_PREDICTIVENESS, "early"),
+    *probed("curvature", _LAMBDA_MAX, "early", "late"),
+    *probed("curvature", _TRACE, "early", "late"),
+    *probed("curvature", _ALONG_G, "early", "late"),
+    *probed("curvature", _ETA_LAMBDA, "early", "late"),
+    *probed("scale_free", _SCALED_BLOCK, "early", "late"),
+    *probed("scale_free", _ANGLE, "early", "late"),
+]
+THEORY = [*probed("theory", _GAP, "early"), *probed("theory", _GAP_42, "early")]

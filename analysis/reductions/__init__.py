@@ -1,0 +1,1 @@
+"""From record tables to one number, or one curve, per run."""

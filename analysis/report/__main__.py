@@ -1,0 +1,6 @@
+"""``python -m analysis.report``."""
+
+from analysis.report.command import main
+from pipeline.command import run
+
+run(main)

@@ -1,0 +1,135 @@
+"""The command: python -m analysis.report [SWEEP ...]. From finished cells to a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.report.inputs import Side
+
+_EPILOG = """\
+examples:
+  python -m analysis.report quickstart                      one sweep of the store results/
+  python -m analysis.report                                 every sweep of it, in one report
+  python -m analysis.report quickstart --tracking http://mlflow:5000
+                                                            from MLflow alone, and attached there
+  python -m analysis.report quickstart --storage s3://bucket/results --out reports/paper
+  python -m analysis.report new --against old               and what changed from another sweep
+
+The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper.
+The same results and seed give the same bytes. An unfinished sweep is reported as far as it is.
+exit codes: 0 written, 2 bad input, 130 interrupted
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a report; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _report(options)
+    except BrokenPipeError:  # of whoever reads what is printed
+        raise
+    except (ValueError, OSError) as error:  # ValueError: every mistake of the user's
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: the report is not complete", file=sys.stderr)
+        return 130
+
+
+def _report(options: argparse.Namespace) -> int:
+    from analysis.report import inputs as sides
+    from analysis.report import up_to_date as written
+
+    with ExitStack() as stores:
+        other, own = sides.other(options, stores), sides.own(options, stores)
+        out = Path(options.out or Path("reports") / "+".join(own.found.sweeps))
+        both = [own, *([other] if other else [])]
+        source = written.source([side.found for side in both], options.seed, _command(options))
+        known = not options.strict and written.holds(out, sides.cache(options), source)
+        if not known:
+            _write(options, both, out, source)
+    print(f"report: {out / 'report.html'}{', in which nothing has changed' if known else ''}")
+    _attach(options, own.found.sweeps, out)
+    return 0
+
+
+def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str) -> None:
+    from analysis.render.write import write
+    from analysis.report import inputs as sides
+    from analysis.report import up_to_date as written
+
+    study, *others = [side.study() for side in both]
+    cache = None if options.strict else sides.cache(options)
+    how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
+    write(study, out, other=others[0] if others else None, **how)
+    if cache and all(side.whole for side in both):
+        written.remember(out, cache, source)
+
+
+def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
+    """Put the report into MLflow: where it was told to be, or beside the store that was read.
+
+    Raises:
+        TrackingError: if it was told where and that does not work.
+    """
+    from pipeline.tracking.uri import existing_tracking
+
+    uri = options.tracking or existing_tracking(options.storage or "results")
+    if uri in (None, "none"):
+        return
+    from pipeline.tracking.client import TrackingError, attach_report
+
+    try:
+        for sweep in sweeps:
+            attach_report(uri, sweep, str(out))
+    except TrackingError as error:
+        if options.tracking:
+            raise
+        print(f"not attached in MLflow: {error}", file=sys.stderr)
+    else:
+        print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command, without the places that it reads and writes: these change no number."""
+    strict = ["--strict"] if options.strict else []
+    against = ["--against", options.against] if options.against else []
+    words = ["python -m analysis.report", *options.sweeps, *against, *strict]
+    words += ["--seed", str(options.seed)]
+    return " ".join(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description="Turn the finished cells of sweeps into tables, figures and one HTML page.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="names; none: all of the store")
+    parser.add_argument("--storage", metavar="WHERE", help="folder or URI of results (results)")
+    parser.add_argument(
+        "--tracking",
+        metavar="URI",
+        help="MLflow's URI, or none: attach the report there; without --storage, also read from "
+        "there (where the sweep was tracked)",
+    )
+    parser.add_argument(
+        "--against", metavar="NAME", help="another sweep: say what changed from it, with intervals"
+    )
+    parser.add_argument(
+        "--against-storage", metavar="WHERE", help="where that one's results are (--storage)"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at a damaged file instead of listing it"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the bootstrap and random tests (0)"
+    )
+    return parser

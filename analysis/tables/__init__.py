@@ -1,0 +1,1 @@
+"""The report's tables: their definitions, columns, contrasts and outcomes."""

@@ -1,0 +1,172 @@
+"""How training went: each run's outcomes, and at which learning rate a normalizer is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from analysis.reductions.over_steps import BLOCK, levels, reach_step
+from analysis.statistics import estimates as stats
+
+ROW = [*BLOCK, "normalizer"]
+"""What makes a row of a table."""
+
+
+def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+    """Runs with ``level``, ``reached`` (step), ``time``, ``loss``, ``accuracy`` (%), ``score``.
+
+    And ``chance``, the accuracy (%) of a network on its data that has learnt nothing.
+
+    A run that its time limit cut (``budget``) has the horizon as its time if it had not reached
+    the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
+    its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
+    networks on its data), its loss the largest first or final loss of its block. The score, by
+    which a learning rate is chosen, is the validation accuracy, or −loss where the data has none.
+    """
+    level = levels(runs, training)
+    reached = reach_step(runs, training, level)
+    diverged = runs["status"] == "diverged"
+    time = pd.Series(stats.restricted(reached, runs["steps"], diverged), runs.index)
+    chance = _chance(runs, training)
+    finished = runs["final_train_loss"].where(runs["status"] == "ok")
+    loss = finished.mask(diverged, _worst_loss(runs))
+    validation = runs["validation_accuracy"].mask(diverged & _measured(runs), chance)
+    has_validation = _measured(runs, "validation_accuracy")
+    return runs.assign(
+        level=level,
+        reached=reached,
+        time=time.where(level.notna()),
+        loss=loss,
+        accuracy=100 * runs["test_accuracy"].mask(diverged & _measured(runs), chance),
+        chance=100 * chance,
+        score=validation.where(has_validation, -loss),
+    )
+
+
+def _measured(runs: pd.DataFrame, name: str = "test_accuracy") -> pd.Series:
+    """Whether any run on the run's data has the number."""
+    return runs[name].notna().groupby(runs["data"]).transform("any")
+
+
+def _chance(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
+    if "train_accuracy" not in training:
+        return pd.Series(0.0, runs.index)
+    known = training[(training["step"] == 0) & np.isfinite(training["train_accuracy"])]
+    data = known["cell_id"].astype(str).map(runs.set_index("cell_id")["data"])
+    first = known["train_accuracy"].groupby(data, observed=True).mean()
+    return runs["data"].map(first).astype(float).fillna(0.0)
+
+
+def _worst_loss(runs: pd.DataFrame) -> pd.Series:
+    final = runs["final_train_loss"].where(runs["status"] == "ok")
+    worst = pd.concat([runs["initial_loss"], final], axis=1).max(axis=1)
+    return worst.groupby([runs[name] for name in BLOCK]).transform("max")
+
+
+def tuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """One run per row and seed: at the learning rate with the best mean score of the *other* seeds.
+
+    So no number is reported on the seed that chose it. With one seed there is no other: it chooses
+    for itself, and ``choice`` says so. Ties go to the smaller rate. A seed that lacks a run at a
+    rate cannot be given it.
+    """
+    chosen = [_by_other_seeds(group) for _, group in runs.groupby(ROW, sort=False)]
+    return pd.concat(chosen).sort_index() if chosen else runs.assign(choice="")
+
+
+def _by_other_seeds(group: pd.DataFrame) -> pd.DataFrame:
+    """The chosen runs of one normalizer in one block."""
+    scores = group.groupby(["seed", "lr"])["score"].mean().unstack()
+    known, values = scores.notna().to_numpy(), scores.fillna(0.0).to_numpy()
+    if only := scores.shape[1] == 1 or len(scores) == 1:
+        means = np.where(known, values, -np.inf)
+    else:
+        others = known.sum(axis=0) - known
+        means = (values.sum(axis=0) - values) / np.maximum(others, 1)
+        means = np.where(known & (others > 0), means.round(12), -np.inf)  # equal means tie
+    usable = np.isfinite(means).any(axis=1)
+    best = np.where(usable, scores.columns.to_numpy()[means.argmax(axis=1)], np.nan)
+    own = only and scores.shape[1] > 1
+    choice = "chosen on the reported seed" if own else ""
+    is_chosen = group["lr"].eq(group["seed"].map(pd.Series(best, scores.index)))
+    return group[is_chosen].assign(choice=choice)
+
+
+def shared(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs at their block's shared rate: the best mean over normalizers of their mean scores.
+
+    Ties go to the smaller rate.
+    """
+    means = runs.groupby([*ROW, "lr"])["score"].mean().groupby([*BLOCK, "lr"]).mean().dropna()
+    best = means[means == means.groupby(BLOCK).transform("max")].reset_index()
+    rates = best.drop_duplicates(BLOCK)[[*BLOCK, "lr"]].rename(columns={"lr": "shared"})
+    shared_lr = runs[BLOCK].merge(rates, how="left", on=BLOCK)["shared"].to_numpy()
+    return runs[runs["lr"] == shared_lr].assign(choice="")
+
+
+def of_two(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per row and seed: expected outcomes of the better scored of two random rates.
+
+    With n rates sorted by score, best first, the i-th is the better of a random pair with
+    probability 2(n−i)/(n(n−1)). Source: Dodge et al., *Show Your Work*, EMNLP 2019, without
+    replacement.
+    """
+
+    def shares(scores: pd.Series) -> np.ndarray:
+        n, rank = len(scores), scores.rank(ascending=False, method="first").to_numpy()
+        return np.ones(1) if n == 1 else 2 * (n - rank) / (n * (n - 1))
+
+    return _over_rates(runs, shares)
+
+
+def averaged(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per row and seed: the mean outcomes over the learning rates."""
+    return _over_rates(runs, lambda scores: np.full(len(scores), 1 / len(scores)))
+
+
+def _over_rates(runs: pd.DataFrame, shares: Callable[[pd.Series], np.ndarray]) -> pd.DataFrame:
+    """A row per row and seed: `shares`-weighted means of the outcomes over its rates."""
+    ordered = runs.sort_values("lr", kind="stable")
+    groups = ordered.groupby([*ROW, "seed"], sort=False)["score"]
+    share = groups.transform(lambda scores: pd.Series(shares(scores), scores.index))
+    weighted = ordered.assign(
+        **{name: ordered[name] * share for name in ("time", "accuracy")}, choice=""
+    )
+    how = dict.fromkeys(weighted.columns.difference([*ROW, "seed"]), "first")
+    how |= dict.fromkeys(("time", "accuracy"), _whole_sum)
+    return weighted.groupby([*ROW, "seed"], sort=False).agg(how).reset_index()
+
+
+def _whole_sum(values: pd.Series) -> float:
+    """The sum; NaN where a part is not known."""
+    return float(values.sum(skipna=False))
+
+
+def stable_lr(group: pd.DataFrame) -> float:
+    """The largest learning rate of a row's runs at which none diverged; NaN if there is none."""
+    diverged = (group["status"] == "diverged").groupby(group["lr"]).any()
+    return float(diverged.index[~diverged].max()) if not diverged.all() else np.nan
+
+
+def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> stats.Estimate:
+    """Largest minus smallest mean over a row's learning rates; needs two of them.
+
+    Interval: bootstrap within learning rates. The statistic is biased upwards in resamples, so the
+    interval is, too.
+    """
+    known = group[group[name].notna()].sort_values("lr", kind="stable")
+    starts = np.flatnonzero(~known["lr"].duplicated())
+    if len(starts) < 2:
+        return stats.Estimate(np.nan, np.nan, np.nan, len(known))
+    values = known[name].to_numpy()
+    draws = values[stats.resample(known["lr"], rng)]
+    counts = np.diff(starts, append=len(values))
+
+    def spread(rows: np.ndarray) -> np.ndarray:
+        return np.ptp(np.add.reduceat(rows, starts, axis=-1) / counts, axis=-1)
+
+    factor, center = stats.inflation(known["lr"]), spread(values)
+    low, high = stats.widened(center, spread(draws), factor)
+    return stats.Estimate(float(center), float(low), float(high), len(values))

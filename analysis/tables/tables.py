@@ -1,0 +1,237 @@
+"""Tables 1–5: ICS, smoothness, training, relations, generalization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from analysis import metrics as measures
+from analysis.metrics import Measure, Probed
+from analysis.reductions import summaries as lean
+from analysis.reductions.over_steps import BLOCK
+from analysis.study import label_order as order
+from analysis.study.study import Study
+from analysis.tables import association_table as relation_table
+from analysis.tables import columns
+from analysis.tables import definitions as contents
+from analysis.tables.associations import Relation, relations
+from analysis.tables.columns import Column
+from analysis.tables.contrasts import ALPHA
+from analysis.tables.outcomes import ROW, outcomes
+
+__all__ = ["Basis", "Measure", "Table", "build", "health", "of_basis", "varying_in"]
+
+_POOLED = "Runs at all learning rates of the grid, seeds paired across normalizers. "
+_TUNED = (
+    "Each run at the learning rate that did best, by mean validation accuracy (final training loss "
+    "where there is none), on the other seeds of its row; divergence, stability, sensitivity and "
+    "costs over all learning rates. Three other views on tuning beside it: one learning rate for "
+    "all, the better of two random ones, the average over the grid. A diverged run is last in "
+    "every outcome, and never left out. A run that its time limit cut counts with the steps it "
+    "was planned for where it had not reached the target, and is missing elsewhere. Steps: "
+    "restricted mean. "
+)
+_INTERVAL = (
+    "Estimate: interquartile mean over runs. Interval: 95 %, stratified bootstrap, runs resampled "
+    "within learning rates, widened for few seeds. "
+)
+_TROUBLE = (
+    "Columns marked as rescaling change when weights before a normalizer are scaled. A diverged "
+    "run counts with what it recorded before; a stuck run never left its initial loss, where any "
+    "landscape looks smooth."
+)
+
+
+_RELATED = (
+    "Rank correlations oriented so that 1 means: what is smoother, or shifts less, does better. "
+    "A stuck run has no reading: on a plateau any landscape looks smooth. A diverged run is last "
+    "in every outcome. n counts normalizers where they are ranked, runs elsewhere. Bold: none. "
+)
+_MATCHED = (
+    "Runs at all learning rates of the grid, where the smoothed training loss first reached the "
+    "block's target: networks that fit the training data equally well. Sharpness at the last "
+    "probe. "
+)
+
+
+STATUSES = ("ok", "diverged", "budget", "failed", "absent")
+"""How a planned cell ended; ``budget``: its time limit cut it; the last two are missing data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table, tidy: its renderers lay it out."""
+
+    name: str
+    title: str
+    caption: str
+    """What estimate and interval are, over how many runs, and what bold means here."""
+    keys: list[str]
+    """Columns of ``cells`` that name a row; those that vary in no cell are left out."""
+    measures: list[Measure]
+    cells: pd.DataFrame
+    """A row per cell of the table: keys, measure, estimate, low, high, n (runs), best, tested (a
+    test had a say in ``best``), note; and against the reference normalizer, on pairs: reference,
+    effect, effect_low, effect_high, pairs, p, p_holm (over the normalizers of the block)."""
+    extra: tuple[str, ...] = ()
+    """Further columns of ``cells`` that the data files hold."""
+
+
+class Basis:
+    """What tables, answers and figures are made from: runs with outcomes, and columns of them."""
+
+    def __init__(self, study: Study, seed: int = 0) -> None:
+        self.study, self.seed = study, seed
+        self.training = study.reduced["records/training"]
+        self.runs = outcomes(study.runs, self.training)
+        self.rows = order.by_labels(study.planned[ROW].drop_duplicates(), ROW)
+        self.probes = lean.at_probes(study.reduced, self.runs)
+
+    @cached_property
+    def columns(self) -> dict[str, list[Column]]:
+        """The columns of the tables that compare normalizers, by the table's name."""
+        read = contents.probed
+        matched = contents.matched(self.runs, self.training)
+        return {
+            "table1_ics": read(measures.ICS, self.probes, self.runs),
+            "table2_smoothness": read(measures.SMOOTHNESS, self.probes, self.runs),
+            "table3_training": contents.trained(self.runs),
+            "table5_generalization": [
+                *matched,
+                *read(measures.SHARPNESS, self.probes, self.runs),
+            ],
+        }
+
+    @cached_property
+    def relations(self) -> list[Relation]:
+        """Every measure that has a better side, against every outcome."""
+        wanted = contents.held(_RELATE, self.probes)
+        return relations(wanted, self.probes, self.runs, self.training, self.seed)
+
+    def missing(self, wanted: Sequence[Probed]) -> str:
+        """What the study has no records for."""
+        return contents.missing(wanted, self.probes)
+
+
+_RELATE = [
+    item
+    for item in [*measures.SMOOTHNESS, *measures.ICS]
+    if item.when == "early" and item.measure.better
+]
+
+
+def build(study: Study, seed: int = 0) -> list[Table]:
+    """Tables 1–5 of a study. Same study and seed, same numbers, to the last bit."""
+    return of_basis(Basis(study, seed))
+
+
+def of_basis(basis: Basis) -> list[Table]:
+    """Tables 1–5."""
+    pooled, targets = _POOLED + _INTERVAL + _TROUBLE, _TUNED + _INTERVAL + _targets(basis.runs)
+    return [
+        _table(basis, "table1_ics", "Internal covariate shift", pooled, measures.ICS),
+        _table(basis, "table2_smoothness", "Smoothness of the loss", pooled, measures.SMOOTHNESS),
+        _table(basis, "table3_training", "Training", targets, []),
+        _relation_table(basis),
+        _table(
+            basis,
+            "table5_generalization",
+            "Generalization at matched training loss",
+            _MATCHED + _INTERVAL,
+            measures.SHARPNESS,
+        ),
+    ]
+
+
+def _relation_table(basis: Basis) -> Table:
+    varying = varying_in(basis.rows)
+    cells = relation_table.cells(basis.relations, varying)
+    nothing = "" if len(cells) else "No cell of these sweeps has what this table needs."
+    return Table(
+        name="table4_relations",
+        title="Measures against speed and generalization",
+        caption=" ".join(
+            part for part in (_RELATED.strip(), nothing, basis.missing(_RELATE)) if part
+        ),
+        keys=[*varying, "quantity"],
+        measures=list(relation_table.MEASURES) if len(cells) else [],
+        cells=cells,
+    )
+
+
+def health(study: Study) -> pd.DataFrame:
+    """Per sweep × architecture × normalizer: planned = the sum of `STATUSES`; and stuck."""
+    keys = ["sweep", "architecture", "normalizer"]
+    stuck = study.runs.set_index("cell_id")["stuck"]
+    status = study.planned["status"]
+    counted = study.planned[keys].assign(
+        planned=1,
+        **{name: (status == name).astype(int) for name in STATUSES},
+        stuck=study.planned["cell_id"].isin(stuck.index[stuck]).astype(int),
+    )
+    return order.by_labels(counted.groupby(keys).sum().reset_index(), keys)
+
+
+def _table(basis: Basis, name: str, title: str, caption: str, wanted: Sequence[Probed]) -> Table:
+    filled, rows = basis.columns[name], basis.rows
+    names = list(rows["normalizer"].unique())
+    reference = "batch" if "batch" in names else next(iter(order.names(names)), "")
+    cells = columns.fill(filled, rows, reference, basis.seed)
+    varying = varying_in(rows)
+    said = [caption.strip(), _said_of_bold(cells, reference), _said_of_n(cells)]
+    said += [basis.missing(wanted)]
+    return Table(
+        name=name,
+        title=title,
+        caption=" ".join(part for part in said if part),
+        keys=[*varying, "normalizer"],
+        measures=[column.measure for column in filled],
+        cells=cells.drop(columns=[key for key in BLOCK if key not in varying]),
+    )
+
+
+def varying_in(rows: pd.DataFrame) -> list[str]:
+    """What names a block: its architecture, and its data and training where there are several."""
+    return [key for key in BLOCK if key == "architecture" or rows[key].nunique() > 1]
+
+
+def _said_of_bold(cells: pd.DataFrame, reference: str) -> str:
+    if cells.empty:
+        return "No cell of these sweeps has what this table needs."
+    bold = (
+        f"Bold: the best of a block (same data, architecture and training) and all that a paired "
+        f"sign-flip test against it does not reject at {ALPHA:.0%} after Holm."
+    )
+    few = (
+        "Bold: the best estimate of a block alone, for no test could reject anything with so few "
+        "pairs of runs."
+    )
+    mixed = " Columns with too few pairs of runs for any test to reject: the best estimate alone."
+    tested = cells.loc[cells["measure"].isin(cells.loc[cells["tested"], "measure"])]
+    if tested.empty:
+        return few
+    return bold + (mixed if len(tested) < len(cells) else "")
+
+
+def _said_of_n(cells: pd.DataFrame) -> str:
+    n = cells.loc[cells["n"] > 0, "n"]
+    return f"Runs a cell: {n.min()} to {n.max()}." if len(n) else ""
+
+
+def _targets(runs: pd.DataFrame) -> str:
+    """The training loss that each block's runs are to reach."""
+    keys = varying_in(runs)
+    known = runs.dropna(subset="level").drop_duplicates(BLOCK)
+    targets = [
+        f"{' '.join(row[key] for key in keys if row[key])}: {row['level']:.3g}"
+        for row in known.to_dict("records")
+    ]
+    if not targets:
+        return "No target loss: no run trained."
+    return (
+        "Target: the smallest smoothed training loss that 80 % of a block's runs reach, diverged "
+        f"and stuck ones not counted ({', '.join(targets)})."
+    )

@@ -1,0 +1,1 @@
+"""The registry: the parts in the folders, their options, and the check of given values."""

@@ -1,0 +1,83 @@
+"""The catalog as a page: every part with its options; of normalizers, source and traits too."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from pipeline.catalog import registry as catalog
+from pipeline.catalog.registry import Part
+
+_INTRODUCTION = """\
+# Normalizers
+
+Made by `python -m pipeline.catalog normalizers` from the code; a test keeps it in step. Formula,
+axes and options of each stand below as in its docstring. Names are those of a sweep file; a list of
+names is a composition.
+"""
+
+
+def normalizers_page() -> str:
+    """The whole of ``docs/normalizers.md``: an overview, then each normalizer's own words."""
+    parts = catalog.parts("normalizers").values()
+    rows = ["| name | source | traits | options |", "|---|---|---|---|"]
+    rows += [
+        f"| [`{part.name}`](#{part.name}) | {_source(part)} | {_traits(part)} | {_options(part)} |"
+        for part in parts
+    ]
+    sections = [f"## {part.name}\n\n```text\n{_words(part)}\n```" for part in parts]
+    return "\n".join([_INTRODUCTION, *rows, "", "\n\n".join(sections), ""])
+
+
+def listing(kind: str) -> str:
+    """The parts of a kind, a line each: name, what it is, its options with their defaults."""
+    parts = catalog.parts(kind).values()
+    own = [part for part in parts if "/" not in part.name]
+    width = max(len(part.name) for part in own)
+    lines = [
+        f"{part.name:{width}}  {part.summary}\n{'':{width}}  {_options(part, mark='')}".rstrip()
+        for part in own
+    ]
+    members = [part.name.partition("/")[2] for part in parts if part not in own]
+    return "\n".join(lines + ([_family(members)] if members else []))
+
+
+def _family(members: Sequence[str]) -> str:
+    text = f"torchvision/<name>  Any classifier of torchvision: {', '.join(members)}."
+    return textwrap.fill(text, 100, subsequent_indent=" " * 20, break_on_hyphens=False)
+
+
+def _words(part: Part) -> str:
+    return inspect.getdoc(catalog.load(part)) or ""
+
+
+def _source(part: Part) -> str:
+    found = re.search(r"^Source: (.+?)(?:\n\n|\Z)", _words(part), re.MULTILINE | re.DOTALL)
+    return " ".join(found.group(1).split()) if found else ""
+
+
+def _traits(part: Part) -> str:
+    """Those of the normalizer's default form that are not every normalizer's, in words."""
+    traits: Any = catalog.load(part)().traits
+    changed = [f.name for f in fields(traits) if getattr(traits, f.name) != f.default]
+    return ", ".join(_TRAITS.get(name, name.replace("_", " ")) for name in changed)
+
+
+_TRAITS = {"true_gradient": "backward is not the gradient", "minimum_spatial_size": "not at 1x1"}
+
+
+def _options(part: Part, mark: str = "`") -> str:
+    return ", ".join(
+        f"{mark}{name}{'' if option.required else f'={_written(option.default)}'}{mark}"
+        for name, option in part.options.items()
+    )
+
+
+def _written(value: Any) -> str:
+    """A default as YAML has it."""
+    return value if isinstance(value, str) else json.dumps(value)

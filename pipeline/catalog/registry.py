@@ -1,0 +1,278 @@
+"""The registry of parts: the folders ``data``, ``architectures``, ``normalizers`` and ``probes``.
+
+Every public function at the top level of a file there is a part; its name is the YAML name, its
+keyword-only parameters are the YAML options. The files are parsed, never imported, so a list of all
+parts and a check of all options cost no torch, and are the same in every process.
+
+One family of parts has its names from elsewhere: ``torchvision/<name>``, all of them built by one
+function in ``architectures/_torchvision/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.catalog.torchvision_names import torchvision_names
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[1]
+POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "probes": 1}
+"""The kinds of part, and how many positional arguments a part of each takes."""
+
+_SCALARS = {"int": int, "float": float, "bool": bool, "str": str, "Location": str}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A keyword-only parameter of a part."""
+
+    name: str
+    annotation: str
+    default: Any
+    required: bool
+    location: bool
+    """It says where data lies, and enters a cell's id by its last path component only."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A dataset, architecture, normalizer or probe."""
+
+    kind: str
+    name: str
+    module: str
+    summary: str
+    options: dict[str, Option]
+
+
+def parts(kind: str) -> dict[str, Part]:
+    """List the parts of a kind by name, sorted.
+
+    Raises:
+        TypeError: if a file there defines a part in a way that the catalog cannot read.
+    """
+    return _scan(ROOT, kind)
+
+
+def load(part: Part) -> Callable[..., Any]:
+    """Import a part's function; the name after a family's slash is its first argument."""
+    name, _, member = part.name.partition("/")
+    function = getattr(importlib.import_module(part.module), name)
+    return functools.partial(function, member) if member else function
+
+
+def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
+    """Make what a part's resolved configuration describes.
+
+    Args:
+        kind: which folder.
+        config: ``name`` and options, as `resolve` returns them.
+        arguments: the part's positional arguments.
+    """
+    options = {key: value for key, value in config.items() if key != "name"}
+    return load(parts(kind)[config["name"]])(*arguments, **options)
+
+
+def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> dict[str, Any]:
+    """Check a part's configuration and fill in its defaults.
+
+    A probe takes the keys of `pipeline.spec.schema.ProbeSettings` beside its own options.
+
+    Args:
+        kind: which folder.
+        config: a bare name, or a mapping of ``name`` and options.
+        where: the key path of the configuration, for errors.
+        partial: return only what is given, required options or not: a pattern of configurations.
+
+    Raises:
+        SpecError: for an unknown name or option, a wrong type or a missing required option.
+    """
+    from pipeline.spec.schema import validate  # pydantic costs 0.2 s, which `--help` need not pay
+
+    name, options = _split(config, where)
+    part = find(kind, name, f"{where}.name" if isinstance(config, Mapping) else where)
+    settings = validate(_model(ROOT, kind, name, partial), options, where)
+    return {"name": part.name, **settings.model_dump(exclude_unset=partial)}
+
+
+def find(kind: str, name: str, where: str) -> Part:
+    """Look a part up by the name that stands at the key path ``where``.
+
+    Raises:
+        SpecError: if there is none, with the nearest name.
+    """
+    known = parts(kind)
+    if name not in known:
+        noun = "dataset" if kind == "data" else kind.removesuffix("s")
+        raise SpecError(f"no {noun} {shown(name)}; {_nearest(name, known)}", where)
+    return known[name]
+
+
+def _nearest(name: str, known: Mapping[str, Part]) -> str:
+    """Say the nearest right name: of torchvision's, if the name has a slash or is one of them."""
+    whole = f"torchvision/{name}"
+    wanted = whole if whole in known else name
+    families = {k: k if "/" in wanted else "torchvision/<name>" for k in known if "/" in k}
+    own = [] if "/" in wanted and families else [k for k in known if k not in families]
+    return did_you_mean(wanted, {*own, *families.values()})
+
+
+def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(config, str):
+        return config, {}
+    if not isinstance(config, Mapping) or "name" not in config:
+        raise SpecError(f"must be a name or {{name: ..., option: ...}}, not {shown(config)}", where)
+    name = config["name"]
+    if not isinstance(name, str):
+        raise SpecError(f"must be the name of a part, not {shown(name)}", f"{where}.name")
+    return name, {key: value for key, value in config.items() if key != "name"}
+
+
+@cache
+def _model(root: Path, kind: str, name: str, partial: bool) -> type[BaseModel]:
+    """Make the pydantic model of a part's options."""
+    from pydantic import Field, create_model
+
+    from pipeline.spec.schema import ProbeSettings, Strict
+
+    fields: dict[str, Any] = {}
+    for option in _scan(root, kind)[name].options.values():
+        type_ = _type(ast.parse(option.annotation, mode="eval").body)
+        fields[option.name] = (type_, ... if option.required else option.default)
+    base = ProbeSettings if kind == "probes" else Strict
+    if not partial:
+        return create_model(name, __base__=base, **fields)
+    unset = Field(default=None, validate_default=False)
+    types = {key: field.annotation for key, field in base.model_fields.items()}
+    types |= {key: type_ for key, (type_, _) in fields.items()}
+    loose: dict[str, Any] = {key: (type_, unset) for key, type_ in types.items()}
+    return create_model(name, __base__=Strict, **loose)
+
+
+@cache
+def _scan(root: Path, kind: str) -> dict[str, Part]:
+    found: dict[str, Part] = {}
+    for file in sorted((root / kind).glob("[!_]*.py")):
+        for function in _functions(file):
+            if function.name in found:
+                other = found[function.name].module
+                raise _unreadable(file, function, f"{other} defines a part of that name too")
+            module = f"{root.name}.{kind}.{file.stem}"
+            found[function.name] = _part(kind, module, file, function)
+    if (root / kind / "_torchvision" / "__init__.py").exists():
+        found |= _torchvision(kind, f"{root.name}.{kind}._torchvision")
+    return dict(sorted(found.items()))
+
+
+def _torchvision(kind: str, module: str) -> dict[str, Part]:
+    """The family of parts ``torchvision/<name>``; none has options."""
+    names = {name: f"torchvision/{name}" for name in torchvision_names()}
+    summary = "Torchvision's {}, its normalizations and weight layers replaced."
+    return {
+        whole: Part(kind, whole, module, summary.format(name), {}) for name, whole in names.items()
+    }
+
+
+def _functions(file: Path) -> Iterator[ast.FunctionDef]:
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node
+
+
+def _part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part:
+    arguments = function.args
+    if arguments.vararg or arguments.kwarg:
+        raise _unreadable(file, function, "a part has no *args or **kwargs")
+    if len(arguments.posonlyargs) + len(arguments.args) != POSITIONAL[kind]:
+        expected = f"a part of {kind} takes {POSITIONAL[kind]} positional arguments"
+        raise _unreadable(file, function, f"{expected}; options are keyword-only, after a *")
+    summary = (ast.get_docstring(function) or "").partition("\n")[0]
+    if not summary:
+        raise _unreadable(file, function, "a part has a docstring: its line in the catalog")
+    options = {
+        argument.arg: _option(file, function, argument, default)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    }
+    return Part(kind, function.name, module, summary, options)
+
+
+def _option(
+    file: Path, function: ast.FunctionDef, argument: ast.arg, default: ast.expr | None
+) -> Option:
+    name, annotation = argument.arg, argument.annotation
+    if name == "name" or annotation is None:
+        raise _unreadable(
+            file, function, f"its option {name!r} needs an annotation, or another name"
+        )
+    try:
+        _type(annotation)
+        value = None if default is None else ast.literal_eval(default)
+    except (KeyError, ValueError) as error:
+        text = (
+            f"its option {name!r} is not of a type, or its default no literal, that YAML can give"
+        )
+        raise _unreadable(file, function, text) from error
+    written = ast.unparse(annotation)
+    value = list(value) if isinstance(value, tuple) else value
+    return Option(name, written, value, default is None, "Location" in written)
+
+
+def _type(annotation: ast.expr) -> Any:
+    """Read int, float, bool, str, Location, Literal[...], list[X], Sequence[X] and X | None.
+
+    And the bounded types of `pipeline.catalog.option_types` by name: Positive, Span, NonEmpty[X]
+    and their like.
+    """
+    match annotation:
+        case ast.Name(id=name):
+            return _SCALARS[name] if name in _SCALARS else _bounded(name)
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
+            return _type(left) | None
+        case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=item):
+            return list[_type(item)]
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            values = ast.literal_eval(choices)
+            return Literal[values if isinstance(values, tuple) else (values,)]
+        case ast.Subscript(value=ast.Name(id=name), slice=item):
+            return _bounded(name)[_type(item)]
+    raise ValueError(f"unknown annotation {ast.unparse(annotation)}")
+
+
+def _bounded(name: str) -> Any:
+    from pipeline.catalog import option_types as options  # brings pydantic
+
+    return {known: getattr(options, known) for known in options.__all__}[name]
+
+
+def _unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeError:
+    return TypeError(f"{file}:{function.lineno}: {function.name}: {problem}")
+
+
+def main() -> None:
+    """Print the parts of a kind: the whole page of the normalizers, a line or two of the others."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.catalog", description="List what a sweep file can name."
+    )
+    parser.add_argument("kind", nargs="?", choices=list(POSITIONAL), help="one kind (all)")
+    kind = parser.parse_args().kind
+    from pipeline.catalog.markdown import listing, normalizers_page
+
+    if kind == "normalizers":
+        print(normalizers_page(), end="")
+        return
+    for name in [kind] if kind else POSITIONAL:
+        print(f"{name}\n\n{listing(name)}\n")

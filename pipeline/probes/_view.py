@@ -1,0 +1,222 @@
+"""What every probe is given, and the guard that lets it leave no trace."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pipeline.architectures import Network
+from pipeline.data import Batch
+from pipeline.data._objective import objective
+from pipeline.normalizers import Traits
+from pipeline.training.seeds import derive
+
+Params = dict[str, Tensor]
+"""Parameters by their name in the network, in the network's order."""
+
+Records = Mapping[str, Tensor | Sequence[Any]]
+"""Columns of equal length. Scalars stay on the device: the loop moves a whole column at once."""
+
+Mode = Literal["train", "eval"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One optimizer step, θ_t → θ_{t+1}, as a probe sees it."""
+
+    network: Network
+    step: int
+    """t, counted from 0."""
+    lr: float
+    """The learning rate of this step."""
+    initial: Params
+    before: Params
+    after: Params
+    """Parameters θ_0, θ_t and θ_{t+1}; detached copies."""
+    grad: Params
+    """∇L(θ_t) on ``batch``: as the step used it, without weight decay, or, where the probe asks for
+    another mode or batch, computed anew."""
+    value: Tensor
+    """L(θ_t) on ``batch``, a scalar."""
+    batch: Batch
+    """The step's own batch; the probe batch if the probe's setting ``batch`` says so."""
+    probe_batch: Batch
+    """One batch fixed for all steps, all cells and all seeds of a dataset."""
+    other_batch: Batch | None
+    """As large and as fixed, of other training samples; None where the split has not so many."""
+    draw: Callable[[int], Batch]
+    """So many training samples drawn by ``rng`` without replacement, augmented as ``batch`` is."""
+    traits: Traits
+    """The normalizer's. Where ``true_gradient`` is False, backward is not the gradient of forward,
+    and what is made of second derivatives is null."""
+    mode: Mode = "train"
+    """Of the function seen; in ``eval``: running statistics (as this step left them), no noise."""
+    seed: int
+    rng: torch.Generator
+    """The probe's own generator, on the device, made anew from (seed, probe, step)."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What this probe wants to find again at its next step of the same cell."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What probes of this step that see the same function on the same batch leave each other."""
+
+    def loss(self, params: Params, batch: Batch) -> Tensor:
+        """The pure loss: in training mode batch statistics, this step's noise, no buffer moves."""
+        outputs = functional_call(self.network, params, (batch.inputs,))
+        return objective(self.network.task, outputs, batch.targets)
+
+    def value_and_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
+        """L and ∇L with respect to all of ``params``, detached: one forward and one backward."""
+        at = leaves(params)
+        loss = self.loss(at, batch)
+        gradient = torch.autograd.grad(loss, list(at.values()), materialize_grads=True)
+        return loss.detach(), dict(zip(at, gradient, strict=True))
+
+    @contextmanager
+    def noise_of(self, step: int) -> Iterator[None]:
+        """Within it, normalizers that draw noise draw that of ``step``."""
+        set_noise(self.network, self.seed, step)
+        try:
+            yield
+        finally:
+            set_noise(self.network, self.seed, self.step)
+
+
+def set_noise(network: nn.Module, seed: int, step: int) -> None:
+    """Key every module that draws noise in its forward to (seed, its place, step)."""
+    for name, module in network.named_modules():
+        if hasattr(module, "noise_key"):
+            vars(module)["noise_key"] = derive(seed, "noise", name, step)
+
+
+@contextmanager
+def untouched(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
+    """Within it, nothing that the training loop can see may change.
+
+    Running statistics stand still (in training mode, batch statistics are still used), every module
+    is in ``mode``, the global generators of all devices return to where they were, and TF32 is off.
+    """
+    tracking: list[Any] = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
+    modes = {module: module.training for module in network.modules()}
+    matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    for module in tracking:
+        module.track_running_stats = False
+    network.train(mode == "train")
+    try:
+        # Where CUDA has not begun there is nothing to save, and asking would begin it.
+        devices = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+        with torch.random.fork_rng(range(devices)):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = convolution
+        for module in tracking:
+            module.track_running_stats = True
+        for module, training in modes.items():
+            module.training = training
+
+
+def parameters(network: nn.Module) -> Params:
+    """Detached copies of the parameters, by name."""
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+def leaves(params: Params) -> Params:
+    """The same values as fresh leaves that require a gradient."""
+    return {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+
+
+def chosen(items: Sequence[T], indices: Sequence[int] | None, where: str) -> list[tuple[int, T]]:
+    """The items that an option ``layers`` names, with their places from 1 on, in forward order.
+
+    Args:
+        items: all of them.
+        indices: places from 1 on; None for all.
+        where: the probe's name, for the error.
+
+    Raises:
+        ValueError: if there is no item of some index.
+    """
+    beyond = [index for index in indices or () if index > len(items)]
+    if beyond:
+        raise ValueError(f"{where}.layers: there is no layer {beyond[0]}; the last is {len(items)}")
+    places = range(1, len(items) + 1) if indices is None else sorted(set(indices))
+    return [(place, items[place - 1]) for place in places]
+
+
+def flat(tensors: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
+    """All entries in one vector, in the given order."""
+    values = tensors.values() if isinstance(tensors, Mapping) else tensors
+    return torch.cat([tensor.reshape(-1) for tensor in values])
+
+
+def norm(values: Tensor) -> Tensor:
+    """‖x‖₂, summed in float64: a float32 sum of 10⁷ squares can be a percent off on a CPU."""
+    return torch.linalg.vector_norm(values, dtype=torch.float64)
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of the angle between two vectors, summed in float64; NaN where one of them is 0."""
+    return (a / norm(a) * (b / norm(b))).sum(dtype=torch.float64).clamp(-1, 1)
+
+
+def ratio(value: Tensor, unit: Tensor) -> Tensor:
+    """value / unit, NaN where the unit is 0: there is nothing to measure in."""
+    return value / unit.masked_fill(unit == 0, torch.nan)
+
+
+@dataclass(frozen=True)
+class LayerParameters:
+    """The parameters that belong to one weight layer."""
+
+    name: str
+    stage: int
+    weight: tuple[str, ...]
+    """The weight alone: one tensor, or the parts of its reparametrization (g and v, say)."""
+    all: tuple[str, ...]
+    """With its bias and the normalizer's parameters up to the next weight layer."""
+
+
+def parameters_by_layer(network: Network) -> list[LayerParameters]:
+    """Divide all parameters among the weight layers, in forward order.
+
+    A parameter outside a weight layer belongs to the last weight layer before it; what comes before
+    the first one belongs to the first.
+    """
+    layers = network.weight_layers()
+    position = {layer.module: index for index, layer in enumerate(layers)}
+    owned: list[list[str]] = [[] for _ in layers]
+    current = 0
+    for prefix, module in network.named_modules():
+        current = position.get(module, current)
+        owned[current] += [f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)]
+    return [
+        LayerParameters(
+            layer.name,
+            layer.stage,
+            weight=tuple(name for name in names if _is_weight(name, layer.name)),
+            all=tuple(names),
+        )
+        for layer, names in zip(layers, owned, strict=True)
+    ]
+
+
+def _is_weight(parameter: str, layer: str) -> bool:
+    own = parameter.removeprefix(f"{layer}.")
+    return own == "weight" or (own != parameter and own.startswith("parametrizations.weight."))
+
+
+def run_stages(network: Network, params: Params, inputs: Tensor, stages: range) -> Tensor:
+    """Run consecutive stages as a pure function of ``params`` (those of the whole network)."""
+    children = list(network.named_children())[stages.start : stages.stop]
+    part = nn.Sequential(OrderedDict(children))
+    own = {name: params[name] for name, _ in part.named_parameters()}
+    return functional_call(part, own, (inputs,))

@@ -1,0 +1,102 @@
+"""Exclusion rules: which cells of its grid a sweep leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pipeline.catalog.registry import find, parts, resolve
+from pipeline.spec.read import KINDS
+from pipeline.spec.schema import DOTTED, SECTIONS, Training, validate
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+
+Settings = Mapping[str, Any]
+Rule = Callable[[Settings], bool]
+
+
+def rule(keys: Mapping[str, Any], where: str, points: Sequence[Settings]) -> Rule:
+    """Make a test of resolved settings that holds where every key of the rule matches.
+
+    ``normalizer: group`` matches that part under any options, ``{name: group, groups: 8}`` under
+    these, a list a composition of as many; ``architecture.width: 0.5`` any part with that option.
+
+    Args:
+        keys: dotted keys and the values that they match.
+        where: the rule's key path.
+        points: the settings of the grid, which say whose options a dotted key may name.
+
+    Raises:
+        SpecError: if a key or a value cannot match any cell, whatever the grid's values.
+    """
+    tests = [_test(key, value, where, points) for key, value in keys.items()]
+    return lambda settings: all(test(settings) for test in tests)
+
+
+def _test(key: str, value: Any, where: str, points: Sequence[Settings]) -> Rule:
+    section, _, rest = key.partition(".")
+    if section not in SECTIONS:
+        raise SpecError(f"no such setting; {did_you_mean(key, DOTTED)}", f"{where}.{key}")
+    if section == "training":
+        given = {rest: value} if rest else value
+        pattern = validate(Training, given, f"{where}.training").model_dump(exclude_unset=True)
+        return lambda settings: _matches(pattern, settings["training"])
+    if section == "probes":
+        return _probe_test(rest, value, f"{where}.probes")
+    if rest:
+        return _option_test(section, rest, value, where, points)
+    return _part_test(section, value, f"{where}.{section}")
+
+
+def _part_test(section: str, value: Any, where: str) -> Rule:
+    listed = enumerate(value) if isinstance(value, list) else [(None, value)]
+    patterns = [
+        resolve(KINDS[section], config, where if i is None else f"{where}[{i}]", partial=True)
+        for i, config in listed
+    ]
+
+    def test(settings: Settings) -> bool:
+        members = _members(settings, section)
+        pairs = zip(patterns, members, strict=False)
+        return len(patterns) == len(members) and all(_matches(p, m) for p, m in pairs)
+
+    return test
+
+
+def _option_test(
+    section: str, option: str, value: Any, where: str, points: Sequence[Settings]
+) -> Rule:
+    kind = KINDS[section]
+    names = {member["name"] for settings in points for member in _members(settings, section)}
+    known = {key for name in names for key in parts(kind)[name].options}
+    if option not in known:
+        problem = f"no {section} of this sweep has the option {shown(option)}"
+        raise SpecError(f"{problem}; {did_you_mean(option, known)}", f"{where}.{section}.{option}")
+    owner = min(name for name in names if option in parts(kind)[name].options)
+    pattern = resolve(kind, {"name": owner, option: value}, f"{where}.{section}", partial=True)
+    del pattern["name"]
+    return lambda settings: any(_matches(pattern, m) for m in _members(settings, section))
+
+
+def _probe_test(rest: str, value: Any, where: str) -> Rule:
+    name, _, option = rest.partition(".")
+    find("probes", name, f"{where}.{name}")
+    given = {option: value} if option else value
+    if not isinstance(given, dict):
+        raise SpecError(f"must be a mapping of options, not {shown(value)}", f"{where}.{name}")
+    pattern = resolve("probes", {**given, "name": name}, f"{where}.{name}", partial=True)
+    del pattern["name"]
+    return lambda settings: _matches(pattern, settings["probes"].get(name, {}))
+
+
+def _members(settings: Settings, section: str) -> list[Settings]:
+    found = settings[section]
+    return found if isinstance(found, list) else [found]
+
+
+def _matches(pattern: Settings, settings: Settings) -> bool:
+    return all(key in settings and settings[key] == value for key, value in pattern.items())
+
+
+def excluded(rules: Iterable[Rule], settings: Settings) -> bool:
+    """Whether any rule leaves the settings out."""
+    return any(holds(settings) for holds in rules)

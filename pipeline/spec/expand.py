@@ -1,0 +1,222 @@
+"""From a sweep file's base and grid to cells: product, exclusions, extra cells, labels, ids."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pipeline.catalog.registry import find, parts, resolve
+from pipeline.spec.exclude import excluded, rule
+from pipeline.spec.overrides import assign
+from pipeline.spec.read import KINDS, Cell, identify, placeless
+from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training, validate
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+
+MAX_CELLS = 100_000
+
+Point = dict[str, Any]
+"""A cell's resolved settings by section, without its seed."""
+
+
+class _Change(NamedTuple):
+    """A dotted key that the grid or an extra cell sets, and the key path of its value."""
+
+    key: str
+    where: str
+    value: Any
+
+
+def expand(file: SweepFile) -> list[Cell]:
+    """Make the cells of a sweep, each once, seed by seed: what is unfinished still has all kinds.
+
+    Raises:
+        SpecError: if a setting is wrong in any cell, or there is no cell, or more than 100,000.
+    """
+    _refuse_unknown([(key, f"grid.{key}") for key in file.grid])
+    size = math.prod(len(values) for values in file.grid.values()) + len(file.include)
+    if size * len(file.seeds) > MAX_CELLS:
+        problem = f"{size} points times {len(file.seeds)} seeds are more than {MAX_CELLS} cells"
+        raise SpecError(f"{problem}; split the sweep", "grid")
+    points = _points(file)
+    if not points:
+        raise SpecError("no cell is left; exclude less", "exclude")
+    _check_steps(points)
+    label = _Labels(points)
+    cells: dict[str, Cell] = {}
+    for seed in file.seeds:
+        for point in points:
+            settings = {**point, "seed": seed}
+            cell_id = identify(settings)
+            if cell_id not in cells:
+                cells[cell_id] = Cell(settings, label(settings), cell_id)
+    return list(cells.values())
+
+
+def _points(file: SweepFile) -> list[Point]:
+    axes = [
+        [_Change(key, f"grid.{key}[{i}]", value) for i, value in enumerate(values)]
+        for key, values in file.grid.items()
+    ]
+    resolver = _Resolver(file)
+    grid = [resolver.point(changes) for changes in itertools.product(*axes)]
+    rules = [rule(keys, f"exclude[{i}]", grid) for i, keys in enumerate(file.exclude)]
+    extra = []
+    for i, keys in enumerate(file.include):
+        changes = [_Change(key, f"include[{i}].{key}", value) for key, value in keys.items()]
+        _refuse_unknown([(change.key, change.where) for change in changes])
+        extra.append(resolver.point(changes))
+    return [point for point in grid if not excluded(rules, point)] + extra
+
+
+def _refuse_unknown(keys: Iterable[tuple[str, str]]) -> None:
+    for key, where in keys:
+        if key.partition(".")[0] not in SECTIONS:
+            raise SpecError(f"no such setting; {did_you_mean(key, DOTTED)}", where)
+
+
+class _Resolver:
+    """Resolves each section once for every combination of the changes that touch it."""
+
+    def __init__(self, file: SweepFile) -> None:
+        self.base = {**file.base.model_dump(), "probes": file.probes}
+        self.known: dict[tuple[str, ...], Any] = {}
+        for section, config in self.base.items():
+            if config is not None:  # what the grid completes or replaces must be right as well
+                _resolve(section, config, _below_base(section), partial=True)
+
+    def point(self, changes: Sequence[_Change]) -> Point:
+        """Resolve the base with some keys changed."""
+        own: dict[str, list[_Change]] = {section: [] for section in SECTIONS}
+        for change in changes:
+            own[change.key.partition(".")[0]].append(change)
+        return {section: self._section(section, own[section]) for section in SECTIONS}
+
+    def _section(self, section: str, changes: list[_Change]) -> Any:
+        key = (section, *(change.where for change in changes))
+        if key not in self.known:
+            self.known[key] = self._resolved(section, changes)
+        return self.known[key]
+
+    def _resolved(self, section: str, changes: list[_Change]) -> Any:
+        """Resolve a section; what is wrong with a changed value is said of where that stands."""
+        where = _below_base(section)
+        config, moved = self.base[section], {}
+        for change in sorted(changes, key=lambda c: "." in c.key):  # the whole before its options
+            _, *steps = change.key.split(".", 2)
+            config = assign(config, steps, change.value, change.where)
+            if steps:
+                moved[".".join((where, *steps))] = change.where
+            else:
+                where = change.where
+        try:
+            return _resolve(section, config, where)
+        except SpecError as error:
+            raise SpecError(error.problem, _moved(error.key, moved)) from None
+
+
+def _below_base(section: str) -> str:
+    return section if section == "probes" else f"base.{section}"
+
+
+def _moved(key: str, moved: Mapping[str, str]) -> str:
+    for old, new in moved.items():
+        if key == old or key.startswith((f"{old}.", f"{old}[")):
+            return new + key[len(old) :]
+    return key
+
+
+def _resolve(section: str, config: Any, where: str, *, partial: bool = False) -> Any:
+    """Check a section and fill in its defaults, or, if partial, check what it gives."""
+    if section == "training":
+        return validate(Training, config, where).model_dump()
+    if section == "probes":
+        return _probes(config, where, partial)
+    if config is None:
+        known = did_you_mean("", parts(KINDS[section]))
+        raise SpecError(f"no {section} is given, here or in the grid; {known}", where)
+    if section != "normalizer":
+        return resolve(KINDS[section], config, where, partial=partial)
+    if not isinstance(config, list):
+        return [resolve("normalizers", config, where, partial=partial)]
+    if not config:
+        raise SpecError("must have at least 1 normalizer, or be none, not []", where)
+    return [
+        resolve("normalizers", part, f"{where}[{i}]", partial=partial)
+        for i, part in enumerate(config)
+    ]
+
+
+def _probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        raise SpecError(f"must be a mapping of probes, not {shown(config)}", where)
+    resolved = {}
+    for name, options in config.items():
+        find("probes", name, f"{where}.{name}")
+        if not isinstance(options, dict) or "name" in options:
+            right = "a mapping that says when to measure, e.g. {every: 50}"
+            raise SpecError(f"must be {right}, not {shown(options)}", f"{where}.{name}")
+        named = {**options, "name": name}
+        resolved[name] = resolve("probes", named, f"{where}.{name}", partial=partial)
+        del resolved[name]["name"]
+    return resolved
+
+
+def _check_steps(points: Sequence[Point]) -> None:
+    for point in points:
+        steps = point["training"]["steps"]
+        for name, options in point["probes"].items():
+            beyond = [step for step in options["at"] if not -steps <= step < steps]
+            if beyond:
+                problem = f"there is no step {beyond[-1]} of {steps} steps"
+                right = f"the first is 0 (or {-steps}), the last {steps - 1} (or -1)"
+                raise SpecError(f"{problem}; {right}", f"probes.{name}.at")
+
+
+class _Labels:
+    """What tables call a cell's settings; each section's label is made once."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        seen: dict[str, set[str]] = {name: set() for name in Training.model_fields}
+        for training in {id(p["training"]): p["training"] for p in points}.values():
+            for name, value in training.items():
+                seen[name].add(repr(value))
+        self.varying = sorted(k for k, values in seen.items() if len(values) > 1 and k != "lr")
+        self.known: dict[tuple[str, int], str] = {}
+
+    def __call__(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Label a cell."""
+        labels: dict[str, Any] = {section: self._of(section, settings) for section in KINDS}
+        labels |= {"lr": settings["training"]["lr"], "seed": settings["seed"]}
+        return labels | {"training": self._of("training", settings)}
+
+    def _of(self, section: str, settings: Mapping[str, Any]) -> str:
+        config = settings[section]
+        key = (section, id(config))
+        if key not in self.known:
+            self.known[key] = self._made(section, config)
+        return self.known[key]
+
+    def _made(self, section: str, config: Any) -> str:
+        if section == "training":
+            return ", ".join(f"{name}={_written(config[name])}" for name in self.varying)
+        members = config if isinstance(config, list) else [config]
+        return "+".join(_part_label(KINDS[section], member) for member in members)
+
+
+def _part_label(kind: str, config: dict[str, Any]) -> str:
+    """A part's name, and in parentheses the options that are not as by default."""
+    options = parts(kind)[config["name"]].options
+    values = placeless(kind, config)
+    own = [
+        f"{name}={_written(values[name])}"
+        for name, option in options.items()
+        if option.required or values[name] != option.default
+    ]
+    return f"{config['name']}({', '.join(own)})" if own else config["name"]
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,78 @@
+"""``--set KEY=VALUE``: changes to a sweep file from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline.spec.schema import DOTTED, Base, SweepFile
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, parse, shown
+
+
+def assign(settings: Any, steps: Sequence[str], value: Any, where: str) -> Any:
+    """Copy settings with the value at a path replaced; a bare part name becomes ``{name: ...}``.
+
+    Raises:
+        SpecError: at the key path ``where``, if something on the path is no mapping.
+    """
+    if not steps:
+        return value
+    if isinstance(settings, list):
+        problem = f"{shown(settings)} is a list; give it anew, with the option in its element"
+        raise SpecError(problem, where)
+    if isinstance(settings, str):
+        settings = {"name": settings}
+    if not isinstance(settings, dict | None):
+        raise SpecError(f"{shown(settings)} has no option {shown(steps[0])}; leave it out", where)
+    settings = settings or {}
+    return {**settings, steps[0]: assign(settings.get(steps[0]), steps[1:], value, where)}
+
+
+def override(data: dict[str, Any], changes: Iterable[str], places: dict[str, str]) -> Any:
+    """Apply ``KEY=VALUE`` changes to a file's data, and note in ``places`` where they come from.
+
+    A KEY whose first word is no key of a file's top level lies under ``base``.
+    """
+    for change in changes:
+        key, sign, written = change.partition("=")
+        place = f"{places['']}: --set {key}"
+        if not sign:
+            raise SpecError("has no value; give it as KEY=VALUE", place=place)
+        steps = _steps(key, place)
+        path = ".".join(steps)
+        for below in [p for p in places if p.startswith((f"{path}.", f"{path}["))]:
+            del places[below]
+        places[path] = place
+        data = assign(data, steps, _value(written, path, place), path)
+    return data
+
+
+def refuse_idle(changes: Iterable[str], grid: Iterable[str], place: str) -> None:
+    """Refuse a change below base that cannot act, because the grid sets that key in every cell."""
+    for change in changes:
+        key = change.partition("=")[0]
+        dotted = key.removeprefix("base.")
+        for varied in grid:
+            if dotted == varied or dotted.startswith(f"{varied}."):
+                right = f"--set 'grid.{varied}=[...]'"
+                problem = f"has no effect, since the grid varies {varied}; use {right}"
+                raise SpecError(problem, place=f"{place}: --set {key}")
+
+
+def _steps(key: str, place: str) -> list[str]:
+    first, _, rest = key.partition(".")
+    if first == "grid" and rest:
+        return [first, rest]
+    if first in SweepFile.model_fields:
+        return key.split(".", 3)
+    if first not in Base.model_fields:
+        known = {*DOTTED, *SweepFile.model_fields}
+        raise SpecError(f"no such key; {did_you_mean(key, known)}", place=place)
+    return ["base", *key.split(".", 2)]
+
+
+def _value(written: str, path: str, place: str) -> Any:
+    try:
+        return parse(written, place)[0]
+    except SpecError as error:
+        raise SpecError(f"the value {error.problem}", path, place) from None

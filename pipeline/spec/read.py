@@ -1,0 +1,155 @@
+"""From a sweep file to validated cells, each with the id under which its result is kept.
+
+    sweep = read_sweep("sweeps/quickstart.yaml", ["seeds=1"])
+
+Importing this costs neither torch nor pydantic; the latter is loaded when a file is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.catalog import registry as catalog
+from pipeline.secrets import redacted
+from pipeline.spec.yaml_reader import SpecError, read
+
+__all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
+
+SCHEMA = 2
+"""Version of the settings' meaning, the store's layout and the record columns; in every cell id."""
+COMMON = ("every", "at", "log", "mode", "batch", "batch_size")
+"""The keys of a probe's settings that every probe has: when it measures, and what it is shown."""
+KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normalizers"}
+"""The folder that a cell's setting names a part of."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fully resolved point of a sweep. Cells share settings: never change them in place."""
+
+    settings: dict[str, Any]
+    """Data, architecture, normalizer (a list), training, probes, seed: all options filled in."""
+    labels: dict[str, Any]
+    """What tables and figures call it: data, architecture, normalizer, lr, seed, training."""
+    cell_id: str
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial may occupy, and for how long."""
+
+    cpus: int = 1
+    gpus: float | Mapping[str, float] | None = None
+    """For all, or by architecture; where not given: a whole one where there are any, else none."""
+    time_limit: float | None = None
+    """Seconds after which a trial ends with what it has (and is killed at twice that, if hung)."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between two checkpoints of a trial."""
+
+    def gpus_of(self, cell: Cell) -> float | None:
+        """What is given for the cell's architecture, if anything."""
+        if not isinstance(self.gpus, Mapping):
+            return self.gpus
+        return self.gpus.get(cell.settings["architecture"]["name"])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, read: its cells in the order in which to run them."""
+
+    name: str
+    description: str
+    cells: list[Cell]
+    resources: Resources
+    path: Path
+
+
+def read_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file, change it by ``KEY=VALUE`` overrides, and expand it into cells.
+
+    Raises:
+        SpecError: if anything in the file or the overrides is wrong; nothing is left for later.
+    """
+    from pipeline.spec.expand import expand
+    from pipeline.spec.overrides import override, refuse_idle
+    from pipeline.spec.schema import SweepFile, validate
+
+    data, lines = read(path)
+    places = {key: f"{path}:{line}" for key, line in lines.items()} | {"": str(path)}
+    try:
+        if isinstance(data, dict):
+            data = override(data, overrides, places)
+        file = validate(SweepFile, data, "")
+        refuse_idle(overrides, file.grid, str(path))
+        cells = expand(file)
+    except SpecError as error:
+        raise error.placed(places) from None
+    resources = Resources(**file.resources.model_dump())
+    return Sweep(file.name, file.description, cells, resources, Path(path))
+
+
+def plan(sweep: Sweep) -> dict[str, Any]:
+    """What the store keeps of a sweep: its cells in order, their settings and labels."""
+    return {
+        "schema": SCHEMA,
+        "name": sweep.name,
+        "description": sweep.description,
+        "cells": [cell.cell_id for cell in sweep.cells],
+        "settings": {cell.cell_id: redacted(cell.settings) for cell in sweep.cells},
+        "labels": {cell.cell_id: cell.labels for cell in sweep.cells},
+    }
+
+
+def identify(settings: Mapping[str, Any]) -> str:
+    """Hash resolved settings into a cell id: 16 hex digits of the SHA-256 of canonical JSON.
+
+    What can change a cell's numbers enters, and the schema's version; where its data lies does not.
+    """
+    named = {
+        "data": placeless("data", settings["data"]),
+        "architecture": placeless("architectures", settings["architecture"]),
+        "normalizer": [placeless("normalizers", part) for part in settings["normalizer"]],
+        "probes": {
+            name: placeless("probes", {"name": name, **options})
+            for name, options in settings["probes"].items()
+        },
+    }
+    whole = {"schema": SCHEMA, **settings, **named}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def placeless(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A part's settings with every location replaced by its last path component."""
+    options = catalog.parts(kind)[config["name"]].options
+    places = {key: _last(config[key]) for key, option in options.items() if option.location}
+    return {**config, **places} if places else config
+
+
+def _last(location: str | list[str] | None) -> str | list[str] | None:
+    if isinstance(location, list):
+        return [PurePosixPath(each).name for each in location]
+    return None if location is None else PurePosixPath(location).name
+
+
+def cadence_steps(cadence: Mapping[str, Any], steps: int) -> frozenset[int]:
+    """The steps t in 0..steps−1 at which a probe observes the update t → t+1.
+
+    ``log: n`` takes min(n, steps) distinct steps, t_i = max(i, round(steps^(i/(n−1)) − 1)): from
+    the first to the last, evenly on a logarithmic axis wherever steps are not scarce. A negative
+    step of ``at`` counts from the end.
+    """
+    chosen = {step % steps for step in cadence["at"] if -steps <= step < steps}
+    if cadence["every"]:
+        chosen.update(range(0, steps, cadence["every"]))
+    if cadence["log"]:
+        last = min(cadence["log"], steps) - 1
+        spaced = (math.floor(steps ** (i / max(last, 1)) - 0.5) for i in range(last + 1))
+        chosen.update(max(i, step) for i, step in enumerate(spaced))
+    return frozenset(chosen)

@@ -1,0 +1,264 @@
+"""What may stand in a sweep file, with defaults and bounds: the settings that are no part's own.
+
+The parts (data, architectures, normalizers, probes) declare their options beside their code;
+`pipeline.catalog` reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.catalog import registry as catalog
+from pipeline.catalog.option_types import AtLeastOne, Fraction
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+
+MAX_SEEDS = 100_000
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Strict(BaseModel):
+    """Settings that take no unknown key, no other type (but an integer for a float) and no NaN."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Training(Strict, title="training"):
+    """How a network is trained."""
+
+    steps: AtLeastOne = 400
+    """Updates of the parameters."""
+    batch_size: AtLeastOne | None = 128
+    """Samples in a step's batch; null: the whole training split (full-batch gradient descent)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Stochastic gradient descent, Adam, or Adam with decoupled weight decay."""
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    """Learning rate, before warmup and schedule."""
+    momentum: Decay = 0.0
+    """Momentum of sgd; 0: none, as the paper seems to have it."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """L2 penalty of sgd and adam, decoupled decay of adamw."""
+    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    """Decay rates of the first and the second moment in adam and adamw."""
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """Factor on the rate from step 0 on: 1, half a cosine from 1 to 0, or decay per milestone."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate first rises linearly to lr."""
+    milestones: list[Fraction] = [0.5, 0.75]
+    """Fractions of the steps at which the step schedule multiplies the rate by decay."""
+    decay: Fraction = 0.1
+    """Factor of the step schedule at each milestone."""
+    init: Literal["glorot", "he"] = "glorot"
+    """Initial weights: variance 2/(fan_in + fan_out), or 2/fan_in."""
+    augment: list[Literal["crop", "flip"]] = []
+    """Random changes of training images: a crop after padding, a horizontal flip."""
+    evaluate_every: AtLeastOne = 50
+    """Steps between evaluations on the validation and the test split."""
+    evaluate_samples: AtLeastOne | None = None
+    """Samples of each split in evaluations before the last one, which takes all; null: all."""
+    explode: Annotated[float, Field(gt=1)] = 100.0
+    """A cell is diverged once its loss exceeds this multiple of the initial loss."""
+
+    @field_validator("milestones")
+    @classmethod
+    def _increasing(cls, values: list[float]) -> list[float]:
+        if values != sorted(set(values)):
+            raise ValueError(f"must increase, not {shown(values)}")
+        return values
+
+
+class Cadence(Strict):
+    """When a probe measures: at every step t (the update t → t+1) that any of the keys names."""
+
+    every: AtLeastOne | None = None
+    """Every so many steps, from step 0 on."""
+    at: list[int] = []
+    """At these steps; negative ones count from the end, -1 being the last."""
+    log: AtLeastOne | None = None
+    """At so many steps, spaced logarithmically from the first to the last."""
+
+    @field_validator("at")
+    @classmethod
+    def _sorted(cls, steps: list[int]) -> list[int]:
+        return sorted(set(steps))
+
+    @model_validator(mode="after")
+    def _given(self) -> Cadence:
+        if self.every is None and self.log is None and not self.at:
+            raise ValueError("does not say when to measure; give every, at or log, e.g. every: 50")
+        return self
+
+
+class ProbeSettings(Cadence):
+    """What every probe may be told beside its own options."""
+
+    mode: Literal["train", "eval"] = "train"
+    """The function it sees: with batch statistics and noise, or with running statistics."""
+    batch: Literal["step", "probe"] = "step"
+    """What the loss and its derivatives are of: the step's own batch, or the fixed probe batch."""
+    batch_size: AtLeastOne | None = None
+    """Samples of the probe batch; null: 128, or all training samples if they are fewer."""
+
+
+class ResourceSettings(Strict, title="resources"):
+    """What one trial may occupy, and for how long; it does not enter the cell id."""
+
+    cpus: AtLeastOne = 1
+    """Cores."""
+    gpus: Any = None
+    """GPUs, or a share of one, for all or by architecture; null: a whole one if there is any."""
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a cell ends with what it has (status budget); null: none."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Minutes between two checkpoints of a cell: what a lost worker costs at most."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _shares(cls, gpus: object) -> object:
+        if not isinstance(gpus, dict):
+            return None if gpus is None else _share(gpus)
+        for name in gpus:
+            try:
+                catalog.find("architectures", name, "")
+            except SpecError as error:
+                raise ValueError(error.problem) from None
+        return {name: _share(each) for name, each in gpus.items()}
+
+
+def _share(gpus: object) -> float:
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 < gpus <= 8:
+        right = "above 0 and at most 8, for all cells or by architecture"
+        raise ValueError(f"must be a number of GPUs {right}, not {shown(gpus)}")
+    return float(gpus)
+
+
+class Base(Strict, title="base"):
+    """One cell's settings; what the grid varies may be left out."""
+
+    data: Any = None
+    architecture: Any = None
+    normalizer: Any = None
+    training: dict[str, Any] = {}
+
+
+class SweepFile(Strict, title="a sweep file"):
+    """The top level of a sweep file; `pipeline.spec.expand` resolves what is below it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+    """The sweep's name in the store and in the report."""
+    description: str = ""
+    """What it is for, in one line."""
+    base: Base
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Dotted keys below base (or ``probes.``...), each with the values that it takes."""
+    exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = []
+    """Rules: a cell of the grid is left out if it matches every key of one."""
+    include: list[dict[str, Any]] = []
+    """Extra cells: base with these dotted keys."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    """Seeds of every cell: their number (3: 0, 1, 2) or a list of them."""
+    probes: dict[str, Any] = {}
+    """Probes by name, each with its cadence and its own options."""
+    resources: ResourceSettings = ResourceSettings()
+
+    @field_validator("description")
+    @classmethod
+    def _one_line(cls, text: str) -> str:
+        return " ".join(text.split())
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, seeds: object) -> object:
+        if isinstance(seeds, list):
+            return seeds
+        if type(seeds) is not int or not 1 <= seeds <= MAX_SEEDS:
+            right = f"a number of seeds from 1 to {MAX_SEEDS}, or a list of seeds"
+            raise ValueError(f"must be {right}, not {shown(seeds)}")
+        return list(range(seeds))
+
+
+SECTIONS = (*Base.model_fields, "probes")
+"""What a cell is made of, the seed apart: the first words of dotted keys."""
+DOTTED = (*SECTIONS, *(f"training.{name}" for name in Training.model_fields))
+"""Dotted keys that every sweep knows."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_MESSAGES = {
+    "bool_type": "must be true or false",
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+    "is_instance_of": "must be a list",
+    "sequence_str": "must be a list",
+    "dict_type": "must be a mapping of settings",
+    "model_type": "must be a mapping of settings",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "string_pattern_mismatch": "must be lower-case letters, digits, - and _",
+}
+
+
+def validate(model: type[Model], settings: Mapping[str, Any], where: str) -> Model:
+    """Check settings found at the key path ``where``.
+
+    Raises:
+        SpecError: that names the first wrong key, what is wrong, and what would be right.
+    """
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        # A misspelt key explains a missing one, not the other way round.
+        first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
+        raise SpecError(_problem(model, first), _key(where, first["loc"])) from None
+
+
+def _key(where: str, location: tuple[int | str, ...]) -> str:
+    for step in location:
+        if isinstance(step, int):
+            where += f"[{step}]"
+        else:
+            where += f".{step}" if where else step
+    return where
+
+
+def _problem(model: type[BaseModel], error: Any) -> str:
+    """Say in plain words what pydantic found."""
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        title, known = _owner(model, error["loc"])
+        name = str(error["loc"][-1])
+        return f"{title} has no option {shown(name)}; {did_you_mean(name, known)}"
+    if kind == "missing":
+        return "is missing; it has no default, so give it a value"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    message = str(error["msg"]).replace("Input should be", "must be")
+    if kind in _MESSAGES:
+        message = _MESSAGES[kind].format(**error.get("ctx", {}))
+    hint = ""
+    if kind == "literal_error" and isinstance(given, str):
+        hint = "; " + did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    return f"{message}, not {shown(given)}{hint}"
+
+
+def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """Find the (nested) model whose key is unknown."""
+    for step in location[:-1]:
+        model = cast(type[BaseModel], model.model_fields[str(step)].annotation)
+    return model.model_config.get("title") or model.__name__, list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Planned sweeps and finished cells, on a disk or in object storage."""

@@ -1,0 +1,1 @@
+"""The driver: runs the missing cells of a sweep through Ray Tune."""

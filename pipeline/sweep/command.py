@@ -1,0 +1,226 @@
+"""The command: python -m pipeline.sweep FILE. From a sweep file to finished cells in a store."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.interrupt import INTERRUPTED, listen, stoppable
+
+if TYPE_CHECKING:
+    from pipeline.spec.read import Cell, Sweep
+    from pipeline.store.store import Standing, Store
+    from pipeline.sweep.lease import Lease
+
+_EPILOG = """\
+examples:
+  python -m pipeline.sweep sweeps/quickstart.yaml --dry-run     what would run, and for how long
+  python -m pipeline.sweep sweeps/quickstart.yaml               run what is missing
+  python -m pipeline.sweep sweeps/quickstart.yaml --set seeds=5 the same with two more seeds
+  python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
+  python -m pipeline.sweep sweeps/quickstart.yaml --failures    which cells failed, and why
+
+Finished cells are never run again, failed ones if --retry-failed says so, lost ones always.
+Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
+exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a sweep; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    from pipeline.secrets import redact
+    from pipeline.spec.read import read_sweep
+
+    try:
+        sweep = read_sweep(options.file, options.set)
+        if options.cluster or options.stop:
+            return _do_there(sweep, options, sys.argv[1:] if arguments is None else arguments)
+        with stoppable():
+            return _do(sweep, options)
+    except ValueError as error:  # every mistake of the user's is one, and says what and where
+        print(redact(str(error)), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted: finished cells are kept; run the same command again to go on",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+
+
+def _do(sweep: Sweep, options: argparse.Namespace) -> int:
+    """What the options ask for: to look at a sweep, to mirror it, or to run it."""
+    from pipeline.store.store import Store
+    from pipeline.sweep import status as triage
+    from pipeline.sweep.dry_run import show_preview
+
+    store, repeat = Store(options.storage), triage.Repeat(options.storage, options.set)
+    if options.status:
+        triage.show_status(sweep, store)
+    elif options.failures:
+        triage.show_failures(sweep, store, repeat)
+    elif options.dry_run:
+        show_preview(sweep, store, options.retry_failed, options.concurrency, options.price)
+    elif options.sync:
+        return _sync(sweep, store, options)
+    else:
+        return triage.conclude(sweep, store, _run(sweep, store, options), repeat)
+    return 0
+
+
+def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
+    """Run a sweep on another cluster, with what else the command says, or stop it there."""
+    from pipeline.cluster.job import run_there
+
+    if not options.cluster:
+        raise ValueError("--stop: say which sweep's, by --cluster; here Ctrl-C stops it")
+    if any((options.status, options.failures, options.dry_run, options.sync)):
+        raise ValueError("--cluster runs a sweep; to look at its results give their --storage")
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--cluster")
+    own.add_argument("--stop", action="store_true")
+    others = own.parse_known_args(words)[1]
+    others.remove(options.file)
+    return run_there(sweep, options.cluster, others, stop=options.stop)
+
+
+def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
+    """Run what is to be run; gives those cells."""
+    from pipeline.spec.read import plan
+    from pipeline.sweep.lease import Lease
+    from pipeline.sweep.status import to_run
+    from pipeline.tracking import sync as mirroring
+    from pipeline.tracking.uri import tracking_uri
+
+    tracking = tracking_uri(options.tracking, options.storage)
+    lease = Lease(store, sweep.name)
+    with lease.held():
+        store.write_plan(plan(sweep))
+        standing = store.standing()
+        chosen = to_run(sweep.cells, store, standing, options.retry_failed)[: options.limit]
+        if chosen:
+            _run_cells(sweep, chosen, standing, store, tracking, lease, options)
+        elif tracking:
+            mirroring.complete(sweep, store, tracking)
+    return chosen
+
+
+def _run_cells(
+    sweep: Sweep,
+    chosen: list[Cell],
+    standing: Standing,
+    store: Store,
+    tracking: str | None,
+    lease: Lease,
+    options: argparse.Namespace,
+) -> None:
+    from pipeline.store.store import StoreError
+    from pipeline.sweep import tune as orchestrator
+    from pipeline.sweep.durations import Estimate, estimate, in_order
+    from pipeline.sweep.progress import Progress
+    from pipeline.tracking.worker import beside
+
+    again = {cell.cell_id for cell in chosen}
+    done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
+    print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)
+    try:
+        expected = estimate(sweep.cells, store, standing.finished)
+    except StoreError as error:  # what is damaged concerns the report, and no cell to run
+        print(error, file=sys.stderr)
+        expected = Estimate({}, None, False)
+    with beside(sweep.name, store, tracking) as mirror, orchestrator.cluster():
+        listen()
+        count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
+        lease.confirm()
+        for cell_id in again & (standing.finished | standing.failed | standing.lost):
+            store.reopen(cell_id)
+        job = orchestrator.Job(sweep.name, store.uri, sweep.resources)
+        with Progress(chosen, done, count, expected=expected) as progress:
+            events = orchestrator.Events(progress.started, [progress.ended, mirror.ended])
+            orchestrator.run(in_order(chosen, expected), job, count, events)
+        mirror.complete()
+
+
+def _sync(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
+    from pipeline.spec.read import plan
+    from pipeline.tracking import sync as mirroring
+    from pipeline.tracking.uri import tracking_uri
+
+    uri = tracking_uri(options.tracking, options.storage)
+    if uri is None:
+        raise ValueError("--sync: tracking is none; say where MLflow is with --tracking")
+    store.write_plan(plan(sweep))
+    print(f"{sweep.name}: MLflow says what the store says ({mirroring.sync(sweep, store, uri)})")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.sweep",
+        description="Run the cells of a sweep file that have no result yet, on Ray.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="the sweep file (YAML)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the file: training.steps=100, seeds=5, grid.training.lr=[0.1]; repeatable",
+    )
+    parser.add_argument(
+        "--storage",
+        default=os.environ.get("NORMSCOPE_STORAGE", "results"),
+        metavar="WHERE",
+        help="folder or URI of results (NORMSCOPE_STORAGE, else results)",
+    )
+    parser.add_argument(
+        "--tracking",
+        metavar="URI",
+        help="MLflow's URI, or none (MLFLOW_TRACKING_URI, else a SQLite file in the storage)",
+    )
+    parser.add_argument(
+        "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
+    )
+    parser.add_argument("--concurrency", type=_positive, metavar="N", help="cells run at once")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="run at most N cells")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="run failed and time-limited cells again too"
+    )
+    parser.add_argument(
+        "--price", type=_price, metavar="P", help="of a GPU-hour, for the cost in --dry-run"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    for name, meaning in _INSTEAD.items():
+        instead.add_argument(name, action="store_true", help=meaning)
+    return parser
+
+
+_INSTEAD = {
+    "--dry-run": "say what would run, and for how long; starts nothing",
+    "--status": "say how many cells are in which state",
+    "--failures": "say which cells failed of what, and how to see one fail",
+    "--sync": "make MLflow equal to the store",
+    "--stop": "interrupt the sweep where it runs on --cluster",
+}
+"""What can be asked for instead of running."""
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _price(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("at least 0")
+    return value

@@ -1,0 +1,56 @@
+"""What a run would do, how long it would take and what it would cost: --dry-run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pipeline.spec.read import Cell, Sweep
+from pipeline.store.store import Store
+from pipeline.sweep.durations import Estimate, estimate
+from pipeline.sweep.progress import duration
+from pipeline.sweep.status import STATES, divide, to_run
+
+
+def show_preview(
+    sweep: Sweep, store: Store, retry_failed: bool, concurrency: int | None, price: float | None
+) -> None:
+    """Print the cells by state, and the time and the cost of those that would run."""
+    standing = store.standing()
+    found = divide(sweep.cells, standing)
+    print(f"{sweep.name}: {len(sweep.cells)} cells")
+    for state, meaning in STATES.items():
+        print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
+    chosen = to_run(sweep.cells, store, standing, retry_failed)
+    if not chosen:
+        print("nothing to run")
+        return
+    expected = estimate(sweep.cells, store, standing.finished)
+    seconds = expected.total(chosen)
+    if seconds is None:
+        print("time: not known before some cell has finished (--limit 4 tries four)")
+        return
+    print(f"time: about {duration(seconds)} of work{_wall(seconds, sweep, concurrency, expected)}")
+    print(_cost(sweep, chosen, expected, price))
+
+
+def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estimate) -> str:
+    """The time that passes; how many cells share GPUs that are elsewhere, only the user knows."""
+    if concurrency is None and expected.on_gpus:
+        return " on GPUs; --concurrency N tells the time with N cells at once"
+    slots = concurrency or max(1, (os.cpu_count() or 1) // sweep.resources.cpus)
+    return f", {duration(seconds / slots)} on {slots} slots"
+
+
+def _cost(sweep: Sweep, chosen: Sequence[Cell], expected: Estimate, price: float | None) -> str:
+    """GPU-hours, each cell counted with its share of a GPU, and money if a price is given."""
+    if not expected.on_gpus:
+        hours = sweep.resources.cpus * (expected.total(chosen) or 0.0) / 3600
+        unknown = "" if price is None else "; no price: it is of GPU-hours, and cells ran on CPUs"
+        return f"cost: about {hours:.2g} CPU-hours{unknown}"
+    hours = 0.0
+    for cell in chosen:
+        gpus = sweep.resources.gpus_of(cell)
+        hours += (1.0 if gpus is None else gpus) * (expected.seconds(cell) or 0.0) / 3600
+    money = "" if price is None else f", {hours * price:,.2f} at {price:g} a GPU-hour"
+    return f"cost: about {hours:.2g} GPU-hours{money}"

@@ -1,0 +1,138 @@
+"""What became of a sweep's cells: how many, which failed of what, and how to see one fail."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.secrets import redact
+from pipeline.spec.read import Cell, Sweep
+from pipeline.store.store import Standing, Store
+from pipeline.sweep.lease import is_running, said
+from pipeline.sweep.progress import title
+
+STATES = {
+    "done": "have a result",
+    "missing": "will run",
+    "lost": "lost their machine; will run again",
+    "failed": "raised an error, or hung; --failures says why, --retry-failed runs them again",
+}
+"""What is said of each state."""
+_EXAMPLES = 3
+"""Cells named of each cause."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How the present command names its cells: the options that another command needs too."""
+
+    storage: str
+    overrides: Sequence[str]
+
+
+def divide(cells: Sequence[Cell], standing: Standing) -> dict[str, list[Cell]]:
+    """The cells by state, each in the sweep's order."""
+    found: dict[str, list[Cell]] = {state: [] for state in STATES}
+    for cell in cells:
+        found[_state(cell.cell_id, standing)].append(cell)
+    return found
+
+
+def _state(cell_id: str, standing: Standing) -> str:
+    if cell_id in standing.finished:
+        return "done"
+    if cell_id in standing.failed:
+        return "failed"
+    return "lost" if cell_id in standing.lost else "missing"
+
+
+def to_run(
+    cells: Sequence[Cell], store: Store, standing: Standing, retry_failed: bool
+) -> list[Cell]:
+    """Cells without a result, in the sweep's order.
+
+    Failed ones only if asked for: they would fail again. So are those that their time limit cut
+    short, whose result this run would replace.
+    """
+    wanted = {"missing", "lost", "failed"} if retry_failed else {"missing", "lost"}
+
+    def is_wanted(cell: Cell) -> bool:
+        state = _state(cell.cell_id, standing)
+        cut = state == "done" and retry_failed and store.result(cell.cell_id)["status"] == "budget"
+        return cut or state in wanted
+
+    return [cell for cell in cells if is_wanted(cell)]
+
+
+def show_status(sweep: Sweep, store: Store) -> None:
+    """Print how many cells are in which state, in all and by architecture, and who is at work."""
+    found = divide(sweep.cells, store.standing())
+    print(f"{sweep.name}: {len(sweep.cells)} cells, in {redact(store.uri)}")
+    for state, meaning in STATES.items():
+        print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
+    architectures = dict.fromkeys(cell.labels["architecture"] for cell in sweep.cells)
+    if len(architectures) > 1:
+        for name in architectures:
+            counts = {s: sum(c.labels["architecture"] == name for c in found[s]) for s in STATES}
+            print(f"  {name}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
+    lease = store.lease(sweep.name)
+    running = lease is not None and is_running(lease)
+    print(f"it {said(lease)}" if running and lease else "nobody is running it now")
+
+
+def show_failures(sweep: Sweep, store: Store, repeat: Repeat) -> None:
+    """Print failed and lost cells by cause, the most frequent first, and how to see one fail."""
+    found = divide(sweep.cells, store.standing())
+    errors = {cell.cell_id: store.failure(cell.cell_id)["error"] for cell in found["failed"]}
+    errors |= {cell.cell_id: store.lost(cell.cell_id)["error"] for cell in found["lost"]}
+    if not errors:
+        print(f"{sweep.name}: no cell has failed")
+    for state in ("failed", "lost"):
+        for cells in by_cause(found[state], errors):
+            print(f"{len(cells)} {state}: {errors[cells[0].cell_id]}")
+            for cell in cells[:_EXAMPLES]:
+                log = store.kept(cell.cell_id, "log.txt") is not None
+                place = f"  (log: {redact(store.uri)}/cells/{cell.cell_id}/log.txt)" if log else ""
+                print(f"  {cell.cell_id}  {title(cell.labels)}{place}")
+            if len(cells) > _EXAMPLES:
+                print(f"  … and {len(cells) - _EXAMPLES} more")
+            print(f"  see it: {reproduction(sweep, cells[0], repeat)}")
+
+
+def by_cause(cells: Sequence[Cell], errors: Mapping[str, str]) -> list[list[Cell]]:
+    """Group cells whose errors differ in numbers alone; the largest group first."""
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[re.sub(r"0x[0-9a-f]+|\d+", "#", errors[cell.cell_id])].append(cell)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def reproduction(sweep: Sweep, cell: Cell, repeat: Repeat) -> str:
+    """The command that runs one cell by itself, in sight."""
+    words = ["python", "-m", "pipeline.trial", str(sweep.path), "--cell", cell.cell_id]
+    words += [word for override in repeat.overrides for word in ("--set", override)]
+    return shlex.join([*words, "--storage", repeat.storage])
+
+
+def conclude(sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: Repeat) -> int:
+    """Say what there is now, failures by cause; gives the exit code."""
+    standing = store.standing()
+    found = divide(sweep.cells, standing)
+    done, whole = len(found["done"]), len(sweep.cells)
+    print(f"{sweep.name}: {done} of {whole} cells done, in {redact(store.uri)}")
+    wanted = {cell.cell_id for cell in chosen} - standing.finished
+    for state, report in (("failed", store.failure), ("lost", store.lost)):
+        errors = {cell.cell_id: report(cell.cell_id)["error"] for cell in found[state]}
+        for cells in by_cause(found[state], errors):
+            print(f"{len(cells)} {state}: {errors[cells[0].cell_id]}", file=sys.stderr)
+            print(f"  see it: {reproduction(sweep, cells[0], repeat)}", file=sys.stderr)
+        wanted -= set(errors)
+    if found["failed"]:
+        print("failed cells are not run again unless --retry-failed says so", file=sys.stderr)
+    if wanted:
+        print(f"{len(wanted)} lost without a trace; run the same command again", file=sys.stderr)
+    return 1 if found["failed"] or found["lost"] or wanted else 0

@@ -1,0 +1,292 @@
+"""Ray Tune: fans cells out over the machines that there are.
+
+Every trial saves its own result to the store, so that Tune's own state is of no account: what is
+missing is computed from the store, and a fresh Tuner runs just that.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+# The store replaces Tune's result files, which cost every trial a second.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# Ray's guard of memory ends the youngest workers, and Tune then ends the sweep: trials guard it.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+# Paths in a sweep file are relative to where the command runs, in workers too.
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+import ray
+from ray import tune
+from ray._private.services import find_bootstrap_address
+from ray.exceptions import OutOfMemoryError
+
+from pipeline.secrets import redact
+from pipeline.spec.read import SCHEMA, Cell, Resources
+from pipeline.store.store import Store
+from pipeline.sweep.capacity import reachable
+
+# Of a lost worker Tune prints a page, in the midst of the live view; the store keeps it.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+_CHUNK = 2000
+"""Cells of one Tuner: the driver's memory grows with its trials."""
+_GUARDED = (
+    "Ray: its guard of memory has ended a worker, and Tune the sweep; start the cluster's nodes "
+    "with RAY_memory_monitor_refresh_ms=0 (trials guard memory), and run the same command again"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs beside its cell."""
+
+    sweep: str
+    storage: str
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Events:
+    """Whom to tell when a cell starts, and when it ends with which status."""
+
+    started: Callable[[str], None]
+    ended: Sequence[Callable[[str, str], None]]
+
+
+@contextmanager
+def cluster() -> Iterator[int]:
+    """Join the Ray cluster of this machine (or of RAY_ADDRESS), or start one; gives its CPUs.
+
+    Raises:
+        ValueError: if there is one that cannot be joined.
+    """
+    try:
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS") or _running() or "local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        advice = "RAY_ADDRESS names one, RAY_ADDRESS=local starts one on this machine"
+        raise ValueError(f"Ray: {error}; {advice}") from None
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        ray.shutdown()
+
+
+def _running() -> str | None:
+    """The address of the cluster that was last started on this machine, if it still answers.
+
+    Ray leaves the address of one that was killed in place, and waits minutes for it.
+    """
+    address = find_bootstrap_address(None)
+    if not address:
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return None
+    return address
+
+
+def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) -> int:
+    """How many cells run at once on this cluster, at most.
+
+    Raises:
+        ValueError: if the cluster can never run one of the cells.
+    """
+    have = reachable(ray.cluster_resources())
+    shares = {_gpus(cell, resources, _default(have)) for cell in cells}
+    for kind, need in (("CPU", resources.cpus), ("GPU", max(shares))):
+        if need > have.get(kind, 0):
+            raise ValueError(
+                f"resources: a cell asks for {need:g} {kind}s and the cluster has "
+                f"{have.get(kind, 0):g}; lower resources.{kind.lower()}s"
+            )
+    count = int(have["CPU"] // resources.cpus)
+    if least := min(shares):
+        count = min(count, int(have["GPU"] / least))
+    return min(count, concurrency or count)
+
+
+def _gpus(cell: Cell, resources: Resources, default: float) -> float:
+    given = resources.gpus_of(cell)
+    return default if given is None else given
+
+
+def _default(have: Mapping[str, float]) -> float:
+    """GPUs of a cell whose settings say nothing: one if the cluster has any, else none."""
+    return float(have.get("GPU", 0) > 0)
+
+
+def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
+    """Run cells on the joined cluster, ``count`` at once, until each has ended or is lost.
+
+    A trial's own exceptions are results (``failed``). A worker that dies is another matter: its
+    cell is started once more, from its checkpoint if it has one, and if that worker dies too the
+    cell is ``lost``.
+    """
+    for start in range(0, len(cells), _CHUNK):
+        _run_chunk(cells[start : start + _CHUNK], job, count, events)
+        gc.collect()  # Tune's trials point at one another, and Python is slow to notice
+
+
+def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
+    scratch = tempfile.TemporaryDirectory(prefix="normscope-tune-", ignore_cleanup_errors=True)
+    try:
+        with scratch as folder, _without_mlflow():
+            _tuner(cells, job, count, events, folder).fit()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OutOfMemoryError):
+            raise ValueError(_GUARDED) from None
+        raise
+
+
+def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: str) -> tune.Tuner:
+    default = _default(reachable(ray.cluster_resources()))
+    trainable = tune.with_resources(
+        tune.with_parameters(_trial, job=asdict(job), default=default),
+        lambda config: _needed(_cell(config), job.resources, default),
+    )
+    return tune.Tuner(
+        trainable,
+        param_space={"cell": tune.grid_search([json.dumps(asdict(cell)) for cell in cells])},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=count,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=folder,
+            name=job.sweep,
+            failure_config=tune.FailureConfig(max_failures=1),
+            callbacks=[_Relay(job.storage, events)],
+            verbose=0,
+        ),
+    )
+
+
+@contextmanager
+def _without_mlflow() -> Iterator[None]:
+    """Keep Tune from importing MLflow, for a second and 100 MB, just to count its callbacks.
+
+    It does so for usage statistics, and though these are off. The driver has no use for MLflow.
+    """
+    absent: Any = {} if "mlflow" in sys.modules else {"mlflow": None}
+    sys.modules.update(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+def _needed(cell: Cell, resources: Resources, default: float) -> tune.PlacementGroupFactory:
+    gpus = _gpus(cell, resources, default)
+    return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": gpus}])
+
+
+def _cell(config: Mapping[str, str]) -> Cell:
+    """The cell of a trial. It is text since Tune copies all of a grid's values for each of them:
+    mappings would take minutes where there are thousands."""
+    return Cell(**json.loads(config["cell"]))
+
+
+def _trial_name(trial: Any) -> str:
+    return _cell(trial.config).cell_id
+
+
+def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
+    """Run in a worker: one cell, saved."""
+    from pipeline.trial.run import attempt
+
+    cell, store = _cell(config), Store(job["storage"])
+    resources = Resources(**job["resources"])
+    status = _status(store, cell.cell_id)
+    if status is None:
+        device = "cuda" if _gpus(cell, resources, default) else "cpu"
+        status = attempt(cell, store, device, resources)
+    tune.report({"status": status})
+
+
+def _status(store: Store, cell_id: str) -> str | None:
+    """How a cell has ended since the driver looked: in another sweep, or before its worker died."""
+    if store.has_result(cell_id):
+        return store.result(cell_id)["status"]
+    return "failed" if store.kept(cell_id, "failure.json") is not None else None
+
+
+class _Relay(tune.Callback):
+    """Tells who listens; an exception here would end the whole sweep, so none leaves."""
+
+    def __init__(self, storage: str, events: Events) -> None:
+        self._storage, self._events = storage, events
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restore that is never asked for
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._tell(self._events.started, _trial_name(trial))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._tell_end(trial, trial.last_result["status"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._tell(_save_lost, Store(self._storage), trial)
+        self._tell_end(trial, "lost")
+
+    def _tell_end(self, trial: Any, status: str) -> None:
+        for listener in self._events.ended:
+            self._tell(listener, _trial_name(trial), status)
+
+    @staticmethod
+    def _tell(listener: Callable[..., None], *words: Any) -> None:
+        try:
+            listener(*words)
+        except Exception:
+            logging.getLogger(__name__).exception("a listener failed; the sweep goes on")
+
+
+def _save_lost(store: Store, trial: Any) -> None:
+    """Keep what Ray knows of the worker that went away with a cell for the second time."""
+    error, cell = str(trial.get_error() or ""), _cell(trial.config)
+    store.write_lost(
+        {
+            "schema": SCHEMA,
+            "cell_id": cell.cell_id,
+            "labels": cell.labels,
+            "error": _reason(error),
+            "traceback": redact(error),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+
+
+def _reason(error: str) -> str:
+    if "OutOfMemoryError" in error:
+        return "its worker was lost twice: out of memory; lower training.batch_size or concurrency"
+    if "StoreError" in error:
+        return "its result could not be stored"
+    return (
+        "its worker was lost twice: killed (by hand, for want of memory, or stuck in native code "
+        "beyond its time limit), or its node is gone"
+    )

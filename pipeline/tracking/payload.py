@@ -1,0 +1,49 @@
+"""What of a finished cell goes to MLflow beside its files: settings by key, coarse curves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow.parquet
+
+from pipeline.tracking.coarse import coarse_curves
+
+_FIRST = ["test_accuracy", "validation_accuracy", "test_loss", "validation_loss"]
+"""MLflow compares runs by the metric that was logged first, unless told otherwise."""
+
+
+def parameters(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a run was made of: its parts in a word each, to group and to compare by; then all."""
+    for part in ("data", "architecture", "normalizer"):
+        yield part, result["labels"][part]
+    yield from flat(result["settings"])
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by dotted key: ``training.lr``, ``normalizer.0.name``."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for index, inner in enumerate(value):
+            yield from flat(inner, f"{prefix}.{index}")
+    else:
+        yield prefix, value
+
+
+def points(
+    result: Mapping[str, Any], files: Mapping[str, bytes]
+) -> Iterator[tuple[str, float, int]]:
+    """Key, value and step of every point of a cell's coarse curves, from its result's files."""
+    tables = {
+        name.removesuffix(".parquet"): pyarrow.parquet.read_table(io.BytesIO(data))
+        for name, data in files.items()
+        if name.endswith(".parquet")
+    }
+    curves = coarse_curves(result, tables)
+    first = [key for key in (f"final/{name}" for name in _FIRST) if key in curves]
+    for key in dict.fromkeys([*first, *curves]):
+        for step, value in curves[key]:
+            yield key, value, step

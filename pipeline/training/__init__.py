@@ -1,0 +1,1 @@
+"""The numerics of one cell: batches, initialization, optimization, evaluation, probes."""

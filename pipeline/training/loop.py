@@ -1,0 +1,263 @@
+"""The loop: steps, evaluation, probes, divergence, checkpoints, the end of its time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.architectures import Network
+from pipeline.data import Dataset
+from pipeline.data._objective import correct, objective
+from pipeline.probes import _view as measure
+from pipeline.training.batches import Batches
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.evaluation import evaluate
+from pipeline.training.metering import settled_time
+from pipeline.training.optimizer import learning_rate, optimizer
+from pipeline.training.probe_runner import Observer
+
+_LOOK_EVERY = 50
+"""Steps between two looks at the losses: a look waits for the device."""
+
+
+@dataclass
+class Outcome:
+    """What one run of the loop found."""
+
+    diverged_step: int | None = None
+    cut: bool = False
+    """Whether time ran out before the last step."""
+    curve: dict[str, list[Any]] = field(default_factory=dict)
+    """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """Rows: step, and loss and accuracy of each evaluated split."""
+    probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
+    """By probe: blocks of columns, one block a step."""
+    steps_taken: int = 0
+    """Updates made: more than the curve shows where a divergence was found late."""
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    probe_seconds: dict[str, float] = field(default_factory=dict)
+    probe_memory: dict[str, int | None] = field(default_factory=dict)
+    """By probe: peak bytes beyond what was allocated before it; None where it is not known."""
+    peak_memory: int | None = None
+    """Peak bytes of the whole run."""
+    earlier_seconds: float = 0.0
+    """Wall time of earlier trials up to the checkpoint that this one went on from."""
+
+
+def train(
+    settings: Mapping[str, Any],
+    dataset: Dataset,
+    network: Network,
+    checkpoints: Checkpoints | None = None,
+    time_limit: float = math.inf,
+) -> Outcome:
+    """Run the cell's training from the network's present weights, or from its checkpoint.
+
+    Every quantity of step t is taken at θ_t, before the update t → t + 1. A loss that is not
+    finite, or above ``explode`` times the first, ends the run there, as a result; so does the end
+    of its time, after the step that is being taken. What a resumed run finds is bit for bit what an
+    uninterrupted one finds on the same machine.
+
+    Args:
+        settings: a cell's settings, resolved.
+        dataset: on the network's device.
+        network: initialized; it is changed in place.
+        checkpoints: where to leave off and to go on from, if anywhere.
+        time_limit: seconds of wall time, those before a checkpoint included.
+    """
+    return _Loop(settings, dataset, network, checkpoints, time_limit).run()
+
+
+class _Loop:
+    """What the steps of one run share."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        dataset: Dataset,
+        network: Network,
+        checkpoints: Checkpoints | None,
+        time_limit: float,
+    ) -> None:
+        self.checkpoints, self.time_limit = checkpoints, time_limit
+        self.training, self.seed = settings["training"], settings["seed"]
+        self.dataset, self.network = dataset, network
+        self.batches = Batches(
+            dataset,
+            batch_size=self.training["batch_size"],
+            augment=self.training["augment"],
+            seed=self.seed,
+        )
+        self.optimizer = optimizer(network, self.training)
+        self.observer = Observer(settings, dataset, network)
+        self.outcome = Outcome()
+        self.losses: list[float] = []
+        self.accuracies: list[float | None] = []
+        self.pending: list[tuple[Tensor, Tensor | None]] = []
+        self.lap = 0.0
+        self.began = time.monotonic()
+
+    def run(self) -> Outcome:
+        """Take all steps, or stop where the loss diverges or time runs out."""
+        self.network.train()
+        first = self._resume()
+        self._lap()
+        for step in range(first, self.training["steps"]):
+            if step % self.training["evaluate_every"] == 0:
+                self._evaluate(step, self.training["evaluate_samples"])
+            self._step(step)
+            if self._is_over(step + 1):
+                break
+        return self._finish()
+
+    def _is_over(self, done: int) -> bool:
+        """After a step: look at the losses, end the run or save where it stands, if it is time."""
+        last = done == self.training["steps"]
+        self.outcome.cut = not last and self._seconds() >= self.time_limit
+        save = self.checkpoints is not None and not last and self.checkpoints.due()
+        if last or save or self.outcome.cut or done % _LOOK_EVERY == 0:
+            self._look()
+        if self.outcome.diverged_step is not None:
+            return True
+        if last or self.outcome.cut:
+            self._evaluate(done, None)
+            if not _finite(self.outcome.evaluations[-1]):
+                self.outcome.diverged_step = done
+            return True
+        if save:
+            self._save(done)
+        return False
+
+    def _seconds(self) -> float:
+        return self.outcome.earlier_seconds + time.monotonic() - self.began
+
+    def _save(self, step: int) -> None:
+        assert self.checkpoints is not None
+        self.outcome.training_seconds += self._lap()
+        state = {
+            "step": step,
+            "tensors": self._tensors(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.losses,
+            "accuracies": self.accuracies,
+            "evaluations": self.outcome.evaluations,
+            "observer": self.observer.state(),
+            "training_seconds": self.outcome.training_seconds,
+            "evaluation_seconds": self.outcome.evaluation_seconds,
+            "earlier_seconds": self._seconds(),
+        }
+        self.checkpoints.save(state)
+        self._lap()  # saving is no training
+
+    def _resume(self) -> int:
+        """Go on from the checkpoint, if there is one that fits; gives the first step to take."""
+        device = self.dataset.train.inputs.device
+        state = self.checkpoints.load(device) if self.checkpoints else None
+        if state is None:
+            return 0
+        with torch.no_grad():
+            for tensor, saved in zip(self._tensors(), state["tensors"], strict=True):
+                tensor.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.losses, self.accuracies = state["losses"], state["accuracies"]
+        self.observer.restore(state["observer"])
+        self.outcome.evaluations = state["evaluations"]
+        self.outcome.training_seconds = state["training_seconds"]
+        self.outcome.evaluation_seconds = state["evaluation_seconds"]
+        self.outcome.earlier_seconds = state["earlier_seconds"]
+        return state["step"]
+
+    def _tensors(self) -> list[Tensor]:
+        """Parameters and buffers, those too that a network does not show in its state."""
+        return [*self.network.parameters(), *self.network.buffers()]
+
+    def _step(self, step: int) -> None:
+        lr = learning_rate(self.training, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        measure.set_noise(self.network, self.seed, step)
+        batch = self.batches.at(step)
+        outputs = self.network(batch.inputs)
+        loss = objective(self.dataset.task, outputs, batch.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        before = measure.parameters(self.network) if self.observer.due(step) else None
+        self.optimizer.step()
+        self.pending.append(
+            (loss.detach(), correct(self.dataset.task, outputs.detach(), batch.targets))
+        )
+        if before is not None:
+            self.outcome.training_seconds += self._lap()
+            self.observer.observe(step, lr, before, batch, loss.detach())
+            self._lap()  # the observer has counted it, probe by probe
+
+    def _evaluate(self, step: int, limit: int | None) -> None:
+        self.outcome.training_seconds += self._lap()
+        row: dict[str, Any] = {"step": step}
+        for name in ("validation", "test"):
+            loss, accuracy = evaluate(self.network, self.dataset, name, limit)
+            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        self.outcome.evaluations.append(row)
+        self.outcome.evaluation_seconds += self._lap()
+
+    def _lap(self) -> float:
+        """Seconds since the last lap, all work queued in it done."""
+        began, self.lap = self.lap, settled_time(self.dataset.train.inputs.device)
+        return self.lap - began
+
+    def _look(self) -> None:
+        """Bring the pending losses to the host, and see whether one of them has diverged."""
+        first = len(self.losses)
+        self.losses += torch.stack([loss for loss, _ in self.pending]).tolist()
+        hits = [right for _, right in self.pending if right is not None]
+        size = self.training["batch_size"] or len(self.dataset.train.targets)
+        shares = (
+            (torch.stack(hits).double() / size).tolist() if hits else [None] * len(self.pending)
+        )
+        self.accuracies += shares
+        self.pending.clear()
+        limit = self.training["explode"] * abs(self.losses[0])
+        self.outcome.diverged_step = next(
+            (t for t in range(first, len(self.losses)) if not _in_bounds(self.losses[t], limit)),
+            None,
+        )
+
+    def _finish(self) -> Outcome:
+        """Fill in the outcome, without what came between a divergence and the look at it."""
+        self.outcome.training_seconds += self._lap()
+        end = self.outcome.diverged_step
+        self.outcome.steps_taken = len(self.losses)
+        done = len(self.losses) if end is None else min(end + 1, len(self.losses))
+        self.outcome.curve = {
+            "step": list(range(done)),
+            "lr": [learning_rate(self.training, step) for step in range(done)],
+            "train_loss": self.losses[:done],
+            "train_accuracy": self.accuracies[:done],
+        }
+        last = self.training["steps"] if end is None else end
+        self.outcome.evaluations = [r for r in self.outcome.evaluations if r["step"] <= last]
+        kept = {
+            name: [block for block in blocks if block["step"][0] <= last]
+            for name, blocks in self.observer.blocks.items()
+        }
+        self.outcome.probes = {name: blocks for name, blocks in kept.items() if blocks}
+        self.outcome.probe_seconds = dict(self.observer.seconds)
+        self.outcome.probe_memory = dict(self.observer.peak.parts)
+        self.outcome.peak_memory = self.observer.peak.whole()
+        return self.outcome
+
+
+def _in_bounds(loss: float, limit: float) -> bool:
+    return math.isfinite(loss) and loss <= limit
+
+
+def _finite(row: Mapping[str, Any]) -> bool:
+    return all(math.isfinite(value) for value in row.values() if value is not None)

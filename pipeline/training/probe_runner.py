@@ -1,0 +1,168 @@
+"""The probes of a cell: when each is due, what it is shown, what it records and costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.architectures import Network
+from pipeline.catalog import registry as catalog
+from pipeline.data import Batch, Dataset
+from pipeline.normalizers import compose
+from pipeline.probes import _view as measure
+from pipeline.probes._view import Mode, Params, View
+from pipeline.spec.read import COMMON, cadence_steps
+from pipeline.training.batches import drawn_batch, other_batch, probe_batch
+from pipeline.training.memory import PeakMemory
+from pipeline.training.metering import settled_time
+from pipeline.training.seeds import derive
+
+_PROBE_BATCH = 128
+"""Samples of the fixed probe batch (all there are, where the training split has fewer)."""
+
+
+class _Look(NamedTuple):
+    """The function and the batches that a probe asks to see."""
+
+    mode: Mode
+    batch: str
+    size: int
+
+
+class Observer:
+    """Shows the cell's probes the steps that they asked for.
+
+    Raises:
+        ValueError: if a probe asks for a probe batch larger than the training split.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], dataset: Dataset, network: Network) -> None:
+        self._network, self._seed = network, settings["seed"]
+        self._dataset, self._augment = dataset, settings["training"]["augment"]
+        self._functions, self._steps = {}, {}
+        self._looks: dict[str, _Look] = {}
+        # By name, whatever the file's order: so is what a later one finds of an earlier one.
+        for name, options in sorted(settings["probes"].items()):
+            own = {key: value for key, value in options.items() if key not in COMMON}
+            self._functions[name] = (catalog.load(catalog.parts("probes")[name]), own)
+            self._steps[name] = cadence_steps(options, settings["training"]["steps"])
+            size = options["batch_size"] or min(_PROBE_BATCH, len(dataset.train.targets))
+            self._looks[name] = _Look(options["mode"], options["batch"], size)
+        self._any = frozenset().union(*self._steps.values())
+        self._memory: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.blocks: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """By probe: its records, columns of one step each."""
+        self.seconds: dict[str, float] = defaultdict(float)
+        """By probe: wall time. What probes share is paid by the first of them."""
+        self.peak = PeakMemory(dataset.train.inputs.device)
+        """By probe: the most memory that it held at once beyond what was there before it."""
+        if self._any:
+            self._initial = measure.parameters(network)
+            self._traits = compose(
+                [catalog.make("normalizers", config) for config in settings["normalizer"]]
+            ).traits
+            sizes = {look.size for look in self._looks.values()}
+            self._fixed = {n: (probe_batch(dataset, n), other_batch(dataset, n)) for n in sizes}
+
+    def due(self, step: int) -> bool:
+        """Whether any probe wants this step: only then are copies of the parameters made."""
+        return step in self._any
+
+    def observe(self, step: int, lr: float, before: Params, batch: Batch, value: Tensor) -> None:
+        """Run the probes of a step that the optimizer has just taken from ``before``."""
+        taken = {
+            "step": step,
+            "lr": lr,
+            "initial": self._initial,
+            "before": before,
+            "after": measure.parameters(self._network),
+        }
+        grad = {
+            name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for name, parameter in self._network.named_parameters()
+        }
+        seen: dict[_Look, dict[str, Any]] = {}
+        for name in (name for name, steps in self._steps.items() if step in steps):
+            look = self._looks[name]
+            with self._metered(name, value.device), measure.untouched(self._network, look.mode):
+                rng = self._generator(name, step, value.device)
+                own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
+                view = self._view(look, rng, self._memory[name], taken | seen.get(look, own))
+                if look not in seen:
+                    view = _own_function(view, look)
+                    seen[look] = {key: getattr(view, key) for key in own}
+                function, options = self._functions[name]
+                block = _on_host(function(view, **options), step)
+            if block["step"]:  # a probe may have nothing to measure in such a network
+                self.blocks[name].append(block)
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint must keep for `restore` to go on from."""
+        return {
+            "memory": self._memory,
+            "blocks": self.blocks,
+            "seconds": self.seconds,
+            "peak": self.peak.parts,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, in an observer made of the same settings and initial weights."""
+        self._memory.update(state["memory"])
+        self.blocks.update(state["blocks"])
+        self.seconds.update(state["seconds"])
+        self.peak.parts.update(state["peak"])
+
+    def _view(
+        self,
+        look: _Look,
+        rng: torch.Generator,
+        memory: dict[str, Any],
+        of_step: Mapping[str, Any],
+    ) -> View:
+        probe, other = self._fixed[look.size]
+        augment = self._augment if look.batch == "step" else ()
+        return View(
+            network=self._network,
+            probe_batch=probe,
+            other_batch=other,
+            draw=partial(drawn_batch, self._dataset, augment, rng),
+            traits=self._traits,
+            mode=look.mode,
+            seed=self._seed,
+            rng=rng,
+            memory=memory,
+            **of_step,
+        )
+
+    @contextmanager
+    def _metered(self, name: str, device: torch.device) -> Iterator[None]:
+        start = settled_time(device)
+        with self.peak.of(name):
+            yield
+        self.seconds[name] += settled_time(device) - start
+
+    def _generator(self, name: str, step: int, device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(derive(self._seed, "probe", name, step))
+
+
+def _own_function(view: View, look: _Look) -> View:
+    """The step's view, on the batch that is asked for and with what is to be computed for it."""
+    if look.batch == "probe":
+        view = replace(view, batch=view.probe_batch)
+    elif look.mode == "train":
+        return view  # the step has computed it
+    value, grad = view.value_and_gradient(view.before, view.batch)
+    return replace(view, value=value, grad=grad)
+
+
+def _on_host(records: measure.Records, step: int) -> dict[str, Any]:
+    columns = {k: v.tolist() if isinstance(v, Tensor) else list(v) for k, v in records.items()}
+    rows = len(next(iter(columns.values())))
+    return {"step": [step] * rows, **columns}

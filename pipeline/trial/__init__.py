@@ -1,0 +1,1 @@
+"""One execution of a cell, from its settings to its records in the store."""

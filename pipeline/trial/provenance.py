@@ -1,0 +1,81 @@
+"""Where a number came from: code, environment and machine, saved with every result."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("torch", "torchvision", "numpy", "ray", "mlflow")
+
+
+def provenance(device: torch.device, data_digest: str) -> dict[str, Any]:
+    """What a result's reader needs to make it again; ``time`` is when the trial ended (UTC)."""
+    return {
+        **_code(),
+        "versions": _versions(),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "data_digest": data_digest,
+        "host": platform.node(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@cache
+def _code() -> dict[str, Any]:
+    """Commit, whether the tree differed from it, and the lock's digest; None where not known."""
+    lock = _ROOT / "requirements.lock"
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+        "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def _versions() -> dict[str, str | None]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor()
+
+
+@cache
+def _processor() -> str:
+    """The processor's name as its maker gives it, or at least its kind."""
+    described = Path("/proc/cpuinfo")
+    if described.exists():
+        for line in described.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

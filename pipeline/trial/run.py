@@ -1,0 +1,255 @@
+"""One cell, from its settings to its result: python -m pipeline.trial FILE --cell ID.
+
+A trial needs neither Ray nor MLflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pipeline.secrets import redact
+from pipeline.spec.read import Cell, Resources, SpecError, read_sweep
+from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.trial.log_capture import CellLog, captured
+from pipeline.trial.memory_guard import cause, ended_when_full
+from pipeline.trial.watchdog import ended_after
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.architectures import Network
+    from pipeline.data import Dataset, Task
+    from pipeline.normalizers import Normalizer
+    from pipeline.training.checkpoint import Checkpoints
+
+_ALONE = Resources()
+_GRACE = 10.0
+"""Seconds beyond twice its time limit before a trial is taken for hung."""
+
+
+def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE) -> str:
+    """Run a cell and save what came of it, and what it printed.
+
+    A trial that raises is a failure of the cell, which the same cell would meet again; but what its
+    machine could not do (write, read, reach) is none: the cell is lost, to be tried again.
+
+    Returns:
+        The status: ``ok``, ``diverged``, ``budget``, ``failed`` or ``lost``.
+    """
+    own = cell, store, resources
+    with captured() as log, _watched(*own, log), _bounded(*own, log):
+        try:
+            status = run_trial(cell, store, device, resources)["status"]
+        except Exception as error:
+            status = "lost" if isinstance(error, StoreError | OSError) else "failed"
+            _report(cell, store, status, cause(error), traceback.format_exc())
+    log.save(store, cell.cell_id)
+    return status
+
+
+def _report(cell: Cell, store: Store, status: str, error: str, trace: str) -> None:
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": cell.cell_id,
+        "labels": cell.labels,
+        "error": redact(error),
+        "traceback": redact(trace),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    print(failure["traceback"], file=sys.stderr)
+    if status == "failed":
+        store.write_failure(failure)
+        return
+    with suppress(StoreError):  # most likely it is the store that could not be written
+        store.write_lost(failure)
+
+
+@contextmanager
+def _watched(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+    """Within it, a trial that is not back at twice its time limit is a failure, and killed."""
+    if resources.time_limit is None:
+        yield
+        return
+
+    seconds = 2 * resources.time_limit + _GRACE
+
+    def report(stack: str) -> None:
+        limit = f"{seconds:g} s, its time limit being {resources.time_limit:g} s"
+        error = f"TimeoutError: timed out: not back after {limit}"
+        _report(cell, store, "failed", error, stack)
+        log.save(store, cell.cell_id)
+
+    with ended_after(seconds, report):
+        yield
+
+
+@contextmanager
+def _bounded(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+    """Within it, a trial that fills its machine's memory is a failure, and killed."""
+
+    def report(error: str) -> None:
+        _report(cell, store, "failed", error, error)
+        log.save(store, cell.cell_id)
+
+    with ended_when_full(resources.cpus, report):
+        yield
+
+
+def run_trial(
+    cell: Cell, store: Store, device: str, resources: Resources = _ALONE
+) -> dict[str, Any]:
+    """Run a cell on a device, from its checkpoint if there is one, and save its result.
+
+    The numbers depend on the cell, the kind of device and the number of CPU threads alone: whatever
+    an earlier trial has left in this process is reset first.
+    """
+    import torch
+
+    from pipeline.training.initialization import calibrate, initialize
+    from pipeline.training.loop import train
+    from pipeline.trial.result import describe, tables
+
+    start = time.perf_counter()
+    target = torch.device(device)
+    _reset_process(resources.cpus)
+    _bound_memory(target, resources.gpus_of(cell))
+    dataset = _dataset(json.dumps(cell.settings["data"], sort_keys=True), device)
+    network, norm = build(cell.settings, dataset.task)
+    initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
+    network = network.to(target)
+    if len(dataset.task.input_shape) == 3:
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore
+    calibrate(network, norm, dataset)
+    if target.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(target)
+    checkpoints = _checkpoints(cell, store, target, resources)
+    limit = resources.time_limit or math.inf
+    outcome = train(cell.settings, dataset, network, checkpoints, limit)
+    seconds = time.perf_counter() - start
+    result = describe(cell, outcome, network, dataset.digest, seconds)
+    return store.write_result(result, tables(outcome))
+
+
+def _checkpoints(
+    cell: Cell, store: Store, device: torch.device, resources: Resources
+) -> Checkpoints:
+    """A trial goes on only from where the same code on the same kind of machine left off."""
+    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.trial.provenance import provenance
+
+    origin = provenance(device, "")
+    fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
+    return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)
+
+
+def _reset_process(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")  # no TF32 on GPUs, no bfloat16 on CPUs
+
+
+def _bound_memory(device: torch.device, gpus: float | None) -> None:
+    """A cell that has a share of a GPU has that share of its memory: its neighbours have theirs."""
+    import torch
+
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gpus or 1.0), index)
+
+
+@lru_cache(maxsize=2)
+def _dataset(config: str, device: str) -> Dataset:
+    """Load a dataset once a process, onto the device; trials only read it."""
+    import torch
+
+    from pipeline.catalog import registry as catalog
+
+    return catalog.make("data", json.loads(config)).to(torch.device(device))
+
+
+def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
+    """Make a cell's network, its weights not yet drawn, and the normalizer within it."""
+    from pipeline.catalog import registry as catalog
+    from pipeline.normalizers import compose
+
+    norm = compose([catalog.make("normalizers", config) for config in settings["normalizer"]])
+    return catalog.make("architectures", settings["architecture"], task, norm), norm
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one cell of a sweep file in this process."""
+    options = _parser().parse_args(arguments)
+    try:
+        sweep = read_sweep(options.file, options.set)
+        cell = _chosen(sweep.cells, options.cell)
+        store = Store(options.storage)
+        _check_machine(options.device, options.threads)
+    except ValueError as error:  # every mistake of the user's is one, and says what and where
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        resources = replace(sweep.resources, cpus=options.threads)
+        status = attempt(cell, store, options.device, resources)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: cell {cell.cell_id} has no result", file=sys.stderr)
+        return 130
+    if status in ("failed", "lost"):
+        return 1
+    print(f"{cell.cell_id}: {status}, {json.dumps(store.result(cell.cell_id)['summary'])}")
+    return 0
+
+
+def _chosen(cells: list[Cell], prefix: str) -> Cell:
+    found = [cell for cell in cells if cell.cell_id.startswith(prefix)]
+    if len(found) != 1:
+        ids = ", ".join(cell.cell_id for cell in (found or cells)[:3])
+        raise SpecError(f"--cell {prefix}: {len(found)} cells begin so; ids are like {ids}")
+    return found[0]
+
+
+def _check_machine(device: str, threads: int) -> None:
+    """Refuse what this machine does not have, which is no failure of the cell."""
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    devices = ["cpu", "cuda", *gpus] if gpus else ["cpu"]
+    if device not in devices:
+        raise ValueError(f"--device {device}: this machine has {', '.join(devices)}")
+    if threads < 1:
+        raise ValueError(f"--threads {threads}: must be at least 1")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.trial",
+        description="Run one cell of a sweep in this process: no Ray, no MLflow.",
+        epilog="example: python -m pipeline.trial sweeps/quickstart.yaml --cell 3f2a",
+    )
+    parser.add_argument("file", help="the sweep file")
+    parser.add_argument("--cell", required=True, metavar="ID", help="a cell id, or how it begins")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
+    )
+    parser.add_argument("--storage", default="results", help="store: a folder or URI (results)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    return parser

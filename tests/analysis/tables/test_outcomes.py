@@ -1,0 +1,202 @@
+"""From records to one row per run: `reductions.over_steps` and `tables.outcomes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.load.sources import load
+from analysis.metrics import FINAL_LOSS
+from analysis.reductions import over_steps as reduce
+from analysis.reductions import record_views as views
+from analysis.tables import outcomes
+from analysis.tables.columns import Column, final
+from tests.helpers.synthetic_store import write_store
+
+
+def runs_of(
+    scores: dict[str, dict[float, list[float]]],
+    diverged: frozenset[tuple[str, float]] = frozenset(),
+) -> pd.DataFrame:
+    """normalizer -> lr -> a score a seed."""
+    rows = [
+        {"normalizer": name, "lr": lr, "seed": seed, "score": score}
+        | {"status": "diverged" if (name, lr) in diverged else "ok"}
+        for name, rates in scores.items()
+        for lr, values in rates.items()
+        for seed, score in enumerate(values)
+    ]
+    frame = pd.DataFrame(rows).assign(data="d", training="", architecture="a", value=1.0)
+    return frame.dropna(subset="score").reset_index(drop=True)
+
+
+def chosen(frame: pd.DataFrame) -> dict[int, float]:
+    return dict(zip(frame["seed"], frame["lr"], strict=True))
+
+
+def test_a_seed_does_not_choose_its_own_rate() -> None:
+    # Seed 2 alone loves 0.3: the others choose 0.1 for it, and it chooses nothing for the others.
+    runs = runs_of({"batch": {0.1: [0.6, 0.6, 0.1], 0.3: [0.5, 0.5, 0.65]}})
+    assert chosen(outcomes.tuned(runs)) == {0: 0.3, 1: 0.3, 2: 0.1}
+
+
+def test_ties_go_to_the_smaller_rate_and_single_seeds_say_so() -> None:
+    tied = runs_of({"batch": {0.3: [0.5, 0.5], 0.1: [0.5, 0.5]}})
+    assert chosen(outcomes.tuned(tied)) == {0: 0.1, 1: 0.1}
+    alone = outcomes.tuned(runs_of({"batch": {0.1: [0.5], 0.3: [0.6]}}))
+    assert chosen(alone) == {0: 0.3}
+    assert alone["choice"].tolist() == ["chosen on the reported seed"]
+    single = outcomes.tuned(runs_of({"batch": {0.1: [0.5, 0.7]}}))
+    assert chosen(single) == {0: 0.1, 1: 0.1}
+    assert set(single["choice"]) == {""}
+
+
+def test_a_seed_is_not_given_a_rate_at_which_it_did_not_run() -> None:
+    runs = runs_of({"batch": {0.1: [0.5, 0.5, 0.5], 0.3: [np.nan, 0.9, 0.9]}})
+    assert chosen(outcomes.tuned(runs)) == {0: 0.1, 1: 0.3, 2: 0.3}
+
+
+def test_shared_rate_is_best_over_normalizers() -> None:
+    runs = runs_of({"none": {0.1: [0.5, 0.5], 0.3: [0.1, 0.1]}, "batch": {0.1: [0.6], 0.3: [0.7]}})
+    assert set(outcomes.shared(runs)["lr"]) == {0.1}
+    assert len(outcomes.shared(runs)) == 3
+
+
+def test_stable_rate_and_spread() -> None:
+    runs = runs_of({"none": {0.1: [1, 3], 0.3: [5, 9], 1.0: [0, 0]}}, frozenset({("none", 1.0)}))
+    assert outcomes.stable_lr(runs) == 0.3
+    assert np.isnan(outcomes.stable_lr(runs[runs["lr"] == 1.0]))
+    found = outcomes.spread_over_lr(runs, "score", np.random.default_rng(0))
+    assert found.estimate == 7 - 0
+    assert found.low <= 7 <= found.high
+    one = outcomes.spread_over_lr(runs[runs["lr"] == 0.1], "score", np.random.default_rng(0))
+    assert np.isnan(one.estimate)
+
+
+def plain_runs() -> pd.DataFrame:
+    """Five runs of one block: three train, one diverges, one is stuck."""
+    frame = pd.DataFrame({"cell_id": list("abcde"), "status": ["ok"] * 5, "steps": [100.0] * 5})
+    frame.loc[3, "status"] = "diverged"
+    frame = frame.assign(data="d", training="", architecture="a", normalizer="batch", lr=0.1)
+    frame["diverged_step"] = [np.nan, np.nan, np.nan, 60, np.nan]
+    frame["stuck"] = frame["cell_id"] == "e"
+    frame["initial_loss"] = [2.0, 2.0, 2.0, 2.5, 2.0]
+    frame["final_train_loss"] = [0.5, 0.6, 0.7, 1e9, 2.0]
+    frame["train_accuracy"] = frame["validation_accuracy"] = [0.9, 0.8, 0.7, np.nan, 0.1]
+    return frame.assign(test_accuracy=frame["train_accuracy"])
+
+
+def plain_training() -> pd.DataFrame:
+    step = np.arange(0, 100, 10)
+    lowest = {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.4, "e": 1.9}
+    parts = [
+        pd.DataFrame({"cell_id": cell, "step": step, "smooth_loss": np.linspace(2, low, len(step))})
+        for cell, low in lowest.items()
+    ]
+    return pd.concat(parts, ignore_index=True).assign(data="d", train_accuracy=0.125)
+
+
+def test_level_is_what_80_percent_of_training_runs_reach() -> None:
+    level = reduce.levels(plain_runs(), plain_training())
+    assert level.tolist() == [0.7] * 5  # ⌈0.8·3⌉ = the third smallest of 0.5, 0.6, 0.7
+
+
+def test_a_diverged_run_is_last_in_every_outcome() -> None:
+    found = outcomes.outcomes(plain_runs(), plain_training()).set_index("cell_id")
+    assert found["time"].tolist() == [80, 90, 90, 100, 100]
+    assert found["reached"]["d"] == 80  # it did, and then diverged
+    assert found["loss"]["d"] == 2.5 == found["loss"].max()
+    assert found["accuracy"]["d"] == 12.5
+    assert found["score"].tolist() == [0.9, 0.8, 0.7, 0.125, 0.1]
+
+
+def test_regressions_are_scored_by_loss() -> None:
+    runs = plain_runs().assign(train_accuracy=np.nan, validation_accuracy=np.nan)
+    training = plain_training().assign(train_accuracy=np.nan)
+    found = outcomes.outcomes(runs.assign(test_accuracy=np.nan), training)
+    assert found["score"].tolist() == [-0.5, -0.6, -0.7, -2.5, -2.0]
+    assert found["accuracy"].isna().all()
+
+
+def test_windows_and_matched_loss_by_hand() -> None:
+    runs = plain_runs().iloc[[0, 3]]
+    probes = pd.DataFrame({"cell_id": ["a"] * 4 + ["d"] * 2, "step": [0, 25, 50, 75, 0, 25]})
+    probes["y"] = [1.0, 3.0, 5.0, 9.0, 2.0, 4.0]
+    assert reduce.early(probes, runs)["y"].to_dict() == {"a": 2.0, "d": 3.0}
+    assert reduce.late(probes, runs)["y"].to_dict() == {"a": 7.0}
+    at_loss = reduce.at_loss(probes, runs, pd.Series([26.0, np.nan]))
+    assert at_loss["y"].to_dict() == {"a": 5.0}
+
+
+def test_probes_are_medians_over_layers_before_the_divergence() -> None:
+    runs = plain_runs().iloc[[3]]
+    gradient = pd.DataFrame({"cell_id": "d", "step": [50] * 4 + [60], "index": [1, 2, 3, 4, 2]})
+    gradient["relative"] = [0.0, 1.0, np.inf, 4.0, 7.0]
+    empty = pd.DataFrame({"cell_id": [], "step": []})
+    records = {"gradient_ics": gradient, "moment_ics": empty, "landscape": empty}
+    found = views.at_probes({**records, "training": empty}, runs)["gradient_ics"]
+    assert found["relative"].tolist() == [2.5]
+
+
+def test_scaled_beta_uses_the_rate_of_its_step() -> None:
+    runs = plain_runs().iloc[[0]]
+    line = pd.DataFrame({"cell_id": "a", "step": [0, 50], "range": "lr", "direction": "gradient"})
+    line = line.assign(effective_beta=10.0, lr=0.1)
+    other = line.assign(range="common", effective_beta=99.0)
+    training = pd.DataFrame({"cell_id": "a", "step": [0, 50], "step_lr": [0.1, 0.01]})
+    empty = pd.DataFrame({"cell_id": [], "step": []})
+    records = {"gradient_ics": empty, "moment_ics": empty, "training": training}
+    found = views.at_probes({**records, "landscape": pd.concat([line, other])}, runs)["landscape"]
+    assert found["scaled_beta"].tolist() == pytest.approx([1.0, 0.1])
+
+
+def test_a_run_cut_by_its_limit_is_censored(tmp_path: Path) -> None:
+    cut = [("none", 0.1, 0)]
+    write_store(tmp_path, architectures=["vgg11"], budget=cut, diverge=(), seeds=[0])
+    study = load(str(tmp_path))
+    assert set(study.runs["status"]) == {"ok", "budget"}
+    found = outcomes.outcomes(study.runs, study.records["training"]).set_index("status")
+    names = ["accuracy", "loss", "time", "steps", "reached"]
+    accuracy, loss, time, steps, reached = found[names].astype(float).loc[["budget"]].to_numpy()[0]
+    assert np.isnan([accuracy, loss]).all()
+    assert time == np.fmin(steps, reached)
+
+
+def test_two_tries_and_averages_by_hand() -> None:
+    runs = pd.DataFrame({"lr": [0.1, 0.01, 1.0], "time": [10.0, 20, 40], "score": [3.0, 2, 1]})
+    runs["accuracy"] = [90.0, 80, 10]
+    keys = {"data": "d", "training": "", "architecture": "a", "normalizer": "n", "seed": 0}
+    runs = runs.assign(**keys, status="ok")
+    two = outcomes.of_two(runs).iloc[0]
+    assert two["time"] == pytest.approx((10 + 10 + 20) / 3)  # pairs: ab, ac, bc
+    assert two["accuracy"] == pytest.approx((90 + 90 + 80) / 3)
+    assert outcomes.averaged(runs).iloc[0]["time"] == pytest.approx(70 / 3)
+    alone = outcomes.of_two(runs[runs["lr"] == 0.01]).iloc[0]
+    assert alone["time"] == 20
+
+
+@pytest.mark.parametrize(
+    ("lost", "center", "endless"),
+    [([], 2.0, False), ([0], 3.0, True), ([0, 1], np.inf, False), ([0, 1, 2], np.inf, False)],
+)
+def test_a_diverged_loss_is_infinite_under_a_median(
+    lost: list[int], center: float, endless: bool
+) -> None:
+    rows = runs_of({"none": {0.1: [1.0, 2.0, 3.0]}}).rename(columns={"score": "loss"})
+    rows.loc[lost, ["status", "loss"]] = ["diverged", 111.0]
+    column = Column(
+        measure=FINAL_LOSS,
+        value="loss",
+        runs=rows,
+        estimator=final,
+        pair=("seed",),
+        note=lambda rows: [],
+    )
+    found = final(rows, column, np.random.default_rng(0))
+    assert found.estimate == center
+    assert found.n == 3
+    assert np.isinf(found.high) == endless
+    assert np.isnan(found.low) == np.isinf(center)

@@ -1,0 +1,250 @@
+"""The command, run as a user runs it: a process of its own, a real Ray, a real MLflow database."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from pipeline.spec.read import read_sweep
+from pipeline.store.store import Store
+from pipeline.sweep.command import main
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "RAY_ADDRESS": "local"}
+"""Whatever cluster this machine belongs to, these sweeps have their own."""
+
+
+def write_sweep(folder: Path, **changes: object) -> Path:
+    """Write a sweep of four cells that take milliseconds."""
+    content = {
+        "name": "small",
+        "base": {
+            "data": {"name": "gaussian", "samples": 64},
+            "architecture": {"name": "deep_linear", "depth": 4},
+            "training": {"steps": 5, "batch_size": None, "lr": 1e-4, "evaluate_every": 5},
+        },
+        "grid": {"normalizer": ["none", "batch"]},
+        "seeds": 2,
+        "probes": {"gradient_ics": {"every": 2}, "landscape": {"at": [0], "lengths": 2}},
+        **changes,
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def command(file: Path, storage: Path, *options: str) -> list[str]:
+    run = [sys.executable, "-m", "pipeline.sweep", str(file), "--storage", str(storage)]
+    return [*run, "--concurrency", "2", *options]
+
+
+def sweep(file: Path, storage: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(file, storage, *options),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def results(storage: Path) -> dict[str, int]:
+    """Finished cells, and when their results were written."""
+    return {
+        path.parent.name: path.stat().st_mtime_ns for path in storage.glob("cells/*/result.json")
+    }
+
+
+def records(storage: Path) -> dict[str, str]:
+    """The digest of every record file."""
+    found = {}
+    for path in storage.glob("cells/*/result.json"):
+        for name, file in json.loads(path.read_text())["records"].items():
+            found[f"{path.parent.name}/{name}"] = file["sha256"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sweep file and the storage of its finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    file, storage = write_sweep(folder), folder / "results"
+    done = sweep(file, storage)
+    assert done.returncode == 0, done.stderr
+    return file, storage
+
+
+def test_every_cell_has_a_result_and_a_run(finished: tuple[Path, Path]) -> None:
+    file, storage = finished
+    cells = {cell.cell_id for cell in read_sweep(file).cells}
+    assert set(results(storage)) == cells
+    client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.tags.get("cell_id") for run in runs} == {*cells, None}
+    summaries = [run for run in runs if run.data.tags["normscope.kind"] == "summary"]
+    assert len(runs) == len(cells) + 1 == len(cells) + len(summaries)
+
+
+def test_a_finished_sweep_is_known_without_ray_torch_or_mlflow(finished: tuple[Path, Path]) -> None:
+    """Their imports alone take longer than to look at a store."""
+    words = [str(each) for each in (finished[0], "--storage", finished[1])]
+    code = (
+        "import sys; from pipeline.sweep.command import main\n"
+        f"assert main({words}) == 0\n"
+        "assert not {'ray', 'torch', 'mlflow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 cells done" in done.stdout
+
+
+def test_a_new_grid_value_runs_only_its_cells(
+    finished: tuple[Path, Path],
+) -> None:
+    file, storage = finished
+    before = results(storage)
+    wider = sweep(file, storage, "--set", "grid.normalizer=[none, batch, layer]")
+    assert wider.returncode == 0, wider.stderr
+    after = results(storage)
+    assert len(after) == 6
+    assert {cell: after[cell] for cell in before} == before
+
+
+def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Workers are reused from cell to cell; the other process runs the cells in reverse order."""
+    file, storage = finished
+    cells = [cell.cell_id for cell in read_sweep(file).cells]
+    code = (
+        "import sys; from pipeline.trial.run import main\n"
+        f"for cell in {cells[::-1]}:\n"
+        f"    assert main([{str(file)!r}, '--cell', cell, '--storage', {str(tmp_path)!r}]) == 0"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    alone = records(tmp_path)
+    assert len(alone) == 4 * 3
+    assert {name: digest for name, digest in records(storage).items() if name in alone} == alone
+
+
+def test_a_cell_that_raises_is_reported_with_the_command_that_shows_it(tmp_path: Path) -> None:
+    grid = {"normalizer": ["none", {"name": "group", "groups": 7}]}
+    file = write_sweep(tmp_path, grid=grid, seeds=1)
+    done = sweep(file, tmp_path / "results", "--tracking", "none")
+    assert done.returncode == 1
+    assert "1 of 2 cells done" in done.stdout
+    assert "1 failed: ValueError" in done.stderr
+    assert "python -m pipeline.trial" in done.stderr
+    store = Store(str(tmp_path / "results"))
+    assert len(store.failed()) == 1
+
+
+def wait_for_results(storage: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while len(results(storage)) < count:
+        assert process.poll() is None, "the sweep ended too early to be interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
+    """Start twelve cells of about a second; give the file, the storage and the process."""
+    training = {"steps": 2000, "batch_size": None, "lr": 1e-5, "evaluate_every": 2000}
+    base = {
+        "data": {"name": "gaussian", "samples": 64},
+        "architecture": {"name": "deep_linear", "depth": 4},
+        "training": training,
+    }
+    file, storage = write_sweep(tmp_path, base=base, seeds=6), tmp_path / "results"
+    process = subprocess.Popen(
+        command(file, storage, "--tracking", "none"),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return file, storage, process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(number: int, tmp_path: Path) -> None:
+    _, storage, process = start_slow(tmp_path)
+    wait_for_results(storage, 1, process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130
+    assert 1 <= len(results(storage)) < 12
+
+
+def test_a_dead_tracking_server_stops_nothing(tmp_path: Path) -> None:
+    file = write_sweep(tmp_path, seeds=1)
+    start = time.monotonic()
+    done = sweep(file, tmp_path / "results", "--tracking", "http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 cells done" in done.stdout
+    assert "tracking" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - start < 120
+    later = sweep(file, tmp_path / "results", "--sync")
+    assert later.returncode == 0, later.stderr
+    assert "2 runs made" in later.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 3
+
+
+def test_dry_run_counts_ten_thousand_cells_without_ray(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = [round(1e-6 * i, 6) for i in range(1, 1001)]
+    file = write_sweep(tmp_path, grid={"normalizer": ["none"], "training.lr": rates}, seeds=10)
+    assert main([str(file), "--storage", str(tmp_path / "results"), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "10000 cells" in printed
+    assert "10000  missing" in printed
+    assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_estimates_from_finished_cells(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, storage = finished
+    options = ["--storage", str(storage), "--dry-run", "--set", "seeds=3"]
+    assert main([str(file), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "4  done" in printed
+    assert "2  missing" in printed
+    assert "time: about" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such.yaml"], "no-such.yaml"),
+        (["FILE", "--set", "training.stepz=5"], "steps"),
+        (["FILE", "--set", "data=digitz"], "digits"),
+        (["FILE", "--storage", "s3://bucket/results"], "--tracking"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(write_sweep(tmp_path))
+    assert main([file if word == "FILE" else word for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

@@ -1,0 +1,153 @@
+"""What the command says of a sweep without running it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.spec.read import SCHEMA, Cell, read_sweep
+from pipeline.store.store import Standing, Store
+from pipeline.sweep.command import main
+from pipeline.sweep.status import to_run
+from pipeline.trial import run as trial
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    content = {
+        "name": "small",
+        "base": {
+            "data": {"name": "gaussian", "samples": 64},
+            "architecture": {"name": "deep_linear", "depth": 4},
+            "training": {"steps": 10, "batch_size": None, "lr": 1e-4},
+        },
+        "grid": {"normalizer": ["none", {"name": "group", "groups": 7}]},
+        "seeds": 3,
+    }
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def ended(cell: Cell, error: str) -> dict[str, Any]:
+    return {"schema": SCHEMA, "cell_id": cell.cell_id, "labels": cell.labels, "error": error}
+
+
+def finish(store: Store, cell: Cell, status: str = "ok", **cost: Any) -> None:
+    cost = {"seconds": 3600.0, "peak_memory_bytes": None, **cost}
+    result = {"schema": SCHEMA, "cell_id": cell.cell_id, "status": status}
+    store.write_result({**result, "cost": cost, "summary": {"steps": 10}}, {})
+
+
+@pytest.fixture
+def store(file: Path, tmp_path: Path) -> Store:
+    """Two finished cells, two failures that differ in a number, a lost cell, and a missing one."""
+    store = Store(str(tmp_path / "results"))
+    first, second, third, fourth, fifth, _ = read_sweep(file).cells
+    finish(store, first)
+    finish(store, second, "budget")
+    store.write_failure(ended(third, "ValueError: 7 of 10"))
+    store.write_failure(ended(fourth, "ValueError: 8 of 10"))
+    store.write_lost(ended(fifth, "its worker was lost twice"))
+    store.keep(third.cell_id, "log.txt", b"printed")
+    return store
+
+
+def say(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, str]:
+    code = main([str(file), "--storage", store.uri, *options])
+    return code, capsys.readouterr().out
+
+
+def test_what_is_run_by_default_and_on_demand(file: Path, store: Store) -> None:
+    cells = read_sweep(file).cells
+    standing = store.standing()
+    assert to_run(cells, store, standing, retry_failed=False) == cells[4:]
+    assert to_run(cells, store, standing, retry_failed=True) == cells[1:]
+    everything = Standing({cell.cell_id for cell in cells}, set(), set())
+    assert to_run(cells, store, everything, retry_failed=False) == []
+
+
+def test_a_reopened_cell_is_missing(file: Path, store: Store) -> None:
+    for cell in read_sweep(file).cells:
+        store.reopen(cell.cell_id)
+    assert store.standing() == Standing(set(), set(), set())
+
+
+def test_status(file: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = say(file, store, capsys, "--status")
+    assert code == 0
+    for count, state in ((2, "done"), (1, "missing"), (1, "lost"), (2, "failed")):
+        assert f"{count}  {state}" in said
+    assert "nobody is running it now" in said
+
+
+def test_failures_by_cause_with_a_command_that_shows_one(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, said = say(file, store, capsys, "--failures", "--set", "training.lr=1e-4")
+    assert code == 0
+    assert "2 failed: ValueError: 7 of 10" in said
+    assert "1 lost: its worker was lost twice" in said
+    assert said.count("(log: ") == 1
+    command = next(line for line in said.splitlines() if "see it" in line).partition(": ")[2]
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "pipeline.trial"]
+    cell = read_sweep(file).cells[2].cell_id
+    assert words[words.index("--cell") + 1] == cell
+    assert trial.main(words[3:]) in (0, 1)
+    assert cell in Store(store.uri).finished() | Store(store.uri).failed()
+
+
+def test_no_failures(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = say(file, Store(str(tmp_path / "empty")), capsys, "--failures")
+    assert said == "small: no cell has failed\n"
+
+
+def test_a_run_of_nothing_says_what_failed_and_is_1(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cell in read_sweep(file).cells[4:]:
+        finish(store, cell)
+    assert main([str(file), "--storage", store.uri, "--tracking", "none"]) == 1
+    said = capsys.readouterr()
+    assert "4 of 6 cells done" in said.out
+    assert "2 failed: ValueError: 7 of 10" in said.err
+    assert "--retry-failed" in said.err
+
+
+def test_the_dry_run_names_time_and_cost(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dry-run", "--concurrency", "2", "--price", "2.5"]
+    _, said = say(file, store, capsys, *options)
+    assert "time: about 2h00m of work, 1h00m on 2 slots" in said
+    assert "cost: about 2 CPU-hours; no price" in said
+    finish(store, read_sweep(file).cells[0], peak_memory_bytes=1)
+    _, said = say(file, store, capsys, *options)
+    assert "cost: about 2 GPU-hours, 5.00 at 2.5 a GPU-hour" in said
+    _, said = say(file, store, capsys, *options, "--set", "resources.gpus={deep_linear: 0.25}")
+    assert "cost: about 0.5 GPU-hours, 1.25 at 2.5 a GPU-hour" in said
+    _, said = say(file, store, capsys, "--dry-run")
+    assert "time: about 2h00m of work on GPUs; --concurrency N tells" in said
+
+
+@pytest.mark.parametrize(
+    ("gpus", "said"),
+    [
+        ("{deep_linaer: 0.5}", "no architecture 'deep_linaer'"),
+        ("{deep_linear: 0}", "above 0 and at most 8"),
+        ("true", "above 0 and at most 8"),
+        ("half", "above 0 and at most 8"),
+    ],
+)
+def test_a_wrong_share_is_named(
+    gpus: str, said: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(file), "--dry-run", "--set", f"resources.gpus={gpus}"]) == 2
+    assert said in capsys.readouterr().err

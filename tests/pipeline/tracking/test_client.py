@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipeline.store.store import SCHEMA, Store
+from pipeline.tracking import client as tracking
+from pipeline.tracking.coarse import MAX_KEYS
+
+SWEEP = "small"
+TIME = "2026-01-02T03:04:05+00:00"
+LABELS = {"data": "digits", "architecture": "vgg11", "normalizer": "batch", "lr": 0.1, "seed": 0}
+
+
+def add_cell(store: Store, cell_id: str, final_loss: float = 1.0) -> None:
+    """Write a finished cell with a training curve and one probe."""
+    steps = list(range(120))
+    training = {"step": steps, "lr": [0.1] * 120, "train_loss": [2.0 - s / 120 for s in steps]}
+    probe = {"step": [0, 0, 50, 50], "layer": ["a", "b"] * 2, "relative": [0.0, 1.0, None, 3.0]}
+    result = {
+        "schema": SCHEMA,
+        "cell_id": cell_id,
+        "status": "ok",
+        "settings": {"training": {"lr": 0.1}, "normalizer": [{"name": "batch", "eps": 1e-5}]},
+        "labels": LABELS,
+        "summary": {"final_train_loss": final_loss, "test_accuracy": None},
+        "cost": {"seconds": 1.5, "seconds_per_step": 0.01},
+        "provenance": {"time": TIME},
+    }
+    tables = {"training": pa.table(training), "gradient_ics": pa.table(probe)}
+    store.write_result(result, tables)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "results"))
+    store.write_plan({"schema": SCHEMA, "name": SWEEP, "cells": ["aa", "bb"]})
+    add_cell(store, "aa")
+    add_cell(store, "bb")
+    return store
+
+
+@pytest.fixture(scope="module")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without experiments: the migration takes seconds, a copy nothing."""
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def uri(tmp_path: Path, fresh_database: Path) -> str:
+    uri = f"sqlite:///{shutil.copy(fresh_database, tmp_path / 'mlflow.db')}"
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    return uri
+
+
+def runs(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def live_cells(uri: str) -> dict[str, str]:
+    """The status of every cell, by the run that counts."""
+    live = [run.data.tags for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    return {tags["cell_id"]: tags["status"] for tags in live if "cell_id" in tags}
+
+
+def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    (run,) = runs(uri)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "batch · vgg11 · lr 0.1 · seed 0"
+    assert run.info.end_time == run.info.start_time + 1500
+    tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
+    assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
+    parts = {key: run.data.params[key] for key in ("data", "architecture", "normalizer")}
+    assert parts == {"data": "digits", "architecture": "vgg11", "normalizer": "batch"}
+    assert run.data.params["normalizer.0.eps"] == "1e-05"
+    assert run.data.metrics["final/final_train_loss"] == 1.0
+    assert run.data.metrics["gradient_ics/relative"] == 3.0
+    assert len(run.data.metrics) <= MAX_KEYS
+    curve = MlflowClient(uri).get_metric_history(run.info.run_id, "training/train_loss")
+    assert {point.step for point in curve} >= {0, 119}
+    assert len(curve) <= 40
+
+
+def test_mirroring_again_sets_the_old_run_aside(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    add_cell(store, "aa", final_loss=0.5)
+    tracking.mirror(uri, SWEEP, store, "aa")
+    live = [run for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    assert len(runs(uri)) == 2
+    assert [run.data.metrics["final/final_train_loss"] for run in live] == [0.5]
+
+
+def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str) -> None:
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": "cc",
+        "labels": LABELS,
+        "error": "ValueError: no",
+        "time": TIME,
+    }
+    store.write_failure(failure)
+    tracking.mirror_failure(uri, SWEEP, store, "cc")
+    (run,) = runs(uri)
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "ValueError: no")
+    add_cell(store, "cc")
+    tracking.complete(uri, SWEEP, store, ["cc"])
+    assert live_cells(uri) == {"cc": "ok"}
+
+
+def test_completing_mirrors_what_is_missing_and_nothing_twice(store: Store, uri: str) -> None:
+    tracking.mirror(uri, SWEEP, store, "aa")
+    failure = {
+        "schema": SCHEMA,
+        "cell_id": "cc",
+        "labels": LABELS,
+        "error": "ValueError: no",
+        "time": TIME,
+    }
+    store.write_failure(failure)
+    for _ in range(2):
+        tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc", "dd"])
+        assert live_cells(uri) == {"aa": "ok", "bb": "ok", "cc": "failed"}
+        assert len(runs(uri)) == 4
+
+
+def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    client.create_run(
+        experiment.experiment_id, tags={"cell_id": "aa", "normscope.kind": "cell", "status": "ok"}
+    )
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    (run,) = runs(uri)
+    assert run.info.status == "KILLED"
+    tracking.complete(uri, SWEEP, store, ["aa"])
+    assert live_cells(uri) == {"aa": "ok"}
+
+
+def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path) -> None:
+    store.write_failure(
+        {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "no", "time": TIME}
+    )
+    tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc"])
+    tracking.download(uri, [], str(tmp_path / "copy"))
+
+    def files(root: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    assert files(tmp_path / "copy") == files(tmp_path / "results")
+
+
+def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.html").write_text("<p>conclusions</p>")
+    tracking.complete(uri, SWEEP, store, [])
+    tracking.attach_report(uri, SWEEP, str(folder))
+    (run,) = runs(uri)
+    path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")
+    assert Path(path).read_text() == "<p>conclusions</p>"
+    plan = MlflowClient(uri).download_artifacts(run.info.run_id, f"sweep/{SWEEP}.json")
+    assert json.loads(Path(plan).read_text())["cells"] == ["aa", "bb"]
+
+
+def test_an_unknown_sweep_is_named_with_those_there_are(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        tracking.TrackingError, match="smal: no such sweep in MLflow; it has: small"
+    ):
+        tracking.download(uri, ["smal"], str(tmp_path / "copy"))
+
+
+def test_a_sync_makes_the_runs_equal_to_the_store(store: Store, uri: str) -> None:
+    """A duplicate, a run of another result, one of a cell that is no more, and one left RUNNING."""
+    tracking.mirror(uri, SWEEP, store, "aa")
+    tracking.mirror(uri, SWEEP, store, "bb")
+    client = MlflowClient(uri)
+    for run in runs(uri):
+        client.set_tag(run.info.run_id, "superseded", "false")
+    add_cell(store, "bb", final_loss=0.25)  # run again elsewhere
+    add_cell(store, "cc")
+    tracking.mirror(uri, SWEEP, store, "cc")
+    for name in ("result.json", "failure.json"):
+        store._remove(f"cells/cc/{name}")
+    (first,) = [run for run in runs(uri) if run.data.tags["cell_id"] == "aa"]
+    copied = {key: value for key, value in first.data.tags.items() if "mlflow" not in key}
+    again = client.create_run(first.info.experiment_id, tags=copied)
+    client.set_terminated(again.info.run_id)
+    client.create_run(first.info.experiment_id, tags=copied)
+    tracking.prepare(uri, SWEEP, "a small sweep")
+    made = tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"])
+    assert made == {"set aside": 3, "made": 1}
+    live = [run for run in runs(uri) if run.data.tags.get("superseded") != "true"]
+    losses = {r.data.tags["cell_id"]: r.data.metrics for r in live if "cell_id" in r.data.tags}
+    assert set(losses) == {"aa", "bb"}
+    assert losses["bb"]["final/final_train_loss"] == 0.25
+    assert {run.info.status for run in runs(uri)} == {"FINISHED", "KILLED"}
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"]) == {"set aside": 0, "made": 0}
+
+
+def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path: Path) -> None:
+    """Each prepares the sweep, which ends runs that are under way; once all have, each mirrors."""
+    for number in range(16):
+        add_cell(store, f"c{number}")
+    uri = f"sqlite:///{tmp_path}/fresh.db"
+    code = (
+        "import os, sys\nfrom multiprocessing import get_context\n"
+        "from pipeline.tracking import client as tracking\nfrom pipeline.store.store import Store\n"
+        "prepared = get_context('fork').Barrier(16)\n"
+        "def work(number):\n"
+        f"    tracking.prepare({uri!r}, {SWEEP!r}, '')\n"
+        "    prepared.wait(120)\n"
+        f"    tracking.mirror({uri!r}, {SWEEP!r}, Store({store.uri!r}), f'c{{number}}')\n"
+        "children = []\n"
+        "for number in range(16):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        code = 1\n"
+        "        try:\n            work(number); code = 0\n"
+        "        finally:\n            os._exit(code)\n"
+        "    children.append(child)\n"
+        "sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    live = live_cells(uri)
+    assert live == {f"c{number}": "ok" for number in range(16)}
+
+
+def test_a_server_that_never_answers_costs_a_trial_ten_seconds_at_most() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://ada:hunter2@127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(tracking.TrackingError, match="cannot be used") as raised:
+            tracking.prepare(uri, SWEEP, "")
+        assert time.monotonic() - start < 12
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_dead_server_is_given_up_within_seconds() -> None:
+    start = time.monotonic()
+    with pytest.raises(tracking.TrackingError, match=r"http://127.0.0.1:9: cannot be used"):
+        tracking.prepare("http://127.0.0.1:9", SWEEP, "")
+    assert time.monotonic() - start < 30

@@ -1,0 +1,28 @@
+"""What of a cell MLflow shows first, of which there is more than one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.store.store import Store
+from pipeline.tracking.payload import points
+from pipeline.trial.run import run_trial
+from tests.helpers.cells import IMAGES, REGRESSION, cell
+
+
+@pytest.mark.parametrize(
+    ("parts", "first"),
+    [(IMAGES, "final/test_accuracy"), (REGRESSION, "final/test_loss")],
+    ids=["images", "regression"],
+)
+def test_what_runs_are_compared_by_comes_first_and_every_point_once(
+    parts: dict[str, object], first: str, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path))
+    result = run_trial(cell(parts), store, "cpu")
+    found = list(points(result, store.files(result)))
+    assert found[0][0] == first
+    assert len({(key, step) for key, _, step in found}) == len(found)
+    assert {"final/steps", "training/train_loss"} < {key for key, _, _ in found}

@@ -1,0 +1,85 @@
+"""The command that runs one cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pipeline.store.store import Store
+from pipeline.trial.run import main
+from tests.helpers.cells import DROPPED, REGRESSION, cell, sweep_content
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({**sweep_content(REGRESSION), "seeds": 40}))
+    return str(path)
+
+
+def test_a_cell_is_named_by_how_its_id_begins(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only = cell(REGRESSION, seed=7)
+    storage = str(tmp_path / "results")
+    assert main([file, "--cell", only.cell_id[:10], "--storage", storage]) == 0
+    name, _, summary = capsys.readouterr().out.partition(": ok, ")
+    assert name == only.cell_id
+    assert json.loads(summary) == Store(storage).result(only.cell_id)["summary"]
+
+
+def test_a_cell_that_raises_shows_its_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "raising.yaml"
+    path.write_text(yaml.safe_dump(sweep_content(DROPPED)))
+    storage = str(tmp_path / "results")
+    only = cell(DROPPED).cell_id
+    assert main([str(path), "--cell", only, "--storage", storage]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert "ValueError" in error.splitlines()[-2] + error.splitlines()[-1]
+    assert Store(storage).failed() == {only}
+
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--cell", "zzz"], "--cell zzz: 0 cells begin so"),
+        (["--cell", ""], "--cell : 40 cells begin so"),
+        (["--cell", "CELL", "--device", "nonsense"], "--device nonsense: this machine has cpu"),
+        (["--cell", "CELL", "--device", "meta"], "--device meta: this machine has cpu"),
+        (["--cell", "CELL", "--device", "cuda:99"], "--device cuda:99: this machine has cpu"),
+        pytest.param(
+            ["--cell", "CELL", "--device", "cuda"],
+            "--device cuda: this machine has cpu",
+            marks=NO_GPU,
+        ),
+        (["--cell", "CELL", "--threads", "0"], "--threads 0: must be at least 1"),
+        (["--cell", "CELL", "--storage", "nonsense://x"], "nonsense://x: not a place for a store"),
+        (["--cell", "CELL", "--set", "training.stepz=5"], "steps"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    options: list[str],
+    said: str,
+    file: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = cell(REGRESSION).cell_id
+    assert main([file, *(known if word == "CELL" else word for word in options)]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,125 @@
+"""A result's summary and cost, from outcomes written by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from torch import nn
+
+from pipeline.spec.read import Cell
+from pipeline.training.loop import Outcome
+from pipeline.trial.result import describe, tables
+
+CELL = Cell({"seed": 0}, {"architecture": "vgg11"}, "aa")
+
+
+def outcome(losses: list[float], diverged: int | None = None, **changes: Any) -> Outcome:
+    steps = list(range(len(losses)))
+    curve = {
+        "step": steps,
+        "lr": [0.1] * len(losses),
+        "train_loss": losses,
+        "train_accuracy": [step / 100 for step in steps],
+    }
+    evaluated = {"validation_loss": 1.0, "validation_accuracy": 0.5}
+    evaluated |= {"test_loss": 2.0, "test_accuracy": 0.25}
+    evaluations = [{"step": 0, **dict.fromkeys(evaluated, 9.0)}]
+    evaluations.append({"step": len(losses), **evaluated})
+    return Outcome(
+        diverged_step=diverged,
+        curve=curve,
+        evaluations=evaluations,
+        steps_taken=len(losses),
+        **changes,
+    )
+
+
+def described(outcome: Outcome) -> dict[str, Any]:
+    return describe(CELL, outcome, nn.Linear(3, 2), "digest", 9.0)
+
+
+def test_the_summary_of_a_run() -> None:
+    found = described(outcome([3.0] + [1.0] * 37 + [0.5, 0.25]))
+    assert (found["status"], found["diverged_step"]) == ("ok", None)
+    assert found["summary"] == {
+        "steps": 40,
+        "initial_loss": 3.0,
+        "final_train_loss": 0.375,
+        "train_accuracy": 0.385,
+        "validation_loss": 1.0,
+        "validation_accuracy": 0.5,
+        "test_loss": 2.0,
+        "test_accuracy": 0.25,
+        "parameters": 8,
+    }
+    assert found["provenance"]["data_digest"] == "digest"
+
+
+@pytest.mark.parametrize(("steps", "averaged"), [(1, 1), (10, 1), (29, 1), (31, 2), (400, 20)])
+def test_the_final_loss_is_a_mean_over_a_twentieth(steps: int, averaged: int) -> None:
+    losses = [float(step) for step in range(steps)]
+    expected = sum(losses[-averaged:]) / averaged
+    assert described(outcome(losses))["summary"]["final_train_loss"] == expected
+
+
+def test_a_diverged_run_has_no_trained_network_to_evaluate() -> None:
+    found = described(outcome([1.0, 50.0, math.nan], diverged=2))
+    assert (found["status"], found["diverged_step"]) == ("diverged", 2)
+    for key in ("final_train_loss", "validation_loss", "validation_accuracy", "test_loss"):
+        assert found["summary"][key] is None
+    assert found["summary"]["initial_loss"] == 1.0
+    assert found["summary"]["steps"] == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_summary_holds_what_json_cannot(value: float) -> None:
+    wild = outcome([value])
+    wild.evaluations[-1] |= {"test_loss": value}
+    summary = described(wild)["summary"]
+    assert summary["initial_loss"] is summary["final_train_loss"] is summary["test_loss"] is None
+
+
+def test_the_cost_of_a_step_is_that_of_all_steps_taken() -> None:
+    late = outcome(
+        [1.0, math.nan],
+        diverged=1,
+        training_seconds=5.0,
+        evaluation_seconds=2.0,
+        probe_seconds={"gradient_ics": 1.0},
+        probe_memory={"gradient_ics": 512},
+        peak_memory=2048,
+    )
+    late.steps_taken = 50
+    assert described(late)["cost"] == {
+        "seconds": 9.0,
+        "training_seconds": 5.0,
+        "evaluation_seconds": 2.0,
+        "probe_seconds": {"gradient_ics": 1.0},
+        "probe_memory_bytes": {"gradient_ics": 512},
+        "seconds_per_step": 0.1,
+        "peak_memory_bytes": 2048,
+    }
+
+
+def test_a_regression_has_no_accuracy() -> None:
+    plain = outcome([2.0, 1.0])
+    plain.curve["train_accuracy"] = [None, None]
+    assert described(plain)["summary"]["train_accuracy"] is None
+
+
+def test_frozen_parameters_count_too() -> None:
+    network = nn.Linear(3, 2)
+    network.bias.requires_grad_(False)
+    found = describe(CELL, outcome([1.0]), network, "digest", 1.0)
+    assert found["summary"]["parameters"] == 8
+
+
+def test_tables_by_name() -> None:
+    block = {"step": [0, 0], "layer": ["a", "b"], "relative": [0.0, 1.0]}
+    found = tables(outcome([2.0, 1.0], probes={"gradient_ics": [block]}))
+    assert {name: table.num_rows for name, table in found.items()} == {
+        "training": 3,
+        "gradient_ics": 2,
+    }
