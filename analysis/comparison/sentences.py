@@ -72,7 +72,7 @@ def verdicts(
     return claims
 
 
-_FACTS = ("commits", "devices", "locks", "versions", "data_digests")
+_FACTS = ("commits", "devices", "locks", "versions", "data_digests", "sources", "threads")
 
 
 def changed(here: Study, there: Study) -> list[tuple[str, str, str]]:

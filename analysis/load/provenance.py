@@ -16,11 +16,16 @@ def of(result: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance that a study sums up; a fact that a result does not know is left out."""
     known = {key: result["provenance"].get(key) for key in _FACTS}
     known["versions"] = dict(known["versions"] or {})
+    known["sources"] = dict(result["provenance"].get("sources") or {})
+    if result["cost"]["peak_memory_bytes"] is None:  # on GPUs the host's threads change no number
+        known["threads"] = result["provenance"].get("threads")
     return {key: value for key, value in known.items() if value is not None}
 
 
 def provenance(facts: Mapping[str, dict[str, Any]], data: Mapping[str, str]) -> dict[str, Any]:
-    """Commits, devices, locks, versions and data digests of cells, each sorted.
+    """Commits, devices, locks, versions and digests of data and code of cells, each sorted.
+
+    ``threads`` has the numbers of CPU threads by processor, of cells that ran on CPUs.
 
     Args:
         facts: by cell, of `of`. data: the cells' data labels.
@@ -32,7 +37,15 @@ def provenance(facts: Mapping[str, dict[str, Any]], data: Mapping[str, str]) -> 
     versions = {item for fact in facts.values() for item in fact["versions"].items()}
     digests = {cell: fact["data_digest"] for cell, fact in facts.items() if "data_digest" in fact}
     pairs = {(str(data[cell]), digest) for cell, digest in digests.items()}
-    return {**seen, "versions": _gathered(versions), "data_digests": _gathered(pairs)}
+    sources = {item for fact in facts.values() for item in fact["sources"].items()}
+    threads = {(str(f.get("device")), f["threads"]) for f in facts.values() if "threads" in f}
+    return {
+        **seen,
+        "versions": _gathered(versions),
+        "data_digests": _gathered(pairs),
+        "sources": _gathered(sources),
+        "threads": _gathered(threads),
+    }
 
 
 def _gathered(pairs: set[tuple[str, Any]]) -> dict[str, list[str]]:
@@ -54,6 +67,31 @@ def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> 
             for name, digests in found["data_digests"].items()
             if len(digests) > 1
         ]
+    return lines
+
+
+def mixed(found: Mapping[str, Any]) -> list[str]:
+    """What makes cells differ beside their settings: code, CPU threads, kinds of device.
+
+    Args:
+        found: of `provenance`.
+    """
+    lines = []
+    sources = [f"{k} ({len(v)} versions)" for k, v in found["sources"].items() if len(v) > 1]
+    if sources:
+        lines.append(
+            f"cells made by different code are mixed: {', '.join(sources)}; run python -m "
+            "pipeline.sweep FILE --rerun-changed"
+        )
+    lines += [
+        f"cells computed with {' and '.join(counts)} CPU threads are mixed ({device}): their "
+        "numbers differ; keep resources.cpus the same"
+        for device, counts in found["threads"].items()
+        if len(counts) > 1
+    ]
+    if len(found["devices"]) > 1:
+        devices = ", ".join(found["devices"])
+        lines.append(f"cells of different devices are mixed, whose numbers differ: {devices}")
     return lines
 
 

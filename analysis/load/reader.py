@@ -93,14 +93,16 @@ class Reader:
         records = _records(runs, reading.whole) if self.whole else {}
         known = {cell: own["facts"] for cell, own in results.items()}
         data = dict(zip(runs["cell_id"], runs["data"], strict=True))
+        origin = facts.provenance(known, data)
         problems = facts.gathered([*found.problems, *reading.problems])
+        problems += facts.inconsistent(planned, known) + facts.mixed(origin)
         return Study(
             sweeps=found.sweeps,
             planned=order.by_labels(planned, ["sweep", *LABELS, "cell_id"]),
             runs=runs,
             records=records,
-            problems=problems + facts.inconsistent(planned, known),
-            provenance=facts.provenance(known, data),
+            problems=problems,
+            provenance=origin,
             settings=settings.seen(results.values()),
             reduced=reduced,
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.catalog.registry import find, parts, resolve
+from pipeline.spec.errors import Mistakes, each, joined
 from pipeline.spec.exclude import excluded, rule
+from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify, placeless
 from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training, validate
@@ -35,7 +37,6 @@ def expand(file: SweepFile) -> list[Cell]:
     Raises:
         SpecError: if a setting is wrong in any cell, or there is no cell, or more than 100,000.
     """
-    _refuse_unknown([(key, f"grid.{key}") for key in file.grid])
     size = math.prod(len(values) for values in file.grid.values()) + len(file.include)
     if size * len(file.seeds) > MAX_CELLS:
         problem = f"{size} points times {len(file.seeds)} seeds are more than {MAX_CELLS} cells"
@@ -60,35 +61,45 @@ def _points(file: SweepFile) -> list[Point]:
         [_Change(key, f"grid.{key}[{i}]", value) for i, value in enumerate(values)]
         for key, values in file.grid.items()
     ]
-    resolver = _Resolver(file)
+    mistakes = Mistakes()
+    resolver = _Resolver(file, mistakes)
+    axes = [axis for axis in axes if _is_known(axis[0].key, f"grid.{axis[0].key}", mistakes)]
     grid = [resolver.point(changes) for changes in itertools.product(*axes)]
-    rules = [rule(keys, f"exclude[{i}]", grid) for i, keys in enumerate(file.exclude)]
-    extra = []
-    for i, keys in enumerate(file.include):
-        changes = [_Change(key, f"include[{i}].{key}", value) for key, value in keys.items()]
-        _refuse_unknown([(change.key, change.where) for change in changes])
-        extra.append(resolver.point(changes))
+    extra = [resolver.point(_extra(keys, i, mistakes)) for i, keys in enumerate(file.include)]
+    rules = []
+    for i, keys in enumerate(() if mistakes else file.exclude):  # a rule is held against the grid
+        with mistakes.collected():
+            rules.append(rule(keys, f"exclude[{i}]", grid))
+    mistakes.report()
     return [point for point in grid if not excluded(rules, point)] + extra
 
 
-def _refuse_unknown(keys: Iterable[tuple[str, str]]) -> None:
-    for key, where in keys:
-        if key.partition(".")[0] not in SECTIONS:
-            raise SpecError(f"no such setting; {did_you_mean(key, DOTTED)}", where)
+def _extra(keys: Mapping[str, Any], number: int, mistakes: Mistakes) -> list[_Change]:
+    changes = [_Change(key, f"include[{number}].{key}", value) for key, value in keys.items()]
+    return [change for change in changes if _is_known(change.key, change.where, mistakes)]
+
+
+def _is_known(key: str, where: str, mistakes: Mistakes) -> bool:
+    if key.partition(".")[0] in SECTIONS:
+        return True
+    mistakes.add(SpecError(f"no such setting; {did_you_mean(key, DOTTED)}", where))
+    return False
 
 
 class _Resolver:
     """Resolves each section once for every combination of the changes that touch it."""
 
-    def __init__(self, file: SweepFile) -> None:
+    def __init__(self, file: SweepFile, mistakes: Mistakes) -> None:
         self.base = {**file.base.model_dump(), "probes": file.probes}
+        self.mistakes = mistakes
         self.known: dict[tuple[str, ...], Any] = {}
         for section, config in self.base.items():
             if config is not None:  # what the grid completes or replaces must be right as well
-                _resolve(section, config, _below_base(section), partial=True)
+                with mistakes.collected():
+                    _resolve(section, config, _below_base(section), partial=True)
 
     def point(self, changes: Sequence[_Change]) -> Point:
-        """Resolve the base with some keys changed."""
+        """Resolve the base with some keys changed; a section with a mistake is None."""
         own: dict[str, list[_Change]] = {section: [] for section in SECTIONS}
         for change in changes:
             own[change.key.partition(".")[0]].append(change)
@@ -97,7 +108,9 @@ class _Resolver:
     def _section(self, section: str, changes: list[_Change]) -> Any:
         key = (section, *(change.where for change in changes))
         if key not in self.known:
-            self.known[key] = self._resolved(section, changes)
+            self.known[key] = None
+            with self.mistakes.collected():
+                self.known[key] = self._resolved(section, changes)
         return self.known[key]
 
     def _resolved(self, section: str, changes: list[_Change]) -> Any:
@@ -106,15 +119,18 @@ class _Resolver:
         config, moved = self.base[section], {}
         for change in sorted(changes, key=lambda c: "." in c.key):  # the whole before its options
             _, *steps = change.key.split(".", 2)
-            config = assign(config, steps, change.value, change.where)
+            value = merged(section, steps, config, change.value)
+            config = assign(config, steps, value, change.where)
             if steps:
                 moved[".".join((where, *steps))] = change.where
             else:
                 where = change.where
+        refuse_dropped(section, self.base[section], config, where)
         try:
             return _resolve(section, config, where)
         except SpecError as error:
-            raise SpecError(error.problem, _moved(error.key, moved)) from None
+            moves = (SpecError(e.problem, _moved(e.key, moved)) for e in each(error))
+            raise joined(moves) from None
 
 
 def _below_base(section: str) -> str:
@@ -152,19 +168,26 @@ def _resolve(section: str, config: Any, where: str, *, partial: bool = False) ->
 def _probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise SpecError(f"must be a mapping of probes, not {shown(config)}", where)
-    resolved = {}
+    resolved, mistakes = {}, Mistakes()
     for name, options in config.items():
-        find("probes", name, f"{where}.{name}")
-        if not isinstance(options, dict) or "name" in options:
-            right = "a mapping that says when to measure, e.g. {every: 50}"
-            raise SpecError(f"must be {right}, not {shown(options)}", f"{where}.{name}")
-        named = {**options, "name": name}
-        resolved[name] = resolve("probes", named, f"{where}.{name}", partial=partial)
-        del resolved[name]["name"]
+        with mistakes.collected():
+            resolved[name] = _probe(name, options, f"{where}.{name}", partial)
+    mistakes.report()
+    return resolved
+
+
+def _probe(name: str, options: Any, where: str, partial: bool) -> dict[str, Any]:
+    find("probes", name, where)
+    if not isinstance(options, dict) or "name" in options:
+        right = "a mapping that says when to measure, e.g. {every: 50}"
+        raise SpecError(f"must be {right}, not {shown(options)}", where)
+    resolved = resolve("probes", {**options, "name": name}, where, partial=partial)
+    del resolved["name"]
     return resolved
 
 
 def _check_steps(points: Sequence[Point]) -> None:
+    mistakes = Mistakes()
     for point in points:
         steps = point["training"]["steps"]
         for name, options in point["probes"].items():
@@ -172,7 +195,8 @@ def _check_steps(points: Sequence[Point]) -> None:
             if beyond:
                 problem = f"there is no step {beyond[-1]} of {steps} steps"
                 right = f"the first is 0 (or {-steps}), the last {steps - 1} (or -1)"
-                raise SpecError(f"{problem}; {right}", f"probes.{name}.at")
+                mistakes.add(SpecError(f"{problem}; {right}", f"probes.{name}.at"))
+    mistakes.report()
 
 
 class _Labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.spec.errors import Mistakes
 from pipeline.spec.schema import DOTTED, Base, SweepFile
 from pipeline.spec.yaml_reader import SpecError, did_you_mean, parse, shown
 
@@ -33,18 +34,34 @@ def override(data: dict[str, Any], changes: Iterable[str], places: dict[str, str
 
     A KEY whose first word is no key of a file's top level lies under ``base``.
     """
+    mistakes = Mistakes()
     for change in changes:
-        key, sign, written = change.partition("=")
-        place = f"{places['']}: --set {key}"
-        if not sign:
-            raise SpecError("has no value; give it as KEY=VALUE", place=place)
-        steps = _steps(key, place)
-        path = ".".join(steps)
-        for below in [p for p in places if p.startswith((f"{path}.", f"{path}["))]:
-            del places[below]
-        places[path] = place
-        data = assign(data, steps, _value(written, path, place), path)
+        with mistakes.collected():
+            data = _changed(data, change, places)
+    mistakes.report()
     return data
+
+
+def _changed(data: Any, change: str, places: dict[str, str]) -> Any:
+    key, sign, written = change.partition("=")
+    place = f"{places['']}: --set {key}"
+    if not sign:
+        raise SpecError("has no value; give it as KEY=VALUE", place=place)
+    steps = _steps(key, place)
+    for path, value in _leaves(steps, _value(written, ".".join(steps), place)):
+        where = ".".join(path)
+        for below in [p for p in places if p.startswith((f"{where}.", f"{where}["))]:
+            del places[below]
+        places[where] = place
+        data = assign(data, path, value, where)
+    return data
+
+
+def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:
+    """What a change sets: a mapping for ``training`` sets its keys, and no others of base."""
+    if steps == ["base", "training"] and isinstance(value, dict):
+        return [([*steps, name], option) for name, option in value.items()]
+    return [(steps, value)]
 
 
 def refuse_idle(changes: Iterable[str], grid: Iterable[str], place: str) -> None:

@@ -10,14 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import registry as catalog
 from pipeline.secrets import redacted
 from pipeline.spec.yaml_reader import SpecError, read
+
+if TYPE_CHECKING:
+    from pipeline.spec.errors import Mistakes
+    from pipeline.spec.schema import SweepFile
 
 __all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
 
@@ -27,6 +32,10 @@ COMMON = ("every", "at", "log", "mode", "batch", "batch_size")
 """The keys of a probe's settings that every probe has: when it measures, and what it is shown."""
 KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normalizers"}
 """The folder that a cell's setting names a part of."""
+
+
+_APART = {"name", "description", "seeds", "resources"}
+"""Keys of a file without which the others can be checked all the same."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +83,44 @@ def read_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, change it by ``KEY=VALUE`` overrides, and expand it into cells.
 
     Raises:
-        SpecError: if anything in the file or the overrides is wrong; nothing is left for later.
+        SpecError: with a line for every mistake in the file or the overrides.
     """
+    from pipeline.spec.errors import Mistakes
     from pipeline.spec.expand import expand
     from pipeline.spec.overrides import override, refuse_idle
-    from pipeline.spec.schema import SweepFile, validate
 
     data, lines = read(path)
     places = {key: f"{path}:{line}" for key, line in lines.items()} | {"": str(path)}
+    mistakes, cells = Mistakes(), []
     try:
         if isinstance(data, dict):
             data = override(data, overrides, places)
-        file = validate(SweepFile, data, "")
-        refuse_idle(overrides, file.grid, str(path))
-        cells = expand(file)
+        file = _structure(data, mistakes)
+        with mistakes.collected():
+            refuse_idle(overrides, file.grid, str(path))
+        with mistakes.collected():
+            cells = expand(file)
+        mistakes.report()
     except SpecError as error:
         raise error.placed(places) from None
     resources = Resources(**file.resources.model_dump())
     return Sweep(file.name, file.description, cells, resources, Path(path))
+
+
+def _structure(data: Any, mistakes: Mistakes) -> SweepFile:
+    """Check a file's top level; what is wrong in a key that no cell depends on is collected."""
+    from pipeline.spec.errors import each
+    from pipeline.spec.schema import SweepFile, validate
+
+    try:
+        return validate(SweepFile, data, "")
+    except SpecError as error:
+        wrong = {re.split(r"[.\[]", one.key)[0] for one in each(error)}
+        if not wrong <= _APART:
+            raise
+        mistakes.add(error)
+    right = {key: value for key, value in data.items() if key not in wrong}
+    return validate(SweepFile, right | ({"name": "unnamed"} if "name" in wrong else {}), "")
 
 
 def plan(sweep: Sweep) -> dict[str, Any]:

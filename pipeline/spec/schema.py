@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.option_types import AtLeastOne, Fraction
+from pipeline.spec.errors import joined
 from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
 
 MAX_SEEDS = 100_000
@@ -117,7 +118,7 @@ class ResourceSettings(Strict, title="resources"):
     """What one trial may occupy, and for how long; it does not enter the cell id."""
 
     cpus: AtLeastOne = 1
-    """Cores."""
+    """Cores, each with a thread. On CPUs a cell's numbers depend on how many."""
     gpus: Any = None
     """GPUs, or a share of one, for all or by architecture; null: a whole one if there is any."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
@@ -139,10 +140,15 @@ class ResourceSettings(Strict, title="resources"):
 
 
 def _share(gpus: object) -> float:
-    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 < gpus <= 8:
-        right = "above 0 and at most 8, for all cells or by architecture"
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not _is_share(gpus):
+        right = "above 0 and at most 8, a whole one above 1, for all cells or by architecture"
         raise ValueError(f"must be a number of GPUs {right}, not {shown(gpus)}")
     return float(gpus)
+
+
+def _is_share(gpus: float) -> bool:
+    """Whether Ray can give it: a share of a card in units of 1e-4, or whole cards."""
+    return 1e-4 <= gpus <= 8 and (gpus <= 1 or gpus == int(gpus))
 
 
 class Base(Strict, title="base"):
@@ -217,15 +223,21 @@ def validate(model: type[Model], settings: Mapping[str, Any], where: str) -> Mod
     """Check settings found at the key path ``where``.
 
     Raises:
-        SpecError: that names the first wrong key, what is wrong, and what would be right.
+        SpecError: that names every wrong key, what is wrong, and what would be right.
     """
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        # A misspelt key explains a missing one, not the other way round.
-        first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
-        raise SpecError(_problem(model, first), _key(where, first["loc"])) from None
+        errors = _explained(error.errors(include_url=False))
+        found = {_key(where, e["loc"]): _problem(model, e) for e in reversed(errors)}
+        raise joined(SpecError(problem, key) for key, problem in reversed(found.items())) from None
+
+
+def _explained(errors: list[Any]) -> list[Any]:
+    """The errors without missing keys that a misspelt one beside them explains; those first."""
+    misspelt = {e["loc"][:-1] for e in errors if e["type"] == "extra_forbidden"}
+    left = [e for e in errors if e["type"] != "missing" or e["loc"][:-1] not in misspelt]
+    return sorted(left, key=lambda e: e["type"] != "extra_forbidden")
 
 
 def _key(where: str, location: tuple[int | str, ...]) -> str:

@@ -23,7 +23,7 @@ examples:
   python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
   python -m pipeline.sweep sweeps/quickstart.yaml --failures    which cells failed, and why
 
-Finished cells are never run again, failed ones if --retry-failed says so, lost ones always.
+Finished cells run again only with --rerun-changed, failed ones only with --retry-failed.
 Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
 exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
 """
@@ -64,7 +64,8 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     elif options.failures:
         triage.show_failures(sweep, store, repeat)
     elif options.dry_run:
-        show_preview(sweep, store, options.retry_failed, options.concurrency, options.price)
+        again = options.retry_failed, options.rerun_changed
+        show_preview(sweep, store, *again, options.concurrency, options.price)
     elif options.sync:
         return _sync(sweep, store, options)
     else:
@@ -75,6 +76,7 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
 def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a sweep on another cluster, with what else the command says, or stop it there."""
     from pipeline.cluster.job import run_there
+    from pipeline.sweep.dry_run import refuse_unbuildable
 
     if not options.cluster:
         raise ValueError("--stop: say which sweep's, by --cluster; here Ctrl-C stops it")
@@ -85,6 +87,8 @@ def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -
     own.add_argument("--stop", action="store_true")
     others = own.parse_known_args(words)[1]
     others.remove(options.file)
+    if not options.stop:  # a cluster costs money
+        refuse_unbuildable(sweep, sweep.cells)
     return run_there(sweep, options.cluster, others, stop=options.stop)
 
 
@@ -101,7 +105,8 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
     with lease.held():
         store.write_plan(plan(sweep))
         standing = store.standing()
-        chosen = to_run(sweep.cells, store, standing, options.retry_failed)[: options.limit]
+        again = options.retry_failed, options.rerun_changed
+        chosen = to_run(sweep.cells, store, standing, *again)[: options.limit]
         if chosen:
             _run_cells(sweep, chosen, standing, store, tracking, lease, options)
         elif tracking:
@@ -192,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=_positive, metavar="N", help="run at most N cells")
     parser.add_argument(
         "--retry-failed", action="store_true", help="run failed and time-limited cells again too"
+    )
+    parser.add_argument(
+        "--rerun-changed",
+        action="store_true",
+        help="run done cells again whose code has changed since; --status lists them",
     )
     parser.add_argument(
         "--price", type=_price, metavar="P", help="of a GPU-hour, for the cost in --dry-run"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Sequence
 
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Store
+from pipeline.sweep.buildable import check_networks, refusal
 from pipeline.sweep.durations import Estimate, estimate
+from pipeline.sweep.local_resources import usable_cpus
 from pipeline.sweep.progress import duration
 from pipeline.sweep.status import STATES, divide, to_run
 
 
 def show_preview(
-    sweep: Sweep, store: Store, retry_failed: bool, concurrency: int | None, price: float | None
+    sweep: Sweep,
+    store: Store,
+    retry_failed: bool,
+    rerun_changed: bool,
+    concurrency: int | None,
+    price: float | None,
 ) -> None:
     """Print the cells by state, and the time and the cost of those that would run."""
     standing = store.standing()
@@ -21,11 +28,24 @@ def show_preview(
     print(f"{sweep.name}: {len(sweep.cells)} cells")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
-    chosen = to_run(sweep.cells, store, standing, retry_failed)
+    chosen = to_run(sweep.cells, store, standing, retry_failed, rerun_changed)
     if not chosen:
         print("nothing to run")
         return
-    expected = estimate(sweep.cells, store, standing.finished)
+    _show_time(sweep, store, chosen, standing.finished, concurrency, price)
+    sys.stdout.flush()  # the check may take a while
+    refuse_unbuildable(sweep, chosen)
+
+
+def _show_time(
+    sweep: Sweep,
+    store: Store,
+    chosen: Sequence[Cell],
+    finished: set[str],
+    concurrency: int | None,
+    price: float | None,
+) -> None:
+    expected = estimate(sweep.cells, store, finished)
     seconds = expected.total(chosen)
     if seconds is None:
         print("time: not known before some cell has finished (--limit 4 tries four)")
@@ -34,11 +54,26 @@ def show_preview(
     print(_cost(sweep, chosen, expected, price))
 
 
+def refuse_unbuildable(sweep: Sweep, cells: Sequence[Cell]) -> None:
+    """Refuse a sweep with cells that would fail on any machine.
+
+    Raises:
+        ValueError: with a line for each error.
+    """
+    checked = check_networks(cells)
+    if checked.unknown:
+        names = ", ".join(dict.fromkeys(cell.labels["data"] for cell in checked.unknown))
+        print(f"not checked: networks on {names}, whose size is known once it is read")
+    if checked.errors:
+        lines = refusal(checked).splitlines()
+        raise ValueError("\n".join(f"{sweep.path}: {line}" for line in lines))
+
+
 def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estimate) -> str:
     """The time that passes; how many cells share GPUs that are elsewhere, only the user knows."""
     if concurrency is None and expected.on_gpus:
         return " on GPUs; --concurrency N tells the time with N cells at once"
-    slots = concurrency or max(1, (os.cpu_count() or 1) // sweep.resources.cpus)
+    slots = concurrency or max(1, usable_cpus() // sweep.resources.cpus)
     return f", {duration(seconds / slots)} on {slots} slots"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pipeline.secrets import redact
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Standing, Store
+from pipeline.sweep.changed_code import changed_code, show_changed_code
 from pipeline.sweep.lease import is_running, said
 from pipeline.sweep.progress import title
 
@@ -51,26 +52,32 @@ def _state(cell_id: str, standing: Standing) -> str:
 
 
 def to_run(
-    cells: Sequence[Cell], store: Store, standing: Standing, retry_failed: bool
+    cells: Sequence[Cell],
+    store: Store,
+    standing: Standing,
+    retry_failed: bool,
+    rerun_changed: bool = False,
 ) -> list[Cell]:
     """Cells without a result, in the sweep's order.
 
     Failed ones only if asked for: they would fail again. So are those that their time limit cut
-    short, whose result this run would replace.
+    short, and those that other code has made: this run would replace their result.
     """
+    changed = changed_code(cells, store, standing.finished) if rerun_changed else {}
     wanted = {"missing", "lost", "failed"} if retry_failed else {"missing", "lost"}
 
     def is_wanted(cell: Cell) -> bool:
         state = _state(cell.cell_id, standing)
         cut = state == "done" and retry_failed and store.result(cell.cell_id)["status"] == "budget"
-        return cut or state in wanted
+        return cut or state in wanted or cell.cell_id in changed
 
     return [cell for cell in cells if is_wanted(cell)]
 
 
 def show_status(sweep: Sweep, store: Store) -> None:
     """Print how many cells are in which state, in all and by architecture, and who is at work."""
-    found = divide(sweep.cells, store.standing())
+    standing = store.standing()
+    found = divide(sweep.cells, standing)
     print(f"{sweep.name}: {len(sweep.cells)} cells, in {redact(store.uri)}")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
@@ -79,6 +86,7 @@ def show_status(sweep: Sweep, store: Store) -> None:
         for name in architectures:
             counts = {s: sum(c.labels["architecture"] == name for c in found[s]) for s in STATES}
             print(f"  {name}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
+    show_changed_code(sweep.cells, changed_code(sweep.cells, store, standing.finished))
     lease = store.lease(sweep.name)
     running = lease is not None and is_running(lease)
     print(f"it {said(lease)}" if running and lease else "nobody is running it now")

@@ -33,12 +33,14 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 import ray
 from ray import tune
 from ray._private.services import find_bootstrap_address
+from ray._private.thirdparty import pynvml as nvml
 from ray.exceptions import OutOfMemoryError
 
 from pipeline.secrets import redact
 from pipeline.spec.read import SCHEMA, Cell, Resources
 from pipeline.store.store import Store
 from pipeline.sweep.capacity import reachable
+from pipeline.sweep.local_resources import usable_cpus, visible_gpus
 
 # Of a lost worker Tune prints a page, in the midst of the live view; the store keeps it.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -75,9 +77,13 @@ def cluster() -> Iterator[int]:
     Raises:
         ValueError: if there is one that cannot be joined.
     """
+    address = os.environ.get("RAY_ADDRESS") or _running() or "local"
+    cpus, gpus = _own_resources() if address == "local" else (None, None)
     try:
         ray.init(
-            address=os.environ.get("RAY_ADDRESS") or _running() or "local",
+            address=address,
+            num_cpus=cpus,
+            num_gpus=gpus,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -89,6 +95,27 @@ def cluster() -> Iterator[int]:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         ray.shutdown()
+
+
+def _own_resources() -> tuple[int, int | None]:
+    """CPUs and GPUs of a cluster of this machine alone: those that this process may use.
+
+    GPUs are left to Ray (None) where CUDA_VISIBLE_DEVICES does not choose among them.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return usable_cpus(), None if chosen is None else visible_gpus(chosen, _cards())
+
+
+def _cards() -> list[str]:
+    """The UUIDs of this machine's NVIDIA cards."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return []
+    handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
+    found = [nvml.nvmlDeviceGetUUID(handle) for handle in handles]
+    nvml.nvmlShutdown()
+    return [uuid.decode() if isinstance(uuid, bytes) else uuid for uuid in found]
 
 
 def _running() -> str | None:
@@ -123,8 +150,15 @@ def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) 
             )
     count = int(have["CPU"] // resources.cpus)
     if least := min(shares):
-        count = min(count, int(have["GPU"] / least))
+        count = min(count, _on_gpus(have["GPU"], least))
     return min(count, concurrency or count)
+
+
+def _on_gpus(cards: float, share: float) -> int:
+    """Cells that fit on cards: ⌊1/share⌋ on each, a share being a multiple of 1e-4 for Ray."""
+    if share > 1:
+        return int(cards // share)
+    return int(cards) * (10_000 // round(10_000 * share))
 
 
 def _gpus(cell: Cell, resources: Resources, default: float) -> float:

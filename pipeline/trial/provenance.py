@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 _ROOT = Path(__file__).resolve().parents[2]
+_OURS = ("pipeline", "analysis")
+"""Our own packages."""
 _PACKAGES = ("torch", "torchvision", "numpy", "ray", "mlflow")
 
 
@@ -34,12 +36,18 @@ def provenance(device: torch.device, data_digest: str) -> dict[str, Any]:
 def _code() -> dict[str, Any]:
     """Commit, whether the tree differed from it, and the lock's digest; None where not known."""
     lock = _ROOT / "requirements.lock"
-    status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
+        "dirty": _dirty(),
         "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None,
     }
+
+
+def _dirty() -> bool | None:
+    """Whether a tracked file differs from the commit, or a package has a file that it lacks."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    added = _git("ls-files", "--others", "--exclude-standard", "--", *_OURS)
+    return None if changed is None or added is None else bool(changed or added)
 
 
 def _git(*arguments: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,9 +21,18 @@ _FINAL_SHARE = 0.05
 
 
 def describe(
-    cell: Cell, outcome: Outcome, network: nn.Module, data_digest: str, seconds: float
+    cell: Cell,
+    outcome: Outcome,
+    network: nn.Module,
+    data_digest: str,
+    seconds: float,
+    sources: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The content of ``result.json``, but for the record files' digests."""
+    """The content of ``result.json``, but for the record files' digests.
+
+    Args:
+        sources: digests of the code (`pipeline.trial.source_digest`) when the trial began.
+    """
     parameters = list(network.parameters())
     device = parameters[0].device
     return {
@@ -39,7 +48,7 @@ def describe(
             "parameters": sum(p.numel() for p in parameters),
         },
         "cost": _cost(outcome, seconds),
-        "provenance": provenance(device, data_digest),
+        "provenance": {**provenance(device, data_digest), "sources": dict(sources)},
     }
 
 

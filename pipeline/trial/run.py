@@ -119,8 +119,10 @@ def run_trial(
     from pipeline.training.initialization import calibrate, initialize
     from pipeline.training.loop import train
     from pipeline.trial.result import describe, tables
+    from pipeline.trial.source_digest import source_digests
 
     start = time.perf_counter()
+    sources = source_digests(cell.settings)
     target = torch.device(device)
     _reset_process(resources.cpus)
     _bound_memory(target, resources.gpus_of(cell))
@@ -133,16 +135,20 @@ def run_trial(
     calibrate(network, norm, dataset)
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
-    checkpoints = _checkpoints(cell, store, target, resources)
+    checkpoints = _checkpoints(cell, store, target, resources, sources)
     limit = resources.time_limit or math.inf
     outcome = train(cell.settings, dataset, network, checkpoints, limit)
     seconds = time.perf_counter() - start
-    result = describe(cell, outcome, network, dataset.digest, seconds)
+    result = describe(cell, outcome, network, dataset.digest, seconds, sources)
     return store.write_result(result, tables(outcome))
 
 
 def _checkpoints(
-    cell: Cell, store: Store, device: torch.device, resources: Resources
+    cell: Cell,
+    store: Store,
+    device: torch.device,
+    resources: Resources,
+    sources: Mapping[str, str],
 ) -> Checkpoints:
     """A trial goes on only from where the same code on the same kind of machine left off."""
     from pipeline.training.checkpoint import Checkpoints
@@ -150,6 +156,7 @@ def _checkpoints(
 
     origin = provenance(device, "")
     fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
+    fits["sources"] = dict(sources)  # a changed tree has the same commit, and is dirty as before
     return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)
 
 
@@ -202,12 +209,13 @@ def main(arguments: list[str] | None = None) -> int:
         sweep = read_sweep(options.file, options.set)
         cell = _chosen(sweep.cells, options.cell)
         store = Store(options.storage)
-        _check_machine(options.device, options.threads)
+        threads = sweep.resources.cpus if options.threads is None else options.threads
+        _check_machine(options.device, threads)
     except ValueError as error:  # every mistake of the user's is one, and says what and where
         print(error, file=sys.stderr)
         return 2
     try:
-        resources = replace(sweep.resources, cpus=options.threads)
+        resources = replace(sweep.resources, cpus=threads)
         status = attempt(cell, store, options.device, resources)
     except KeyboardInterrupt:
         print(f"\ninterrupted: cell {cell.cell_id} has no result", file=sys.stderr)
@@ -251,5 +259,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--storage", default="results", help="store: a folder or URI (results)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    parser.add_argument("--threads", type=int, help="CPU threads (the file's resources.cpus)")
     return parser

@@ -180,17 +180,61 @@ def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
     assert len(study.planned) == 8
 
 
-def test_mixed_commits_and_data_are_told(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    store = Store(str(tmp_path))
-    result = store.result(cell_of(tmp_path, "none", 0.01, 0))
-    result["provenance"] |= {"commit": "beef", "data_digest": "0dd"}
+def made_elsewhere(folder: Path, normalizer: str, seed: int, **provenance: object) -> None:
+    """Change where a cell of SMALL comes from."""
+    store = Store(str(folder))
+    result = store.result(cell_of(folder, normalizer, 0.01, seed))
+    result["provenance"] |= provenance
     names = [name.removesuffix(".parquet") for name in result["records"]]
     tables = {name: store.records(result, name) for name in names}
     store.write_result(result, {name: table for name, table in tables.items() if table})
+
+
+def test_mixed_commits_and_data_are_told(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    assert load(str(tmp_path)).problems == []
+    made_elsewhere(tmp_path, "none", 0, commit="beef", data_digest="0dd")
     problems = "\n".join(load(str(tmp_path)).problems)
     assert "2 commits" in problems
     assert "digits has 2 different contents" in problems
+
+
+def test_mixed_code_is_told_by_part(tmp_path: Path) -> None:
+    """A part's code that some cells do not use is no mixture."""
+    write_store(tmp_path, **SMALL)
+    made_elsewhere(tmp_path, "none", 0, sources={"training": "a", "normalizers/none": "b"})
+    made_elsewhere(tmp_path, "none", 1, sources={"training": "a", "normalizers/none": "c"})
+    made_elsewhere(tmp_path, "batch", 0, sources={"training": "a", "normalizers/batch": "d"})
+    study = load(str(tmp_path))
+    assert study.problems == [
+        "cells made by different code are mixed: normalizers/none (2 versions); "
+        "run python -m pipeline.sweep FILE --rerun-changed"
+    ]
+    assert study.provenance["sources"]["normalizers/none"] == ["b", "c"]
+
+
+def test_mixed_threads_and_devices_are_told(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    made_elsewhere(tmp_path, "none", 0, threads=2)
+    study = load(str(tmp_path))
+    assert "cells computed with 1 and 2 CPU threads are mixed (cpu)" in study.problems[0]
+    assert study.provenance["threads"] == {"cpu": ["1", "2"]}
+    made_elsewhere(tmp_path, "none", 0, device="EPYC")
+    (problem,) = load(str(tmp_path)).problems
+    assert problem.endswith("different devices are mixed, whose numbers differ: EPYC, cpu")
+
+
+def test_threads_of_the_host_are_no_mixture_on_gpus(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    store = Store(str(tmp_path))
+    for cell in store.finished():
+        result = store.result(cell)
+        result["cost"]["peak_memory_bytes"] = 1
+        result["provenance"]["threads"] = 1 + int(cell[0], 16) % 2
+        path = tmp_path / "cells" / cell / "result.json"
+        path.write_text(json.dumps(result))
+    assert {store.result(cell)["provenance"]["threads"] for cell in store.finished()} == {1, 2}
+    assert load(str(tmp_path)).problems == []
 
 
 def test_two_sweeps_share_cells_and_tell_like_labels_apart(tmp_path: Path) -> None:

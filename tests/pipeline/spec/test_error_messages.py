@@ -279,6 +279,66 @@ def test_known_mistakes_name_line_key_and_what_is_right(
     assert str(caught.value).startswith(f"{path}:{message}")
 
 
+def lines_of(path: Path, text: str, *overrides: str) -> list[str]:
+    """The message for a wrong file, by lines, without the file's name."""
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        read_sweep(path, overrides)
+    return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+
+
+MANY = (
+    ("name: quick", "name: Quick", "1: name: must be lower-case"),
+    ("width: 0.25", "widht: 0.25", "5: base.architecture.widht: vgg11 has no option 'widht'"),
+    ("steps: 400", "steps: 4.5", "7: base.training.steps: must be an integer, not 4.5"),
+    ("batch_size: 128", "batch_size: 0", "7: base.training.batch_size: must be greater"),
+    ("none, batch,", "nine, bacth,", "9: grid.normalizer[0]: no normalizer 'nine'"),
+    ("", "", "9: grid.normalizer[1]: no normalizer 'bacth'"),
+    ("training.lr: [0.1", "training.lr: [-1", "10: grid.training.lr[0]: must be greater than 0"),
+    ("training.lr: 1.0", "training.lr: x", "12: include[0].training.lr: must be a number"),
+    ("seeds: 3", "seeds: 0", "13: seeds: must be a number of seeds"),
+    ("{every: 50}", "{}", "15: probes.gradient_ics: does not say when to measure"),
+    ("log: 5", "lengths: 0", "17: probes.landscape.lengths: must be greater than or equal to 1"),
+    ("gpus: null", "gpus: 1.5", "19: resources.gpus: must be a number of GPUs above 0"),
+)
+
+
+def test_all_mistakes_are_named_at_once_each_in_one_line(tmp_path: Path) -> None:
+    text = GOOD
+    for old, new, _ in MANY:
+        assert old in text
+        text = text.replace(old, new, 1)
+    found = lines_of(tmp_path / "sweep.yaml", text)
+    assert len(found) == len(MANY)
+    for line, (_, _, said) in zip(found, MANY, strict=True):
+        assert line.startswith(said)
+
+
+def test_a_misspelt_key_is_not_said_to_be_missing_too(tmp_path: Path) -> None:
+    text = GOOD.replace("base:", "bsae:").replace("cpus: 1", "cpu: 1")
+    found = lines_of(tmp_path / "sweep.yaml", text)
+    assert [line.partition(";")[0] for line in found] == [
+        "3: bsae: a sweep file has no option 'bsae'",
+        "19: resources.cpu: resources has no option 'cpu'",
+    ]
+
+
+def test_mistakes_of_rules_and_of_the_command_line_come_together(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = GOOD.replace("[{normalizer: none, training.lr: 0.1}]", "[{data: x}, {probes.x: 1}]")
+    assert [line[:16] for line in lines_of(path, text)] == ["11: exclude[0].d", "11: exclude[1].p"]
+    found = lines_of(path, GOOD, "seedz=1", "training.lr", "seeds=2")
+    assert [line.partition(": ")[0] for line in found] == [" --set seedz", " --set training.lr"]
+
+
+def test_more_than_twenty_mistakes_are_counted(tmp_path: Path) -> None:
+    wrong = ", ".join(f"none{index}" for index in range(30))
+    text = GOOD.replace("normalizer: [none, batch", f"normalizer: [{wrong}, batch")
+    found = lines_of(tmp_path / "sweep.yaml", text)
+    assert len(found) == 21
+    assert found[-1] == "… and 10 more mistakes"
+
+
 def test_a_file_that_is_no_mapping_says_so(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text("- a\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,23 @@ def test_a_new_grid_value_runs_only_its_cells(
     after = results(storage)
     assert len(after) == 6
     assert {cell: after[cell] for cell in before} == before
+
+
+def test_a_cell_made_by_other_code_runs_again_on_demand(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    file, storage = finished[0], Path(shutil.copytree(finished[1], tmp_path / "results"))
+    stale = sorted(storage.glob("cells/*/result.json"))[0]
+    result = json.loads(stale.read_text())
+    result["provenance"]["sources"]["normalizers/none"] = "0ld"
+    stale.write_text(json.dumps(result))
+    before = results(storage)
+    done = sweep(file, storage, "--tracking", "none", "--rerun-changed")
+    assert done.returncode == 0, done.stderr
+    assert "1 cells to run, 3 done" in done.stderr
+    after = results(storage)
+    assert {cell for cell in before if after[cell] != before[cell]} == {stale.parent.name}
+    assert "0ld" not in stale.read_text()
 
 
 def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(

@@ -14,6 +14,7 @@ from pipeline.store.store import Standing, Store
 from pipeline.sweep.command import main
 from pipeline.sweep.status import to_run
 from pipeline.trial import run as trial
+from pipeline.trial.source_digest import source_digests
 
 
 @pytest.fixture
@@ -25,12 +26,17 @@ def file(tmp_path: Path) -> Path:
             "architecture": {"name": "deep_linear", "depth": 4},
             "training": {"steps": 10, "batch_size": None, "lr": 1e-4},
         },
-        "grid": {"normalizer": ["none", {"name": "group", "groups": 7}]},
+        "grid": {"normalizer": ["none", {"name": "group", "groups": 5}]},
         "seeds": 3,
     }
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMSCOPE_CACHE", str(tmp_path / "cache"))
 
 
 def ended(cell: Cell, error: str) -> dict[str, Any]:
@@ -39,8 +45,14 @@ def ended(cell: Cell, error: str) -> dict[str, Any]:
 
 def finish(store: Store, cell: Cell, status: str = "ok", **cost: Any) -> None:
     cost = {"seconds": 3600.0, "peak_memory_bytes": None, **cost}
-    result = {"schema": SCHEMA, "cell_id": cell.cell_id, "status": status}
+    result: dict[str, Any] = {"schema": SCHEMA, "cell_id": cell.cell_id, "status": status}
+    result["provenance"] = {"sources": source_digests(cell.settings)}
     store.write_result({**result, "cost": cost, "summary": {"steps": 10}}, {})
+
+
+def make_by_other_code(store: Store, cell: Cell, sources: dict[str, str] | None) -> None:
+    result = store.result(cell.cell_id)
+    store.write_result({**result, "provenance": {"sources": sources}}, {})
 
 
 @pytest.fixture
@@ -85,6 +97,31 @@ def test_status(file: Path, store: Store, capsys: pytest.CaptureFixture[str]) ->
     for count, state in ((2, "done"), (1, "missing"), (1, "lost"), (2, "failed")):
         assert f"{count}  {state}" in said
     assert "nobody is running it now" in said
+
+
+def test_status_lists_cells_made_by_other_code(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = read_sweep(file).cells
+    assert "other code" not in say(file, store, capsys, "--status")[1]
+    now = source_digests(first.settings)
+    make_by_other_code(store, first, {**now, "normalizers/none": "0ld", "training": "0ld"})
+    make_by_other_code(store, second, None)
+    code, said = say(file, store, capsys, "--status")
+    assert code == 0
+    assert "1 done cells; changed: normalizers/none, training\n  " + first.cell_id in said
+    assert "1 done cells; changed: code that is not recorded\n  " + second.cell_id in said
+    assert "--rerun-changed runs these cells again" in said
+
+
+def test_cells_made_by_other_code_run_again_on_demand(file: Path, store: Store) -> None:
+    cells = read_sweep(file).cells
+    standing = store.standing()
+    assert to_run(cells, store, standing, False, rerun_changed=True) == cells[4:]
+    make_by_other_code(store, cells[0], {**source_digests(cells[0].settings), "training": "0ld"})
+    (Path(store.uri) / "cells" / cells[1].cell_id / "result.json").write_text("{")
+    assert to_run(cells, store, standing, False) == cells[4:]
+    assert to_run(cells, store, standing, False, rerun_changed=True) == cells[:2] + cells[4:]
 
 
 def test_failures_by_cause_with_a_command_that_shows_one(
@@ -142,6 +179,9 @@ def test_the_dry_run_names_time_and_cost(
     [
         ("{deep_linaer: 0.5}", "no architecture 'deep_linaer'"),
         ("{deep_linear: 0}", "above 0 and at most 8"),
+        ("1.5", "above 0 and at most 8, a whole one above 1, for all cells or by arch"),
+        ("{deep_linear: 2.5}", "a whole one above 1"),
+        ("0.00001", "above 0 and at most 8"),
         ("true", "above 0 and at most 8"),
         ("half", "above 0 and at most 8"),
     ],

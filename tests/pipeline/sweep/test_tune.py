@@ -40,6 +40,11 @@ CELLS = [cell("vgg11"), cell("resnet20")]
         ({"CPU": 16, "GPU": 1}, Resources(gpus={"vgg11": 0.25}), 4),
         ({"CPU": 16, "GPU": 1}, Resources(gpus={"vgg11": 0.25, "resnet20": 0.5}), 4),
         ({"CPU": 16}, Resources(gpus=None), 16),
+        ({"CPU": 64, "GPU": 4}, Resources(gpus=0.4), 8),
+        ({"CPU": 64, "GPU": 16}, Resources(gpus=0.3), 48),
+        ({"CPU": 64, "GPU": 1}, Resources(gpus=0.1), 10),
+        ({"CPU": 64, "GPU": 3}, Resources(gpus=1 / 3), 9),
+        ({"CPU": 64, "GPU": 5}, Resources(gpus=2.0), 2),
     ],
 )
 def test_slots(
@@ -208,6 +213,30 @@ def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert orchestrator._running() is None
     monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: None)
     assert orchestrator._running() is None
+
+
+_ONE_PROCESSOR = """
+import os
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+from pipeline import orchestrator
+with orchestrator.cluster() as cpus:
+    print(cpus, orchestrator.ray.cluster_resources().get("GPU", 0))
+"""
+
+
+def test_a_cluster_of_this_machine_has_what_the_process_may_use() -> None:
+    environment = {**os.environ, "RAY_ADDRESS": "local", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", _ONE_PROCESSOR]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0"]
+
+
+def test_gpus_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrator, "_cards", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert orchestrator._own_resources()[1] is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert orchestrator._own_resources()[1] == 1
 
 
 _DRIVER = """

@@ -209,6 +209,19 @@ def test_a_checkpoint_of_another_machine_or_code_is_ignored_in_words(
     assert "its checkpoint is ignored: made by" in caplog.text
 
 
+def test_a_checkpoint_of_edited_code_is_ignored(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The commit is the same, and the tree is as dirty as before."""
+    small = cell(REGRESSION)
+    kill_half_way(small, store, monkeypatch)
+    monkeypatch.setattr(
+        "pipeline.trial.source_digest.source_digests", lambda _: {"training": "new"}
+    )
+    run_trial(small, store, "cpu")
+    assert "its checkpoint is ignored: made by" in caplog.text
+
+
 def test_a_damaged_checkpoint_is_ignored_in_words(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -46,6 +46,18 @@ def test_a_cell_that_raises_shows_its_traceback(
     assert Store(storage).failed() == {only}
 
 
+@pytest.mark.parametrize(("options", "threads"), [([], 2), (["--threads", "1"], 1)])
+def test_it_has_the_threads_of_the_sweep_s_cells(
+    options: list[str], threads: int, tmp_path: Path
+) -> None:
+    """Else one cell would have two results, one for each command."""
+    path, storage = tmp_path / "two.yaml", str(tmp_path / "results")
+    path.write_text(yaml.safe_dump({**sweep_content(REGRESSION), "resources": {"cpus": 2}}))
+    only = cell(REGRESSION).cell_id
+    assert main([str(path), "--cell", only, "--storage", storage, *options]) == 0
+    assert Store(storage).result(only)["provenance"]["threads"] == threads
+
+
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 

@@ -37,7 +37,7 @@ def outcome(losses: list[float], diverged: int | None = None, **changes: Any) ->
 
 
 def described(outcome: Outcome) -> dict[str, Any]:
-    return describe(CELL, outcome, nn.Linear(3, 2), "digest", 9.0)
+    return describe(CELL, outcome, nn.Linear(3, 2), "digest", 9.0, {"training": "c0de"})
 
 
 def test_the_summary_of_a_run() -> None:
@@ -55,6 +55,7 @@ def test_the_summary_of_a_run() -> None:
         "parameters": 8,
     }
     assert found["provenance"]["data_digest"] == "digest"
+    assert found["provenance"]["sources"] == {"training": "c0de"}
 
 
 @pytest.mark.parametrize(("steps", "averaged"), [(1, 1), (10, 1), (29, 1), (31, 2), (400, 20)])
@@ -112,7 +113,7 @@ def test_a_regression_has_no_accuracy() -> None:
 def test_frozen_parameters_count_too() -> None:
     network = nn.Linear(3, 2)
     network.bias.requires_grad_(False)
-    found = describe(CELL, outcome([1.0]), network, "digest", 1.0)
+    found = describe(CELL, outcome([1.0]), network, "digest", 1.0, {})
     assert found["summary"]["parameters"] == 8
 
 

@@ -15,6 +15,9 @@ from pipeline.trial import run as trial
 from pipeline.trial.run import attempt, run_trial
 from tests.helpers.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
 
+SOURCES = ["training", "data/digits", "architectures/vgg11", "normalizers/noisy_batch"]
+SOURCES += [f"probes/{name}" for name in PROBES]
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -68,6 +71,7 @@ RESULT: dict[str, Any] = {
         "data_digest": str,
         "host": str,
         "time": str,
+        "sources": dict.fromkeys(SOURCES, str),
     },
     "records": {f"{name}.parquet": {"rows": int, "sha256": str} for name in ("training", *PROBES)},
 }

@@ -1,0 +1,60 @@
+"""What a value of the grid keeps of base: nothing that base gives is dropped without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.spec.yaml_reader import SpecError
+
+
+def merged(section: str, steps: Sequence[str], base: Any, value: Any) -> Any:
+    """A mapping for ``training`` or for a probe changes the keys that it has, and no others.
+
+    Args:
+        section: the first word of the dotted key.
+        steps: its other words.
+        base: the section's settings so far.
+        value: what the grid, or an extra cell, gives.
+    """
+    if section == "training" and not steps:
+        return _over(base, value)
+    if section == "probes" and len(steps) == 1 and isinstance(base, dict):
+        return _over(base.get(steps[0]), value)
+    if section == "probes" and not steps and isinstance(base, dict) and isinstance(value, dict):
+        return {name: _over(base.get(name), options) for name, options in value.items()}
+    return value
+
+
+def _over(base: Any, value: Any) -> Any:
+    return {**base, **value} if isinstance(base, dict) and isinstance(value, dict) else value
+
+
+def refuse_dropped(section: str, base: Any, whole: Any, where: str) -> None:
+    """Refuse a value for a whole section that lacks what base gives and that is not its choice.
+
+    That are other probes, and options that base gives to the same part.
+
+    Raises:
+        SpecError: at the value's key path ``where``.
+    """
+    if section == "probes" and isinstance(whole, dict):
+        if lost := [name for name in base if name not in whole]:
+            right = "give them here too, or vary probes.NAME instead of all probes"
+            raise SpecError(f"drops {', '.join(lost)} of the file's probes; {right}", where)
+    elif section != "training":
+        given = {member["name"]: member for member in _named(base)}
+        for member in _named(whole):
+            lost = [key for key in given.get(member["name"], ()) if key not in member]
+            if lost:
+                problem = f"drops {', '.join(lost)} that base gives to {member['name']}"
+                right = f"give {lost[0]} here too, or not in base"
+                raise SpecError(f"{problem}; {right}", where)
+
+
+def _named(config: Any) -> Iterator[Mapping[str, Any]]:
+    """The parts of a section that are named, bare names as mappings."""
+    for member in config if isinstance(config, list) else [config]:
+        named = {"name": member} if isinstance(member, str) else member
+        if isinstance(named, dict) and isinstance(named.get("name"), str):
+            yield named

@@ -1,0 +1,58 @@
+"""Finished cells whose code has changed since: what --status lists and --rerun-changed runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeline.spec.read import Cell
+from pipeline.store.store import Store, StoreError
+from pipeline.sweep.progress import title
+from pipeline.trial.source_digest import source_digests
+
+_READERS = 16
+"""Threads that read results: reading waits for the disk or the network."""
+_EXAMPLES = 3
+"""Cells named for each set of changed parts."""
+_UNKNOWN = ("code that is not recorded",)
+_DAMAGED = ("a result that cannot be read",)
+
+Changes = dict[str, tuple[str, ...]]
+"""By cell id: the parts whose code differs from that of this checkout, or why it is not known."""
+
+
+def changed_code(cells: Sequence[Cell], store: Store, finished: set[str]) -> Changes:
+    """The finished cells that other code made than that of this checkout."""
+    done = [cell for cell in cells if cell.cell_id in finished]
+    with ThreadPoolExecutor(_READERS) as pool:
+        changes = pool.map(lambda cell: _changes(cell, store), done)
+        return {cell.cell_id: parts for cell, parts in zip(done, changes, strict=True) if parts}
+
+
+def _changes(cell: Cell, store: Store) -> tuple[str, ...]:
+    """Parts of a cell that have changed; none if its code is the same."""
+    try:
+        recorded = store.result(cell.cell_id)["provenance"].get("sources")
+    except (StoreError, KeyError, TypeError, AttributeError):
+        return _DAMAGED
+    if not isinstance(recorded, dict):
+        return _UNKNOWN
+    present = source_digests(cell.settings)
+    return tuple(sorted(k for k in present.keys() | recorded if present.get(k) != recorded.get(k)))
+
+
+def show_changed_code(cells: Sequence[Cell], changes: Changes) -> None:
+    """Print the cells that other code made by what has changed, and how to run them again."""
+    groups: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.cell_id in changes:
+            groups[changes[cell.cell_id]].append(cell)
+    for parts, members in groups.items():
+        print(f"made by other code: {len(members)} done cells; changed: {', '.join(parts)}")
+        for cell in members[:_EXAMPLES]:
+            print(f"  {cell.cell_id}  {title(cell.labels)}")
+        if len(members) > _EXAMPLES:
+            print(f"  … and {len(members) - _EXAMPLES} more")
+    if groups:
+        print("--rerun-changed runs these cells again, with the code of this checkout")
