@@ -42,7 +42,7 @@ class Option:
     default: Any
     required: bool
     location: bool
-    """It says where data lies, and enters a cell's id by its last path component only."""
+    """It locates data, whose content enters the cell id (`pipeline.spec.contents`)."""
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,19 @@ Its train / validation / test split is a property of the data, never of the seed
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # a sweep file is read without torch, and `_digest` of this package is needed
+    import torch
+    from torch import Tensor
 
 Location = str
-"""Annotation of an option that says *where* data lies: it enters a cell's id by its last path
-component only, so that moving the data does not make new cells."""
+"""Annotation of an option that says where data is. A digest of the files there enters the cell's
+id, so that moving the data does not make new cells and changing them does. Where the files cannot
+be read before running, the last path component enters. `_digest.SOURCES` lists the files that a
+dataset reads; of a dataset that is not named there, all files below the location count."""
 
 
 class Batch(NamedTuple):
@@ -56,6 +60,8 @@ class Dataset:
     std: Tensor
     digest: str
     """sha256 over the bytes of all three splits: the data's identity in a result's provenance."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the files that were read, by key (``data.path``); the trial fills it in."""
 
     def to(self, device: torch.device) -> Dataset:
         """Return the dataset on ``device``; this is the only copy a trial makes."""
@@ -71,7 +77,7 @@ class Dataset:
 
     def standardize(self, inputs: Tensor) -> Tensor:
         """(x/255 − mean) / std per channel for uint8 images; float vectors pass unchanged."""
-        if inputs.dtype != torch.uint8:
+        if inputs.dtype.is_floating_point:
             return inputs
         shape = (1, -1, 1, 1)
         return (inputs.float() / 255 - self.mean.view(shape)) / self.std.view(shape)

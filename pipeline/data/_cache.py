@@ -1,7 +1,6 @@
-"""Where data lie on a machine, and decoded images that every later trial reads back.
+"""Decoded images that every later trial reads back.
 
-``NORMSCOPE_CACHE`` (default ``~/.cache/normscope``) holds decoded images, ``NORMSCOPE_DATA``
-(default ``~/.cache/normscope/data``) downloads.
+``NORMSCOPE_CACHE`` (default ``~/.cache/normscope``) holds them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from pipeline.data._folders import cache_folder
 from pipeline.data._images import Images
-
-_DEFAULT = "~/.cache/normscope"
-
-
-def data_folder() -> Path:
-    """Return the folder of downloads."""
-    return Path(os.environ.get("NORMSCOPE_DATA") or f"{_DEFAULT}/data").expanduser()
 
 
 def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, Images]:
@@ -38,8 +31,7 @@ def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, I
     Raises:
         ValueError: if the cache folder cannot be written, and whatever ``make`` raises.
     """
-    folder = Path(os.environ.get("NORMSCOPE_CACHE") or _DEFAULT).expanduser()
-    path = folder / f"{key}.npz"
+    path = cache_folder() / f"{key}.npz"
     found = _read(path)
     if found is not None:
         return found

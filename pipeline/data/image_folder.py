@@ -1,8 +1,8 @@
-"""Images in one folder a class: PNG, JPEG and the like, decoded and resized once."""
+"""Images in one folder per class: PNG, JPEG and the like, decoded and resized once."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,17 +11,22 @@ import numpy as np
 from pipeline.data import Dataset, Location
 from pipeline.data._cache import cached
 from pipeline.data._decode import Encoded, decode
+from pipeline.data._digest import digest
+from pipeline.data._image_tree import image_tree
 from pipeline.data._images import Images, classification
+from pipeline.data._sources import Source
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+_Samples = Mapping[str, Sequence[tuple[Source, int]]]
+_log = logging.getLogger(__name__)
 
 
 def image_folder(*, path: Location, size: int, validation: float = 0.1) -> Dataset:
     """Images in folders PATH/train/CLASS/ and PATH/test/CLASS/, resized to size x size pixels.
 
-    Classes are the folders of ``train`` in sorted order. Where PATH/val exists it is the validation
-    split and ``validation`` is not used. Grey if all images are grey, else RGB. The aspect ratio is
-    not kept.
+    Classes are the folders of ``train`` in sorted order; images are at any depth below them. Where
+    PATH/val exists it is the validation split and ``validation`` is not used; where there is no
+    PATH/test with labels, PATH/val is the test split. Tiny ImageNet's val_annotations.txt is read.
+    Grey if all images are grey, else RGB. The aspect ratio is not kept.
 
     Args:
         path: a local folder.
@@ -33,65 +38,23 @@ def image_folder(*, path: Location, size: int, validation: float = 0.1) -> Datas
     """
     if size < 1:
         raise ValueError(f"image_folder needs size ≥ 1, not {size}")
-    root = Path(path).expanduser()
-    names = ["train", "test"] + (["val"] if (root / "val").is_dir() else [])
-    classes = _classes(root / "train")
-    files = {name: _files(root / name, classes) for name in names}
-    key = f"image_folder-1-{_digest(root, files, size)}"
-    splits = cached(key, lambda: _decoded(files, classes, size))
+    tree = image_tree(path)
+    for note in tree.notes:
+        _log.warning("%s", note)
+    key = f"image_folder-2-{size}-{digest(tree.sources)}"
+    splits = cached(key, lambda: _decoded(tree.splits, size))
     return classification(
         splits["train"],
         splits["test"],
-        classes=len(classes),
+        classes=len(tree.classes),
         validation=splits.get("val", validation),
     )
 
 
-def _classes(folder: Path) -> list[str]:
-    """Names of the class folders; hidden ones are none."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: image_folder reads PATH/train/CLASS/*.png")
-    found = (entry for entry in folder.iterdir() if entry.is_dir())
-    names = sorted(entry.name for entry in found if not entry.name.startswith("."))
-    if not names:
-        raise ValueError(f"{folder} has no class folders: image_folder reads PATH/train/CLASS/*")
-    return names
-
-
-def _files(folder: Path, classes: Sequence[str]) -> list[Path]:
-    """Image files of a split, by class and name; other files are passed over."""
-    strange = sorted(set(_classes(folder)) - set(classes))
-    if strange:
-        raise ValueError(f"{folder / strange[0]}: the training set has no such class")
-    files = [
-        file
-        for name in classes
-        if (folder / name).is_dir()
-        for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in _SUFFIXES
-    ]
-    without = set(classes) - {file.parent.name for file in files}
-    if without and (folder.name == "train" or not files):
-        raise ValueError(f"{folder / min(without)} has no images ({', '.join(_SUFFIXES)})")
-    return files
-
-
-def _digest(root: Path, files: Mapping[str, Sequence[Path]], size: int) -> str:
-    """Hash what the decoded images depend on: the files' places and bytes, and the size."""
-    sha = hashlib.sha256(f"{size};".encode())
-    for file in (file for split in files.values() for file in split):
-        content = file.read_bytes()
-        sha.update(f"{file.relative_to(root)} {len(content)};".encode())
-        sha.update(content)
-    return sha.hexdigest()
-
-
-def _decoded(
-    files: Mapping[str, Sequence[Path]], classes: Sequence[str], size: int
-) -> dict[str, Images]:
-    every = [file for split in files.values() for file in split]
-    pixels = decode([Encoded(str(file), file) for file in every], size=size)
-    labels = np.array([classes.index(file.parent.name) for file in every], dtype=np.int64)
-    ends = np.cumsum([len(split) for split in files.values()])[:-1]
+def _decoded(samples: _Samples, size: int) -> dict[str, Images]:
+    every = [sample for split in samples.values() for sample in split]
+    pixels = decode([Encoded(source.path, Path(source.path)) for source, _ in every], size=size)
+    labels = np.array([label for _, label in every], dtype=np.int64)
+    ends = np.cumsum([len(split) for split in samples.values()])[:-1]
     parts = zip(np.split(pixels, ends), np.split(labels, ends), strict=True)
-    return {name: Images(*part) for name, part in zip(files, parts, strict=True)}
+    return {name: Images(*part) for name, part in zip(samples, parts, strict=True)}

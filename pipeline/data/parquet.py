@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,13 @@ from numpy.typing import NDArray
 from pipeline.data import Dataset, Location
 from pipeline.data._cache import cached
 from pipeline.data._decode import decode
+from pipeline.data._digest import digest
 from pipeline.data._images import Images, classification
-from pipeline.data._parquet_files import Folder, Row, open_folder, read_rows
+from pipeline.data._labels import classes
+from pipeline.data._parquet_files import Rows, read_rows
+from pipeline.data._shards import Shards, find_shards
+
+_log = logging.getLogger(__name__)
 
 
 def parquet(
@@ -22,12 +29,17 @@ def parquet(
     limit: int | None = None,
     validation: float = 0.1,
 ) -> Dataset:
-    """Images in Parquet files of the Hugging Face layout: train-00000-of-0000N.parquet and test.
+    """Images in Parquet files of the Hugging Face layouts: train-00000-of-0000N.parquet and test.
 
-    A file has a column of structs {bytes, path}, each an encoded image, and a column of integer
-    labels 0 … K − 1, all of which occur in the training files. All images must have one size; C is
-    1 if all are grey, else 3 (palette, CMYK and alpha become RGB). Decoded once, then read from a
-    cache that is keyed by the files' bytes.
+    The files are in PATH, PATH/data or PATH/CONFIG; a hash before the suffix, train/0000.parquet
+    and train.parquet are right too. Where there are validation files they are the validation split,
+    and ``validation`` is not used; where there are no test files, or only ones without labels (-1),
+    they are the test split.
+
+    A file has a column of structs {bytes, path}, each an encoded image, and a column of labels:
+    words, or integers 0 … K − 1 or 1 … K. Without class names in the schema, all K occur in the
+    training files. All images must have one size; C is 1 if all are grey, else 3 (palette, CMYK and
+    alpha become RGB). Decoded once, then read from a cache that is keyed by the files' bytes.
 
     Args:
         path: a local folder, or a URI that fsspec knows (s3://…).
@@ -39,14 +51,22 @@ def parquet(
     Raises:
         ValueError: naming the file, column and row (counted from 0) at fault.
     """
-    folder = open_folder(path)
-    shards = {split: folder.shards(split) for split in ("train", "test")}
-    files = [file for split in shards.values() for file in split]
-    key = f"parquet-1-{folder.digest(files, repr((image, label)))}"
-    splits = cached(key, lambda: _decoded(folder, shards, image, label))
-    classes = int(splits["train"].labels.max()) + 1
+    shards = find_shards(path)
+    for note in shards.notes:
+        _log.warning("%s", note)
+    columns = hashlib.sha256(repr((image, label)).encode()).hexdigest()[:16]
+    key = f"parquet-2-{columns}-{digest(shards.sources)}"
+    splits = cached(key, lambda: _decoded(shards, image, label))
+    if set(splits) != set(shards.splits):
+        _log.warning("%s: the test files have no labels: validation is the test split", path)
+    count = 1 + max(int(images.labels.max()) for images in splits.values())
     train = _first(splits["train"], limit)
-    return classification(train, splits["test"], classes=classes, validation=validation)
+    return classification(
+        train,
+        splits["test"],
+        classes=count,
+        validation=splits.get("validation", validation),
+    )
 
 
 def _first(train: Images, limit: int | None) -> Images:
@@ -56,36 +76,37 @@ def _first(train: Images, limit: int | None) -> Images:
     return Images(train.pixels[:limit], train.labels[:limit])
 
 
-def _decoded(
-    folder: Folder, shards: Mapping[str, Sequence[str]], image: str | None, label: str | None
-) -> dict[str, Images]:
-    train, test = (
-        [row for file in files for row in read_rows(folder, file, image, label)]
-        for files in shards.values()
-    )
-    for split, rows in (("train", train), ("test", test)):
-        if not rows:
-            raise ValueError(f"{shards[split][0]}: the {split} files have no rows")
-    _check_classes(train, test)
-    # Together, so that the two splits have one size and number of channels.
-    pixels = decode([row.image for row in (*train, *test)])
-    return {
-        "train": Images(pixels[: len(train)], _labels(train)),
-        "test": Images(pixels[len(train) :], _labels(test)),
+def _decoded(shards: Shards, image: str | None, label: str | None) -> dict[str, Images]:
+    splits = {
+        split: _joined([read_rows(shards.system, file.path, image, label) for file in files])
+        for split, files in shards.splits.items()
     }
+    for split, rows in splits.items():
+        if not rows.images:
+            raise ValueError(f"{shards.splits[split][0].path}: the {split} files have no rows")
+    if "validation" in splits and all(each.value in (None, -1) for each in splits["test"].labels):
+        splits["test"] = splits.pop("validation")
+    labels = _numbered(splits)
+    # Together, so that all splits have one size and number of channels.
+    pixels = decode([image for rows in splits.values() for image in rows.images])
+    ends = np.cumsum([len(rows.images) for rows in splits.values()])[:-1]
+    parts = zip(splits, np.split(pixels, ends), strict=True)
+    return {split: Images(part, labels[split]) for split, part in parts}
 
 
-def _labels(rows: Sequence[Row]) -> NDArray[np.int64]:
-    return np.array([row.label for row in rows], dtype=np.int64)
+def _joined(files: Iterable[Rows]) -> Rows:
+    """All rows of a split; the first file tells the names of its classes."""
+    every = list(files)
+    return Rows(
+        [image for rows in every for image in rows.images],
+        [label for rows in every for label in rows.labels],
+        every[0].names,
+    )
 
 
-def _check_classes(train: Sequence[Row], test: Sequence[Row]) -> None:
-    """Hold the training labels to 0 … K − 1 without a gap, and the test labels to the same."""
-    seen = {row.label for row in train}
-    gap = next(number for number in range(len(seen) + 1) if number not in seen)
-    beyond = next((row for row in (*train, *test) if row.label >= gap), None)
-    if beyond is not None:
-        raise ValueError(
-            f"{beyond.name}: label {beyond.label}, but no training row has label {gap}: "
-            "labels must be 0 … K − 1, each in the training files"
-        )
+def _numbered(splits: Mapping[str, Rows]) -> dict[str, NDArray[np.int64]]:
+    """Class numbers of every split's rows."""
+    train = splits["train"]
+    held_out = [label for split in splits if split != "train" for label in splits[split].labels]
+    found = classes(train.labels, held_out, train.names)
+    return {split: found.number(rows.labels) for split, rows in splits.items()}

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data import Dataset
-from pipeline.data._cache import cached, data_folder
+from pipeline.data._cache import cached
+from pipeline.data._folders import data_folder
 from pipeline.data._images import Images, classification
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.catalog.registry import find, parts, resolve
+from pipeline.spec.contents import Contents
 from pipeline.spec.errors import Mistakes, each, joined
 from pipeline.spec.exclude import excluded, rule
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
-from pipeline.spec.read import KINDS, Cell, identify, placeless
+from pipeline.spec.read import KINDS, Cell, identify
 from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training, validate
 from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
 
@@ -45,15 +46,30 @@ def expand(file: SweepFile) -> list[Cell]:
     if not points:
         raise SpecError("no cell is left; exclude less", "exclude")
     _check_steps(points)
-    label = _Labels(points)
+    contents, names = _read_contents(file, points)
+    label = _Labels(points, names)
     cells: dict[str, Cell] = {}
     for seed in file.seeds:
-        for point in points:
+        for point, digests in zip(points, contents, strict=True):
             settings = {**point, "seed": seed}
-            cell_id = identify(settings)
+            cell_id = identify(settings, digests)
             if cell_id not in cells:
-                cells[cell_id] = Cell(settings, label(settings), cell_id)
+                cells[cell_id] = Cell(settings, label(settings), cell_id, digests)
     return list(cells.values())
+
+
+def _read_contents(
+    file: SweepFile, points: Sequence[Point]
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """What the locations of each point contain, and what labels call each location."""
+    contents = Contents()
+    try:
+        return [contents.of(point) for point in points], contents.names()
+    except SpecError as error:
+        section = error.key.partition(".")[0].partition("[")[0]
+        swept = any(key.partition(".")[0] == section for key in file.grid)
+        where = f"grid.{section}" if swept else _below_base(section)
+        raise SpecError(error.problem, where + error.key[len(section) :]) from None
 
 
 def _points(file: SweepFile) -> list[Point]:
@@ -202,12 +218,13 @@ def _check_steps(points: Sequence[Point]) -> None:
 class _Labels:
     """What tables call a cell's settings; each section's label is made once."""
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, points: Sequence[Point], names: Mapping[str, str]) -> None:
         seen: dict[str, set[str]] = {name: set() for name in Training.model_fields}
         for training in {id(p["training"]): p["training"] for p in points}.values():
             for name, value in training.items():
                 seen[name].add(repr(value))
         self.varying = sorted(k for k, values in seen.items() if len(values) > 1 and k != "lr")
+        self.names = names
         self.known: dict[tuple[str, int], str] = {}
 
     def __call__(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,19 +244,24 @@ class _Labels:
         if section == "training":
             return ", ".join(f"{name}={_written(config[name])}" for name in self.varying)
         members = config if isinstance(config, list) else [config]
-        return "+".join(_part_label(KINDS[section], member) for member in members)
+        return "+".join(_part_label(KINDS[section], member, self.names) for member in members)
 
 
-def _part_label(kind: str, config: dict[str, Any]) -> str:
+def _part_label(kind: str, config: dict[str, Any], names: Mapping[str, str]) -> str:
     """A part's name, and in parentheses the options that are not as by default."""
     options = parts(kind)[config["name"]].options
-    values = placeless(kind, config)
     own = [
-        f"{name}={_written(values[name])}"
+        f"{name}={_written(_named(config[name], names) if option.location else config[name])}"
         for name, option in options.items()
-        if option.required or values[name] != option.default
+        if option.required or config[name] != option.default
     ]
     return f"{config['name']}({', '.join(own)})" if own else config["name"]
+
+
+def _named(location: str | list[str] | None, names: Mapping[str, str]) -> str | list[str] | None:
+    if isinstance(location, list):
+        return [names[each] for each in location]
+    return None if location is None else names[location]
 
 
 def _written(value: Any) -> str:

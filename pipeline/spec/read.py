@@ -12,12 +12,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import registry as catalog
 from pipeline.secrets import redacted
+from pipeline.spec.contents import name_of
 from pipeline.spec.yaml_reader import SpecError, read
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Cell:
     labels: dict[str, Any]
     """What tables and figures call it: data, architecture, normalizer, lr, seed, training."""
     cell_id: str
+    contents: dict[str, str] = field(default_factory=dict)
+    """Digests of what its locations contain, by key (``data.path``), where they could be read."""
 
 
 @dataclass(frozen=True)
@@ -135,17 +138,29 @@ def plan(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def identify(settings: Mapping[str, Any]) -> str:
+_UNREAD: Mapping[str, str] = {}
+
+
+def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD) -> str:
     """Hash resolved settings into a cell id: 16 hex digits of the SHA-256 of canonical JSON.
 
-    What can change a cell's numbers enters, and the schema's version; where its data lies does not.
+    What can change a cell's numbers enters, and the schema's version; where its data are does not.
+
+    Args:
+        settings: of the cell.
+        contents: digests of what its locations contain, by key; each other location enters by name.
     """
     named = {
-        "data": placeless("data", settings["data"]),
-        "architecture": placeless("architectures", settings["architecture"]),
-        "normalizer": [placeless("normalizers", part) for part in settings["normalizer"]],
+        "data": placeless("data", settings["data"], "data", contents),
+        "architecture": placeless(
+            "architectures", settings["architecture"], "architecture", contents
+        ),
+        "normalizer": [
+            placeless("normalizers", part, f"normalizer[{i}]", contents)
+            for i, part in enumerate(settings["normalizer"])
+        ],
         "probes": {
-            name: placeless("probes", {"name": name, **options})
+            name: placeless("probes", {"name": name, **options}, f"probes.{name}", contents)
             for name, options in settings["probes"].items()
         },
     }
@@ -154,17 +169,25 @@ def identify(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def placeless(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A part's settings with every location replaced by its last path component."""
+def placeless(
+    kind: str, config: dict[str, Any], key: str, contents: Mapping[str, str]
+) -> dict[str, Any]:
+    """A part's settings with every location replaced by what it contains, or else its name."""
     options = catalog.parts(kind)[config["name"]].options
-    places = {key: _last(config[key]) for key, option in options.items() if option.location}
+    places = {
+        name: _identity(config[name], f"{key}.{name}", contents)
+        for name, option in options.items()
+        if option.location
+    }
     return {**config, **places} if places else config
 
 
-def _last(location: str | list[str] | None) -> str | list[str] | None:
+def _identity(
+    location: str | list[str] | None, key: str, contents: Mapping[str, str]
+) -> str | list[str] | None:
     if isinstance(location, list):
-        return [PurePosixPath(each).name for each in location]
-    return None if location is None else PurePosixPath(location).name
+        return [contents.get(f"{key}[{i}]") or name_of(each) for i, each in enumerate(location)]
+    return None if location is None else contents.get(key) or name_of(location)
 
 
 def cadence_steps(cadence: Mapping[str, Any], steps: int) -> frozenset[int]:

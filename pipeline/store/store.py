@@ -7,6 +7,7 @@
     <root>/cells/<cell_id>/lost.json     what is known of the worker that went away with its trial
     <root>/cells/<cell_id>/log.txt       what the last trial printed, warned of and logged
     <root>/cells/<cell_id>/checkpoint.npz  where a long trial stands; gone once it has a result
+    <root>/contents/<key>/*.json         digests of data that only trials can read, to compare them
     <root>/leases/<name>.json            which driver is running a sweep
     <root>/mirrored/<name>.json          of which state of a sweep MLflow is the mirror
 
@@ -228,6 +229,19 @@ class Store(Files):
         """Forget how a cell has ended, so that it is run again; its checkpoint stays."""
         for name in ("result.json", "failure.json", "lost.json"):
             self._remove(f"cells/{checked(cell_id)}/{name}")
+
+    def write_content(self, key: str, name: str, content: Mapping[str, Any]) -> None:
+        """Save what a trial found in data that its id names by their last part only."""
+        self._write(f"contents/{checked(key)}/{checked(name)}.json", json_bytes(content))
+
+    def contents(self, key: str) -> dict[str, dict[str, Any]]:
+        """Read what trials found in the data of a key, by path in the store."""
+        below = [path[len(self.root) + 1 :] for path in self._find(f"contents/{checked(key)}")]
+        return {path: self._read_json(path) for path in below if path.endswith(".json")}
+
+    def drop_content(self, key: str, name: str) -> None:
+        """Remove what a trial found in the data of a key."""
+        self._remove(f"contents/{checked(key)}/{checked(name)}.json")
 
     def write_lease(self, sweep: str, lease: Mapping[str, Any]) -> None:
         """Save which driver is running a sweep."""

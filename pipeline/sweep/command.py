@@ -99,8 +99,11 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
     from pipeline.sweep.status import to_run
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
+    from pipeline.trial.data_check import data_lines
 
     tracking = tracking_uri(options.tracking, options.storage)
+    for line in data_lines(sweep.cells):
+        print(line, file=sys.stderr)
     lease = Lease(store, sweep.name)
     with lease.held():
         store.write_plan(plan(sweep))

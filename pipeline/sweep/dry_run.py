@@ -12,6 +12,7 @@ from pipeline.sweep.durations import Estimate, estimate
 from pipeline.sweep.local_resources import usable_cpus
 from pipeline.sweep.progress import duration
 from pipeline.sweep.status import STATES, divide, to_run
+from pipeline.trial.data_check import data_lines
 
 
 def show_preview(
@@ -28,6 +29,8 @@ def show_preview(
     print(f"{sweep.name}: {len(sweep.cells)} cells")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
+    for line in data_lines(sweep.cells):
+        print(f"  {line}")
     chosen = to_run(sweep.cells, store, standing, retry_failed, rerun_changed)
     if not chosen:
         print("nothing to run")

@@ -15,6 +15,7 @@ from pipeline.store.store import Standing, Store
 from pipeline.sweep.changed_code import changed_code, show_changed_code
 from pipeline.sweep.lease import is_running, said
 from pipeline.sweep.progress import title
+from pipeline.trial.data_check import data_lines
 
 STATES = {
     "done": "have a result",
@@ -81,6 +82,8 @@ def show_status(sweep: Sweep, store: Store) -> None:
     print(f"{sweep.name}: {len(sweep.cells)} cells, in {redact(store.uri)}")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
+    for line in data_lines(sweep.cells):
+        print(f"  {line}")
     architectures = dict.fromkeys(cell.labels["architecture"] for cell in sweep.cells)
     if len(architectures) > 1:
         for name in architectures:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.secrets import redact
 from pipeline.spec.read import Cell, Resources, SpecError, read_sweep
 from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.trial.data_check import check_data, load_data, refuse_absent
 from pipeline.trial.log_capture import CellLog, captured
 from pipeline.trial.memory_guard import cause, ended_when_full
 from pipeline.trial.watchdog import ended_after
@@ -126,7 +127,9 @@ def run_trial(
     target = torch.device(device)
     _reset_process(resources.cpus)
     _bound_memory(target, resources.gpus_of(cell))
-    dataset = _dataset(json.dumps(cell.settings["data"], sort_keys=True), device)
+    config = json.dumps(cell.settings["data"], sort_keys=True)
+    dataset = _dataset(config, device, json.dumps(cell.contents, sort_keys=True))
+    contents = check_data(cell, dataset, store)
     network, norm = build(cell.settings, dataset.task)
     initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
     network = network.to(target)
@@ -140,6 +143,7 @@ def run_trial(
     outcome = train(cell.settings, dataset, network, checkpoints, limit)
     seconds = time.perf_counter() - start
     result = describe(cell, outcome, network, dataset.digest, seconds, sources)
+    result["provenance"]["contents"] = contents
     return store.write_result(result, tables(outcome))
 
 
@@ -184,13 +188,11 @@ def _bound_memory(device: torch.device, gpus: float | None) -> None:
 
 
 @lru_cache(maxsize=2)
-def _dataset(config: str, device: str) -> Dataset:
-    """Load a dataset once a process, onto the device; trials only read it."""
+def _dataset(config: str, device: str, contents: str = "{}") -> Dataset:
+    """Load a dataset once a process and content, onto the device; trials only read it."""
     import torch
 
-    from pipeline.catalog import registry as catalog
-
-    return catalog.make("data", json.loads(config)).to(torch.device(device))
+    return load_data(json.loads(config)).to(torch.device(device))
 
 
 def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
@@ -208,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sweep = read_sweep(options.file, options.set)
         cell = _chosen(sweep.cells, options.cell)
+        refuse_absent(cell)
         store = Store(options.storage)
         threads = sweep.resources.cpus if options.threads is None else options.threads
         _check_machine(options.device, threads)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data._cache import cached, data_folder
+from pipeline.data._cache import cached
+from pipeline.data._folders import data_folder
 from pipeline.data._images import Images
 
 

@@ -69,6 +69,7 @@ RESULT: dict[str, Any] = {
         "device": str,
         "threads": int,
         "data_digest": str,
+        "contents": {"data": str},
         "host": str,
         "time": str,
         "sources": dict.fromkeys(SOURCES, str),
