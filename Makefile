@@ -8,7 +8,7 @@ STORAGE ?= results
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test test-cluster check cluster-check lock clean
+.PHONY: help demo sweep report ui test test-cluster test-gpu check cluster-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: check ## linters, types and tests, from nothing
 
 test-cluster: .venv/ready ## a real cluster and a job server on this machine, for minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
+
+test-gpu: .venv/ready ## agreement of this machine's GPU with its CPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m gpu
 
 check: .venv/ready ## linters and types
 	$(BIN)/ruff check .

@@ -92,7 +92,7 @@ class Counted:
 def with_lanczos(view: View, before: Tensor | None, most: int, tolerance: float) -> Found:
     """Ours, graph included: from the gradient and chance, and for a warm start a vector."""
     gradient = flat(view.grad)
-    rng = torch.Generator(gradient.device).manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     start = start_vector(gradient, None if before is None else before[None], rng)
     found = lanczos(fresh(view), start, tolerance=tolerance, products=most)
     return Found(found.values[LARGEST].item(), found.vectors[LARGEST], found.products)

@@ -110,7 +110,7 @@ class Scene:
         return value
 
     def _view(self, before: measure.Params, batch: Batch, value: Tensor) -> View:
-        rng = torch.Generator(value.device).manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         size = len(batch.targets)
         return View(
             network=self.network,

@@ -72,7 +72,17 @@ def verdicts(
     return claims
 
 
-_FACTS = ("commits", "devices", "locks", "versions", "data_digests", "sources", "threads")
+_FACTS = (
+    "commits",
+    "devices",
+    "precisions",
+    "deterministic_modes",
+    "locks",
+    "versions",
+    "data_digests",
+    "sources",
+    "threads",
+)
 
 
 def changed(here: Study, there: Study) -> list[tuple[str, str, str]]:

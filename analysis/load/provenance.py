@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-_FACTS = ("commit", "device", "lock", "data_digest", "versions")
+_FACTS = ("commit", "device", "lock", "data_digest", "versions", "precision", "deterministic")
+_ARITHMETIC = {
+    "device": "devices",
+    "precision": "precisions",
+    "deterministic": "deterministic modes",
+}
+"""Facts on which a number's last bits depend, in words for cells that mix them."""
 _CELL = re.compile(r"[^\s]*cells/[^/\s]+/|\bcell [0-9a-f]+")
 
 
@@ -19,6 +26,8 @@ def of(result: Mapping[str, Any]) -> dict[str, Any]:
     known["sources"] = dict(result["provenance"].get("sources") or {})
     if result["cost"]["peak_memory_bytes"] is None:  # on GPUs the host's threads change no number
         known["threads"] = result["provenance"].get("threads")
+    if known["device"] and (kind := result["provenance"].get("device_type")):
+        known["device"] = f"{known['device']} ({kind})"
     return {key: value for key, value in known.items() if value is not None}
 
 
@@ -34,6 +43,9 @@ def provenance(facts: Mapping[str, dict[str, Any]], data: Mapping[str, str]) -> 
         f"{key}s": sorted({str(fact[key]) for fact in facts.values() if key in fact})
         for key in ("commit", "device", "lock")
     }
+    for key, name in _ARITHMETIC.items():
+        if found := {str(fact[key]) for fact in facts.values() if key in fact}:
+            seen[name.replace(" ", "_")] = sorted(found)
     versions = {item for fact in facts.values() for item in fact["versions"].items()}
     digests = {cell: fact["data_digest"] for cell, fact in facts.items() if "data_digest" in fact}
     pairs = {(str(data[cell]), digest) for cell, digest in digests.items()}
@@ -54,8 +66,12 @@ def _gathered(pairs: set[tuple[str, Any]]) -> dict[str, list[str]]:
 
 
 def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Sweeps whose cells are of different commits, or of different bytes under one data label."""
-    lines = []
+    """What does not fit together in a study.
+
+    Sweeps whose cells are of different commits, or of different bytes under one data label; and
+    cells of different devices, precisions or deterministic modes, which share tables.
+    """
+    lines = [line for key in _ARITHMETIC if (line := _mixed(key, facts))]
     for sweep, cells in planned.groupby("sweep"):
         data = cells.set_index("cell_id")["data"]
         data = {cell: data[cell] for cell in data.index if cell in facts}
@@ -71,7 +87,7 @@ def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> 
 
 
 def mixed(found: Mapping[str, Any]) -> list[str]:
-    """What makes cells differ beside their settings: code, CPU threads, kinds of device.
+    """What makes cells differ beside their settings and their devices: code and CPU threads.
 
     Args:
         found: of `provenance`.
@@ -89,10 +105,17 @@ def mixed(found: Mapping[str, Any]) -> list[str]:
         for device, counts in found["threads"].items()
         if len(counts) > 1
     ]
-    if len(found["devices"]) > 1:
-        devices = ", ".join(found["devices"])
-        lines.append(f"cells of different devices are mixed, whose numbers differ: {devices}")
     return lines
+
+
+def _mixed(key: str, facts: Mapping[str, dict[str, Any]]) -> str:
+    """One line with the number of cells of each value, or nothing where all are alike."""
+    seen = Counter(str(fact[key]) for fact in facts.values() if key in fact)
+    if len(seen) < 2:
+        return ""
+    shares = ", ".join(f"{seen[value]} of {value}" for value in sorted(seen))
+    told = "differ by rounding" if key == "device" else "are not computed alike"
+    return f"{_ARITHMETIC[key]} are mixed (cells: {shares}): numbers {told}, times do not compare"
 
 
 def gathered(problems: Sequence[str]) -> list[str]:

@@ -30,9 +30,8 @@ class Traits:
     moving-average and power normalization)."""
     noise: bool = False
     """Training mode draws noise. Such a module has the attribute ``noise_key: int``, which the loop
-    sets before every step, and draws only from ``torch.Generator(device).manual_seed(noise_key)``,
-    made anew in each forward: a probe of that step replays the very noise, and no global generator
-    moves."""
+    sets before every step, and draws only from `_counter_random` with that key. A probe of that
+    step replays the very noise, no generator moves, and every device sees the same noise."""
     bias_free: bool = False
     """The weight layer before needs no bias: a per-channel mean is subtracted, or a shift added."""
     minimum_spatial_size: int = 1

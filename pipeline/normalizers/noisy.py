@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits, compose
 from pipeline.normalizers._ops.common import require_features, within
+from pipeline.normalizers._ops.counter_random import uniform, uniform_and_normal
 from pipeline.normalizers.batch import batch
 
 
 class Noise(nn.Module):
     """The noise of `noise`, in training mode; nothing in evaluation mode.
 
-    The draws are float32 and then take the inputs' type, so that runs in float32 and float64 see
-    the same noise. Another kind of device draws other numbers for the same key.
+    The draws are float64 and then take the inputs' type, so that runs in float32 and float64, and
+    on a CPU and a GPU, see the same noise up to rounding.
     """
 
     def __init__(
@@ -36,15 +36,13 @@ class Noise(nn.Module):
         return scale * inputs + shift
 
     def _draw(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """s and m, from draws in the order: μ and σ of all channels, then m, s of all positions."""
-        generator = torch.Generator(inputs.device).manual_seed(self.noise_key)
-        where = {"generator": generator, "device": inputs.device}
-        unit = (inputs.shape[1], *[1] * (inputs.ndim - 2))
-        uniform = torch.rand((2, *unit), **where).to(inputs.dtype)
-        mean = self.shift_range * (2 * uniform[0] - 1)
-        std = 1 + self.scale_range * uniform[1]
-        jitter = 2 * torch.rand(inputs.shape, **where).to(inputs.dtype) - 1
-        normal = torch.randn(inputs.shape, **where).to(inputs.dtype)
+        """s and m; of the key's words the first 2·C are of the channels, then one of each entry."""
+        channels, dtype = inputs.shape[1], inputs.dtype
+        drawn = uniform(self.noise_key, 2 * channels, inputs.device).to(dtype)
+        units = drawn.view(2, channels, *[1] * (inputs.ndim - 2))
+        mean = self.shift_range * (2 * units[0] - 1)
+        std = 1 + self.scale_range * units[1]
+        jitter, normal = uniform_and_normal(self.noise_key, inputs, first=2 * channels)
         return std + self.scale_jitter * normal, mean + self.shift_jitter * jitter
 
 
@@ -65,9 +63,10 @@ def noise(
 
         m ~ U(μ − shift_jitter, μ + shift_jitter),    s ~ N(σ, scale_jitter²).
 
-    All draws come from a generator seeded with the module's ``noise_key``, which the training loop
-    sets for every module and step. Evaluation adds no noise; the source does not say, and E[s] is
-    not 1, so that evaluated activations are smaller than trained ones by that factor.
+    All draws are functions of the module's ``noise_key``, which the training loop sets for every
+    module and step, and of an index (SplitMix64), the same on every device. Evaluation adds no
+    noise; the source does not say, and E[s] is not 1, so that evaluated activations are smaller
+    than trained ones by that factor.
 
     Args:
         shift_range: largest |μ|.
@@ -80,7 +79,7 @@ def noise(
     Raises:
         ValueError: if an option is negative.
 
-    Cost: two random numbers a value, one of them normal, which a CPU draws one after another.
+    Cost: two random numbers per value, one of them normal, in some thirty elementwise passes.
 
     Source: Santurkar et al., NeurIPS 2018, section 2.1 and appendix, without the BatchNorm.
     """

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pipeline.data._transfer import send
 from pipeline.probes._view import View, parameters_by_layer
 
 
@@ -29,7 +30,7 @@ def filter_normalized(view: View, names: Sequence[str]) -> list[Tensor]:
 
 
 def _like_filters(values: Tensor, rng: torch.Generator) -> Tensor:
-    noise = torch.randn(values.shape, generator=rng, device=values.device, dtype=values.dtype)
+    noise = send(torch.randn(values.shape, generator=rng, dtype=values.dtype), values.device)
     dims = tuple(range(1, values.dim())) or (0,)
     scale = torch.linalg.vector_norm(values, dim=dims, keepdim=True)
     return noise * scale / torch.linalg.vector_norm(noise, dim=dims, keepdim=True)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.data._transfer import send
+
 LARGEST, SMALLEST = 0, 1
 _LOOK_EVERY = {"cpu": 1}
 
@@ -91,10 +93,10 @@ def start_vector(gradient: Tensor, last: Tensor | None, rng: torch.Generator) ->
     Args:
         gradient: (n); one without a direction (0, or not finite) is left out.
         last: unit vectors (k, n), or None.
-        rng: on the gradient's device.
+        rng: on the host.
     """
-    options = {"device": gradient.device, "dtype": gradient.dtype}
-    chance = torch.randn(gradient.shape, generator=rng, **options)
+    drawn = torch.randn(gradient.shape, generator=rng, dtype=gradient.dtype)
+    chance = send(drawn, gradient.device)
     unit, random = (v / torch.linalg.vector_norm(v) for v in (gradient, chance))
     cold = unit.nan_to_num() + 0.1 * random
     return cold if last is None else last.nan_to_num().sum(0) + 0.2 * cold

@@ -61,7 +61,8 @@ class View:
     """Of the function seen; in ``eval``: running statistics (as this step left them), no noise."""
     seed: int
     rng: torch.Generator
-    """The probe's own generator, on the device, made anew from (seed, probe, step)."""
+    """The probe's own generator, made anew from (seed, probe, step). It is on the host, whatever
+    the device: draw there and `transfer.send`, so that every device sees the same numbers."""
     memory: dict[str, Any] = field(default_factory=dict)
     """What this probe wants to find again at its next step of the same cell."""
     shared: dict[str, Any] = field(default_factory=dict)

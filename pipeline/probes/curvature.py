@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne, Positive
+from pipeline.data._transfer import send
 from pipeline.probes._hessian import Product, hessian_of, hessian_times_gradient
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos, start_vector
 from pipeline.probes._view import Records, View, flat, norm, parameters_by_layer, ratio
@@ -115,7 +116,8 @@ def _trace(
     """Hutchinson's estimate and its standard error; NaN without samples."""
     values = [like.new_full((), math.nan, dtype=torch.float64)] * (0 if samples else 2)
     for _ in range(samples):
-        signs = torch.randint(2, like.shape, generator=rng, device=like.device).to(like) * 2 - 1
+        drawn = torch.randint(2, like.shape, generator=rng).to(like.dtype) * 2 - 1
+        signs = send(drawn, like.device)
         values.append(_inner(signs, product(signs)))
     found = torch.stack(values)
     squares = (found - found.mean()).square().sum()

@@ -10,6 +10,7 @@ from pipeline.architectures import Network
 from pipeline.data import Dataset, Split
 from pipeline.data._objective import correct, objective
 from pipeline.data._splits import fixed_order
+from pipeline.data._transfer import send
 from pipeline.training.batches import evaluation_batches
 
 _BATCH = 512
@@ -52,5 +53,6 @@ def _limited(split: Split, limit: int | None) -> Split:
     samples = len(split.targets)
     if limit is None or limit >= samples:
         return split
-    index = torch.from_numpy(fixed_order(samples, "evaluation")[:limit]).to(split.targets.device)
+    order = torch.from_numpy(fixed_order(samples, "evaluation")[:limit])
+    index = send(order, split.targets.device)
     return Split(*(tensor[index] for tensor in split))

@@ -92,7 +92,7 @@ class Observer:
         for name in (name for name, steps in self._steps.items() if step in steps):
             look = self._looks[name]
             with self._metered(name, value.device), measure.untouched(self._network, look.mode):
-                rng = self._generator(name, step, value.device)
+                rng = self._generator(name, step)
                 own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
                 view = self._view(look, rng, self._memory[name], taken | seen.get(look, own))
                 if look not in seen:
@@ -148,8 +148,8 @@ class Observer:
             yield
         self.seconds[name] += settled_time(device) - start
 
-    def _generator(self, name: str, step: int, device: torch.device) -> torch.Generator:
-        return torch.Generator(device).manual_seed(derive(self._seed, "probe", name, step))
+    def _generator(self, name: str, step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive(self._seed, "probe", name, step))
 
 
 def _own_function(view: View, look: _Look) -> View:

@@ -1,8 +1,9 @@
 """Another device than the host without having one: torch's meta device, in place of a GPU.
 
-Its tensors have shapes and no values. What a GPU refuses, operations between tensors of two
-devices, is refused here; where the host waits for a GPU, since it reads values or copies tensors,
-is counted. What kernels compute is not seen.
+Its tensors have shapes and no values. What a GPU refuses, operations between tensors of two devices
+and some arguments, is refused here. Random draws on the device are refused too. Where the host
+waits for a GPU, since it reads values or copies tensors, is counted. What kernels compute is not
+seen.
 """
 
 from __future__ import annotations
@@ -14,39 +15,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
-from unittest import mock
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pipeline
-from pipeline.training import batches
+from tests.helpers.cuda_rules import check_arguments, check_draws
 
 TO_HOST = {"cpu", "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__"}
 """Methods that bring values to the host."""
 MAKES = {"tensor", "as_tensor", "new_tensor"}
 COPIES = {"_to_copy", "copy_"}
+SENT = "_transfer.send"
+"""The function whose copies are only queued on a GPU (see `test_transfer`)."""
 _PACKAGE = str(Path(pipeline.__file__).parent)
-
-
-class _Generator(Generator):
-    """Of the device that is asked for, by its own words; in truth of the host: meta has none."""
-
-    said: torch.device
-
-    def __new__(cls, device: Any = "cpu") -> _Generator:
-        made = super().__new__(cls)
-        made.said = torch.device(device)
-        return made
-
-    @property  # read-only, as it is in torch, whose stubs do not say so
-    def device(  # pyright: ignore[reportIncompatibleVariableOverride]
-        self,
-    ) -> torch.device:
-        return self.said
 
 
 class _Reads(TorchFunctionMode):
@@ -70,7 +55,7 @@ class _Reads(TorchFunctionMode):
 
 
 class _Kernels(TorchDispatchMode):
-    """Refuses operations between devices, autograd's own included, and counts copies."""
+    """Refuses what a GPU refuses, within autograd too: two devices, arguments. Counts copies."""
 
     def __init__(self, waits: Counter[str]) -> None:
         super().__init__()
@@ -79,10 +64,12 @@ class _Kernels(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        check_arguments(func, args, kwargs or {})
         found = func(*args, **(kwargs or {}))
+        check_draws(func, found)
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         if func.overloadpacket.__name__ in COPIES:
-            if len({x.is_meta for x in (*given, found)}) == 2:
+            if len({x.is_meta for x in (*given, found)}) == 2 and caller() != SENT:
                 self.waits[caller()] += 1
         elif any(x.is_meta for x in given):  # a number may come from the host, as an argument
             assert all(x.is_meta or not x.ndim for x in given), func
@@ -110,10 +97,5 @@ def _is_ours(code: CodeType) -> bool:
 def away() -> Iterator[Counter[str]]:
     """Inside, tensors on "meta" are treated as on a GPU; gives the waits by function."""
     waits = Counter[str]()
-    with (
-        mock.patch.object(torch, "Generator", _Generator),
-        mock.patch.object(batches, "Generator", _Generator),
-        _Reads(waits),
-        _Kernels(waits),
-    ):
+    with _Reads(waits), _Kernels(waits):
         yield waits

@@ -21,7 +21,7 @@ def inverse_root(matrices: Tensor) -> Tensor:
 class _InverseRoot(torch.autograd.Function):
     @staticmethod
     def forward(matrices: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(matrices)
+        values, vectors = _eigen(matrices)
         # Rounding may leave the smallest eigenvalues of a nearly singular S at 0 or below.
         floor = values[..., -1:] * torch.finfo(values.dtype).eps
         return vectors * torch.rsqrt(torch.maximum(values, floor))[..., None, :] @ vectors.mT
@@ -49,7 +49,7 @@ class _Solution(torch.autograd.Function):
 
     @staticmethod
     def forward(a: Tensor, right: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(a)
+        values, vectors = _eigen(a)
         sums = values[..., :, None] + values[..., None, :]
         return vectors @ (vectors.mT @ right @ vectors / sums) @ vectors.mT
 
@@ -69,3 +69,14 @@ class _Solution(torch.autograd.Function):
         a, solution = ctx.saved_tensors
         in_a, in_right = tangents
         return _Solution.apply(a, in_right - in_a @ solution - solution @ in_a)
+
+
+def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors; the values are NaN where a matrix is not finite.
+
+    Solvers raise on such a matrix: CUDA's always, LAPACK's at some sizes. A diverged cell must end
+    as diverged, and not as failed. On CUDA the solver itself makes the host wait.
+    """
+    finite = matrices.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
+    values, vectors = torch.linalg.eigh(matrices.where(finite, 0.0))
+    return values.where(finite[..., 0], torch.nan), vectors

@@ -69,7 +69,7 @@ class _NormalizationBackward(torch.autograd.Function):
     def forward(
         ctx: Any, g: Tensor, x: Tensor, gamma: Tensor | None, mean: Tensor, r: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        parts = (g, x, gamma, None, None, mean, r, True, eps, [True, True, True])
+        parts = (g, x, _weight(gamma, x), None, None, mean, r, True, eps, [True, True, True])
         in_x, in_gamma, in_beta = _gradients(*parts)
         ctx.save_for_backward(g, x, gamma, mean, r, in_gamma, in_beta)
         ctx.eps = eps
@@ -80,7 +80,8 @@ class _NormalizationBackward(torch.autograd.Function):
         refuse_third_derivatives()
         (u, v, s), (g, x, gamma, mean, r, g_x, g_1) = vectors, ctx.saved_tensors
         m, scale = x.numel() // x.shape[1], r if gamma is None else gamma * r
-        parts = (u, x, None, None, None, mean, r, True, ctx.eps, [False, True, True])
+        weight = _weight(gamma, x)  # its values do not matter to ⟨u, x̂⟩ and ⟨u, 1⟩
+        parts = (u, x, weight, None, None, mean, r, True, ctx.eps, [False, True, True])
         _, u_x, u_1 = _gradients(*parts)
         in_gamma = r * ((u * g).sum(_others(x)) - (u_1 * g_1 + u_x * g_x) / m)
         standardized = v - scale * u_x / m  # the coefficient of x̂ in g, and of P·g in x
@@ -90,6 +91,11 @@ class _NormalizationBackward(torch.autograd.Function):
         shift = -(along_u * u_1 + along_g * g_1) / m
         in_x = _combined(shift, mean, r, along_x, x, (along_u, u), (along_g, g))
         return in_g, in_x, None if gamma is None else in_gamma, None, None, None
+
+
+def _weight(gamma: Tensor | None, x: Tensor) -> Tensor:
+    """γ, or ones: CUDA's kernels make ∂L/∂γ and ∂L/∂β like the weight, so there must be one."""
+    return x.new_ones(x.shape[1]) if gamma is None else gamma
 
 
 def _combined(

@@ -180,10 +180,12 @@ def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
     assert len(study.planned) == 8
 
 
-def made_elsewhere(folder: Path, normalizer: str, seed: int, **provenance: object) -> None:
+def made_elsewhere(
+    folder: Path, normalizer: str, seed: int, lr: float = 0.01, **provenance: object
+) -> None:
     """Change where a cell of SMALL comes from."""
     store = Store(str(folder))
-    result = store.result(cell_of(folder, normalizer, 0.01, seed))
+    result = store.result(cell_of(folder, normalizer, lr, seed))
     result["provenance"] |= provenance
     names = [name.removesuffix(".parquet") for name in result["records"]]
     tables = {name: store.records(result, name) for name in names}
@@ -213,7 +215,7 @@ def test_mixed_code_is_told_by_part(tmp_path: Path) -> None:
     assert study.provenance["sources"]["normalizers/none"] == ["b", "c"]
 
 
-def test_mixed_threads_and_devices_are_told(tmp_path: Path) -> None:
+def test_mixed_threads_are_told_by_device(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL)
     made_elsewhere(tmp_path, "none", 0, threads=2)
     study = load(str(tmp_path))
@@ -221,7 +223,7 @@ def test_mixed_threads_and_devices_are_told(tmp_path: Path) -> None:
     assert study.provenance["threads"] == {"cpu": ["1", "2"]}
     made_elsewhere(tmp_path, "none", 0, device="EPYC")
     (problem,) = load(str(tmp_path)).problems
-    assert problem.endswith("different devices are mixed, whose numbers differ: EPYC, cpu")
+    assert problem.startswith("devices are mixed (cells: 1 of EPYC, 7 of cpu)")
 
 
 def test_threads_of_the_host_are_no_mixture_on_gpus(tmp_path: Path) -> None:
@@ -235,6 +237,45 @@ def test_threads_of_the_host_are_no_mixture_on_gpus(tmp_path: Path) -> None:
         path.write_text(json.dumps(result))
     assert {store.result(cell)["provenance"]["threads"] for cell in store.finished()} == {1, 2}
     assert load(str(tmp_path)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"device": "NVIDIA H200", "device_type": "cuda"},
+            "devices are mixed (cells: 1 of NVIDIA H200 (cuda), 7 of cpu): "
+            "numbers differ by rounding, times do not compare",
+        ),
+        (
+            {"precision": "tf32"},
+            "precisions are mixed (cells: 7 of float32, 1 of tf32): "
+            "numbers are not computed alike, times do not compare",
+        ),
+        (
+            {"deterministic": "none"},
+            "deterministic modes are mixed (cells: 7 of cudnn, 1 of none): "
+            "numbers are not computed alike, times do not compare",
+        ),
+    ],
+)
+def test_mixed_devices_and_arithmetic_are_told(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    write_store(tmp_path, **SMALL)
+    for normalizer in ("none", "batch"):
+        for seed in (0, 1):
+            for lr in (0.1, 0.01):
+                made_elsewhere(
+                    tmp_path, normalizer, seed, lr, precision="float32", deterministic="cudnn"
+                )
+    assert load(str(tmp_path)).problems == []
+    made_elsewhere(tmp_path, "none", 0, **changes)
+    study = load(str(tmp_path))
+    assert study.problems == [expected]
+    assert study.provenance["precisions"] == sorted(
+        {"float32", changes.get("precision", "float32")}
+    )
 
 
 def test_two_sweeps_share_cells_and_tell_like_labels_apart(tmp_path: Path) -> None:

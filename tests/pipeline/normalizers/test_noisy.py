@@ -78,7 +78,20 @@ def test_noise_does_not_depend_on_the_memory_format() -> None:
     module = make("noise").features(4)
     inputs = torch.randn(3, 4, 5, 5)
     strided = inputs.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(module(strided), module(inputs), rtol=0, atol=0)
+    outputs = module(strided)
+    torch.testing.assert_close(outputs, module(inputs), rtol=0, atol=0)
+    assert outputs.is_contiguous(memory_format=torch.channels_last)
+    sliced = torch.stack([inputs, inputs], dim=2)[:, :, 1]
+    assert not sliced.is_contiguous()
+    torch.testing.assert_close(module(sliced), module(inputs), rtol=0, atol=0)
+
+
+def test_noise_in_float32_is_that_in_float64_rounded() -> None:
+    module = make("noise").features(4)
+    inputs = torch.randn(3, 4, 5, 5, dtype=torch.float64).float()
+    torch.testing.assert_close(
+        module(inputs), module(inputs.double()).float(), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("key", [0, 2**63 - 1])

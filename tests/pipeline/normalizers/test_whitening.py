@@ -79,3 +79,18 @@ def test_derivatives_of_the_root_where_eigenvalues_coincide(matrix: Tensor) -> N
 def test_channels_that_do_not_divide(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: 12 channels do not divide into groups of 8"):
         make(name, channels_per_group=8).features(12)
+
+
+@pytest.mark.parametrize("size", [2, 3, 16, 64])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_the_root_of_a_matrix_that_is_not_finite_is_nan(size: int, bad: float) -> None:
+    """LAPACK raises at some sizes, CUDA's solver at all: a diverged cell would end as failed."""
+    matrices = torch.eye(size).repeat(3, 1, 1)
+    matrices[1] = bad
+    matrices.requires_grad_()
+    roots = inverse_root(matrices)
+    (gradient,) = torch.autograd.grad(roots.sum(), matrices)
+    for found in (roots, gradient):
+        assert found[1].isnan().all()
+        assert found[[0, 2]].isfinite().all()
+    assert torch.equal(roots[0], torch.eye(size))

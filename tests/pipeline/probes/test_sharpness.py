@@ -171,7 +171,7 @@ def test_no_wait_for_the_device(probe: Callable[[View], Any]):
     there = {n: tensor.to(device) for n, tensor in view.before.items()}
     batch = Batch(*(tensor.to(device) for tensor in view.batch))
     value, grad = view.value_and_gradient(there, batch)
-    rng = torch.Generator(device).manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     moved = replace(
         view, network=network, before=there, value=value, grad=grad, batch=batch, rng=rng
     )

@@ -16,7 +16,7 @@ from pipeline.data._objective import objective
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
 from pipeline.probes.gradient_ics import gradient_ics
-from pipeline.training.batches import augmented, probe_batch
+from pipeline.training.batches import augmentation_draws, augmented, probe_batch
 from pipeline.training.loop import train
 from tests.helpers.training_fixtures import (
     OPTIONS,
@@ -188,7 +188,8 @@ def test_drawn_batches_are_the_generators_and_augmented_as_the_steps():
         found = view.draw(9)
         rng = torch.Generator().manual_seed(view.rng.initial_seed())
         index = torch.randperm(40, generator=rng)[:9]
-        expected = augmented(data.batch(data.train, index), augment, rng)
+        draws = augmentation_draws(augment, (1, 8, 8), 9, rng)
+        expected = augmented(data.batch(data.train, index), augment, [*draws])
         assert torch.equal(found.inputs, expected.inputs)
         assert torch.equal(found.targets, expected.targets)
         assert not torch.equal(view.draw(9).targets, found.targets)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +11,17 @@ from torch import Generator, Tensor
 
 from pipeline.data import Batch, Dataset, Split, Task
 from pipeline.data.gaussian import gaussian
-from pipeline.training.batches import Batches, crop, evaluation_batches, flip, probe_batch
+from pipeline.training import batches as batches_module
+from pipeline.training.batches import (
+    Batches,
+    augmentation_draws,
+    crop,
+    drawn_batch,
+    evaluation_batches,
+    flip,
+    other_batch,
+    probe_batch,
+)
 from pipeline.training.seeds import derive
 
 _SAMPLES = 50
@@ -139,8 +150,8 @@ def _slow_crop(image: Tensor, row: int, column: int) -> Tensor:
 @pytest.mark.parametrize("device", _DEVICES)
 def test_crop_shifts_each_image_by_one_allowed_amount(device: str) -> None:
     images = torch.randn(60, 3, 16, 8, generator=Generator().manual_seed(0))
-    moved = images.to(device)
-    cropped = crop(moved, Generator(device).manual_seed(1)).cpu()
+    draws = augmentation_draws(["crop"], (3, 16, 8), 60, Generator().manual_seed(1))
+    cropped = crop(images.to(device), *draws.to(device)).cpu()
     seen = set()
     for image, result in zip(images, cropped, strict=True):
         shifts = [
@@ -158,7 +169,8 @@ def test_crop_shifts_each_image_by_one_allowed_amount(device: str) -> None:
 def test_crop_of_32_pads_by_4_and_offsets_are_uniform() -> None:
     images = torch.zeros(9000, 1, 32, 32)
     images[:, :, 16, 16] = 1
-    where = crop(images, Generator().manual_seed(0)).flatten(1).argmax(1)
+    draws = augmentation_draws(["crop"], (1, 32, 32), 9000, Generator().manual_seed(0))
+    where = crop(images, *draws).flatten(1).argmax(1)
     for shift in (where // 32 - 16, where % 32 - 16):
         counts = (shift + 4).bincount(minlength=9)
         assert len(counts) == 9
@@ -168,7 +180,8 @@ def test_crop_of_32_pads_by_4_and_offsets_are_uniform() -> None:
 @pytest.mark.parametrize("device", _DEVICES)
 def test_flip_mirrors_about_half(device: str) -> None:
     images = torch.randn(1000, 3, 4, 6, generator=Generator().manual_seed(0))
-    flipped = flip(images.to(device), Generator(device).manual_seed(1)).cpu()
+    (draws,) = augmentation_draws(["flip"], (3, 4, 6), 1000, Generator().manual_seed(1))
+    flipped = flip(images.to(device), draws.to(device)).cpu()
     chosen = 0
     for image, result in zip(images, flipped, strict=True):
         mirrored = torch.stack([image[:, :, 5 - x] for x in range(6)], dim=2)
@@ -181,9 +194,50 @@ def test_crop_comes_before_flip_whatever_the_order_of_names() -> None:
     dataset = _dataset()
     generator = Generator().manual_seed(derive(3, "augment", 2))
     plain = _batches(dataset).at(2)
-    right = flip(crop(plain.inputs, generator), generator)
+    down, side = (torch.randint(2 * m + 1, (16,), generator=generator) for m in (2, 1))
+    chosen = torch.rand(16, generator=generator) < 0.5
+    right = flip(crop(plain.inputs, down, side), chosen)
     for names in (["crop", "flip"], ["flip", "crop"]):
         assert torch.equal(_batches(dataset, augment=names).at(2).inputs, right)
+
+
+def _sha256(batches: list[Batch]) -> str:
+    """Of inputs and targets, in their logical order."""
+    hashed = hashlib.sha256()
+    for tensor in (tensor for batch in batches for tensor in batch):
+        hashed.update(tensor.cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
+
+
+@pytest.mark.parametrize("device", _DEVICES)
+def test_batches_are_those_of_the_first_version_on_every_device(device: str) -> None:
+    """Pinned on a CPU: neither a device nor a change of the code may draw other batches."""
+    dataset = _dataset(device)
+    batches = _batches(dataset, augment=["crop", "flip"])
+    rng = Generator().manual_seed(9)
+    drawn = [drawn_batch(dataset, ["crop", "flip"], rng, 20) for _ in range(2)]
+    fixed = [probe_batch(dataset, 20), *([other] if (other := other_batch(dataset, 20)) else [])]
+    found = _sha256([*(batches.at(step) for step in range(7)), *drawn, *fixed])
+    assert found == "d967576036a1554e133e3751598e49786915d2fb7ab37f21b5aa037d45c23052"
+
+
+def test_an_epoch_reaches_the_device_in_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, ...]] = []
+
+    def counted(values: Tensor, device: torch.device) -> Tensor:
+        sent.append(tuple(values.shape))
+        return values.to(device)
+
+    monkeypatch.setattr(batches_module, "send", counted)
+    made = _batches(_dataset(), augment=["crop", "flip"])
+    for step in range(7):
+        made.at(step)
+    assert sent == [(4, 3, 16)] * 3
+    sent.clear()
+    full = _batches(_dataset(), size=None)
+    for step in range(2):
+        full.at(step)
+    assert not sent
 
 
 @pytest.mark.parametrize("size", [0, -1, _SAMPLES + 1])

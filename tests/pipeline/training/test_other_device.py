@@ -24,7 +24,6 @@ from tests.helpers.training_fixtures import (
 )
 
 LOOKS = {
-    "batches._fixed",  # the probe batch, once
     "training._look",  # at losses, for one that has exploded
     "evaluation.evaluate",
     "observation._on_host",  # a probe's records, when it has ended
@@ -46,6 +45,64 @@ def test_probe_stays_on_the_device(probe: str, norm: str):
             records = catalog.load(catalog.parts("probes")[probe])(view, **CHEAP.get(probe, {}))
     assert {x.device.type for x in records.values() if isinstance(x, Tensor)} <= {"meta"}
     assert set(waits) <= {name for name in LOOKS if name.startswith("_lanczos")}
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("family", views.FAMILIES)
+def test_second_derivatives_give_cuda_kernels_what_they_ask_for(family: str, affine: bool):
+    made = views.normalizer([{"name": "batch", "affine": affine}])
+    data = views.data_of(family)
+    network = views.build(family, made, data.task, torch.float32).to("meta")
+    if family != "deep_linear":
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    batch = Batch(*(x.to("meta") for x in data.batch))
+    with away():
+        view = views.view_of_step(network, batch, batch, 0.01, traits=made.traits)
+        with measure.untouched(network):
+            records = catalog.load(catalog.parts("probes")["curvature"])(view, products=2)
+    assert isinstance(records["lambda_max"], Tensor)
+    assert records["lambda_max"].is_meta
+
+
+def _pooled_backward() -> None:
+    """Indices of a contiguous map, for a channels_last one."""
+    maps = torch.ones(2, 3, 4, 4, device="meta")
+    pooled, places = torch.ops.aten.max_pool2d_with_indices(maps, [2, 2])
+    other = maps.contiguous(memory_format=torch.channels_last)
+    options = ([2, 2], [2, 2], [0, 0], [1, 1], False)
+    torch.ops.aten.max_pool2d_with_indices_backward(pooled, other, *options, places)
+
+
+def _batch_norm_backward(mask: list[bool]) -> None:
+    x, moment = torch.ones(2, 3, device="meta"), torch.ones(3, device="meta")
+    parts = (x, x, None, None, None, moment, moment, True, 1e-5, mask)
+    torch.ops.aten.native_batch_norm_backward(*parts)
+
+
+def _convolution_backward() -> None:
+    x, kernel = torch.ones(2, 3, 4, 4, device="meta"), torch.ones(5, 3, 1, 1, device="meta")
+    y = torch.convolution(x, kernel, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+    options = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+    torch.ops.aten.convolution_backward(y, x, kernel, None, *options, [True, True, True])
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        (lambda: _batch_norm_backward([True, True, False]), "no weight to be like"),
+        (lambda: _batch_norm_backward([False, False, True]), "no weight to be like"),
+        (_convolution_backward, "the bias has no sizes"),
+        (_pooled_backward, "not laid out as the input"),
+    ],
+)
+def test_the_watch_refuses_what_cuda_kernels_refuse(call: Any, rule: str):
+    with away(), pytest.raises(AssertionError, match=rule):
+        call()
+
+
+def test_the_watch_lets_pass_what_cuda_kernels_accept():
+    with away():
+        _batch_norm_backward([True, False, False])
 
 
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
@@ -81,6 +138,21 @@ def test_losses_are_looked_at_seldom():
 def test_the_watch_refuses_two_devices(mixed: Any):
     with away(), pytest.raises((AssertionError, RuntimeError)):
         mixed(torch.ones(3, 3, device="meta"), torch.ones(3, 3))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: torch.randn(3, device="meta"),
+        lambda: torch.randperm(3, device="meta"),
+        lambda: torch.empty(3, device="meta").uniform_(),
+        lambda: torch.ones(3, device="meta").bernoulli(),
+        lambda: nn.functional.dropout(torch.ones(3, device="meta")),
+    ],
+)
+def test_the_watch_refuses_draws_on_the_device(draw: Any):
+    with away(), pytest.raises(AssertionError, match="drawn on the host"):
+        draw()
 
 
 @pytest.mark.parametrize(

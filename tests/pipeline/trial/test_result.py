@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from pipeline.spec.read import Cell
 from pipeline.training.loop import Outcome
+from pipeline.trial import provenance as provenance_module
+from pipeline.trial.provenance import provenance
 from pipeline.trial.result import describe, tables
 
 CELL = Cell({"seed": 0}, {"architecture": "vgg11"}, "aa")
@@ -56,6 +59,40 @@ def test_the_summary_of_a_run() -> None:
     }
     assert found["provenance"]["data_digest"] == "digest"
     assert found["provenance"]["sources"] == {"training": "c0de"}
+
+
+def test_a_result_names_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = provenance(torch.device("cpu"), "")
+    assert (found["device_type"], found["precision"]) == ("cpu", "float32")
+    monkeypatch.setattr(provenance_module, "_device_name", lambda device: "NVIDIA H200")
+    tf32 = [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+    for allowed, name in ((False, "float32"), (True, "tf32")):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+        found = provenance(torch.device("cuda"), "")
+        assert (found["device"], found["device_type"]) == ("NVIDIA H200", "cuda")
+        assert found["precision"] == name
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"deterministic": True, "benchmark": False}, "cudnn"),
+        ({"deterministic": True, "benchmark": True}, "none"),
+        ({"deterministic": False, "benchmark": False}, "none"),
+    ],
+)
+def test_a_result_names_its_deterministic_mode(
+    told: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setattr(torch.backends.cudnn, name, value)
+    assert provenance(torch.device("cpu"), "")["deterministic"] == expected
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert provenance(torch.device("cpu"), "")["deterministic"] == "all"
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize(("steps", "averaged"), [(1, 1), (10, 1), (29, 1), (31, 2), (400, 20)])

@@ -67,6 +67,9 @@ RESULT: dict[str, Any] = {
             ["python", "torch", "torchvision", "numpy", "ray", "mlflow"], (str, type(None))
         ),
         "device": str,
+        "device_type": str,
+        "precision": str,
+        "deterministic": str,
         "threads": int,
         "data_digest": str,
         "contents": {"data": str},

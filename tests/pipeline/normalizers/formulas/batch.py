@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +55,23 @@ def ghost_batch(
     return torch.cat(outputs), moved
 
 
+def splitmix64(seed: int, count: int) -> list[int]:
+    """Its first outputs, as its authors write it down, in Python's unbounded integers."""
+    outputs = []
+    for _ in range(count):
+        seed = (seed + 0x9E3779B97F4A7C15) % 2**64
+        z = seed
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        outputs.append(z ^ (z >> 31))
+    return outputs
+
+
+def _box_muller(word: int) -> float:
+    radius = math.sqrt(-2 * math.log(((word >> 20) % 2**24 + 1) / 2**24))
+    return radius * math.cos(2 * math.pi * (word % 2**20) / 2**20)
+
+
 def noise(
     inputs: Tensor,
     state: State,
@@ -66,11 +84,14 @@ def noise(
     if not state.training:
         return inputs, {}
     channels, per_channel = inputs.shape[1], [1, -1] + [1] * (inputs.ndim - 2)
-    generator = torch.Generator().manual_seed(state.noise_key)
-    u = torch.rand(channels, generator=generator).double().view(per_channel)
-    v = torch.rand(channels, generator=generator).double().view(per_channel)
-    w = torch.rand(inputs.shape, generator=generator).double()
-    z = torch.randn(inputs.shape, generator=generator).double()
+    drawn = splitmix64(state.noise_key, 2 * channels + inputs.numel())
+    fractions = [(word >> 11) / 2**53 for word in drawn[: 2 * channels]]
+    u = torch.tensor(fractions[:channels], dtype=torch.float64).view(per_channel)
+    v = torch.tensor(fractions[channels:], dtype=torch.float64).view(per_channel)
+    entries = drawn[2 * channels :]
+    w = torch.tensor([(word >> 44) / 2**20 for word in entries], dtype=torch.float64)
+    z = torch.tensor([_box_muller(word) for word in entries], dtype=torch.float64)
+    w, z = w.view(inputs.shape), z.view(inputs.shape)
     mu = -shift_range + 2 * shift_range * u
     sigma = 1 + scale_range * v
     m = (mu - shift_jitter) + 2 * shift_jitter * w
