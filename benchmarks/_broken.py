@@ -53,7 +53,8 @@ def hungry(folder: Path, seeds: int) -> list[Row]:
     from pipeline.trial import memory_guard as exhaustion
 
     at = scene(folder, ["hungry", SLOW], seeds)
-    total, left = exhaustion.machine()
+    machine = exhaustion.machine()
+    total, left = machine.total, machine.left
     file = at.folder / "pipeline/trial/memory_guard.py"
     bounds = f"_LEFT, _LEAST = {(left - 2 * 2**30) / total}, {5 * 2**28 / total}"
     code = file.read_text().replace("0.5 * cpus", "0 * cpus")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.errors import exit_code, print_error
+from pipeline.cli.options import local_path, storage_location, storage_parent, tracking_parent
+from pipeline.cli.run import graceful_shutdown
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
@@ -24,24 +27,24 @@ The report is report.html, and the same as report.md; tables/ and figures/ are r
 The same results and seed give the same bytes. An unfinished sweep is reported as far as it is.
 exit codes: 0 written, 2 bad input, 130 interrupted
 """
+_TRACKING = (
+    "MLflow's URI, or none: attach the report there; without --storage, also read from there "
+    "(where the sweep was tracked)"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write a report; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        return _report(options)
-    except BrokenPipeError:  # of whoever reads what is printed
-        raise
-    except (ValueError, OSError) as error:  # ValueError: every mistake of the user's
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted: the report is not complete", file=sys.stderr)
-        return 130
+    return exit_code(lambda: _report(options), "the report is not complete")
 
 
 def _report(options: argparse.Namespace) -> int:
+    with graceful_shutdown():
+        return _write_and_attach(options)
+
+
+def _write_and_attach(options: argparse.Namespace) -> int:
     from analysis.report import inputs as sides
     from analysis.report import up_to_date as written
 
@@ -79,7 +82,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     """
     from pipeline.tracking.uri import existing_tracking
 
-    uri = options.tracking or existing_tracking(options.storage or "results")
+    uri = options.tracking or existing_tracking(storage_location(options.storage))
     if uri in (None, "none"):
         return
     from pipeline.tracking.client import TrackingError, attach_report
@@ -90,7 +93,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     except TrackingError as error:
         if options.tracking:
             raise
-        print(f"not attached in MLflow: {error}", file=sys.stderr)
+        print_error(f"not attached in MLflow: {error}")
     else:
         print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
 
@@ -110,20 +113,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Turn the finished cells of sweeps into tables, figures and one HTML page.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[storage_parent(), tracking_parent(_TRACKING)],
     )
     parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="names; none: all of the store")
-    parser.add_argument("--storage", metavar="WHERE", help="folder or URI of results (results)")
-    parser.add_argument(
-        "--tracking",
-        metavar="URI",
-        help="MLflow's URI, or none: attach the report there; without --storage, also read from "
-        "there (where the sweep was tracked)",
-    )
     parser.add_argument(
         "--against", metavar="NAME", help="another sweep: say what changed from it, with intervals"
     )
     parser.add_argument(
-        "--against-storage", metavar="WHERE", help="where that one's results are (--storage)"
+        "--against-storage",
+        type=local_path,
+        metavar="WHERE",
+        help="where that one's results are (--storage)",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
     parser.add_argument(

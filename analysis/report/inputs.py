@@ -11,6 +11,7 @@ from pathlib import Path
 from analysis.load.reader import Found, Reader
 from analysis.load.sources import opened
 from analysis.study.study import Study
+from pipeline.cli.options import storage_location
 from pipeline.spec.yaml_reader import did_you_mean
 from pipeline.store.store import Store
 
@@ -51,9 +52,10 @@ def other(options: argparse.Namespace, stores: ExitStack) -> Side | None:
         return None
     if not options.sweeps:
         raise ValueError(f"--against {options.against}: say which SWEEP is compared with it")
-    if options.against in options.sweeps and options.against_storage in (None, options.storage):
-        raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
     storage = options.against_storage or options.storage
+    same_store = storage_location(storage) == storage_location(options.storage)
+    if options.against in options.sweeps and same_store:
+        raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
     return _found(options, storage, [options.against], cache(options, "against"), stores)
 
 
@@ -71,11 +73,11 @@ def _found(
     place: Path,
     stores: ExitStack,
 ) -> Side:
-    if options.tracking not in (None, "none") and storage is None:
+    if options.tracking not in (None, "none") and not storage:
         store = stores.enter_context(opened(None, options.tracking, sweeps))
     else:
-        _check(storage or "results", sweeps)
-        store = stores.enter_context(opened(storage or "results"))
+        _check(storage_location(storage), sweeps)
+        store = stores.enter_context(opened(storage_location(storage)))
     two = min(2, os.cpu_count() or 1)
     reader = Reader(store, strict=options.strict, records=False, cache=place, processes=two)
     return Side(reader, reader.found(sweeps))

@@ -25,10 +25,11 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.errors import print_error
+from pipeline.cli.redaction import redact
 from pipeline.cluster.checkout import Pinned, pinned
 from pipeline.cluster.tunnel import tunnel
 from pipeline.cluster.validate import problems
-from pipeline.secrets import redact
 from pipeline.spec.read import Sweep
 from pipeline.spec.yaml_reader import SpecError
 
@@ -278,5 +279,5 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", metavar="FILE", help="the cluster file (YAML)")
     found = check(parser.parse_args(arguments).file)
     for problem in found:
-        print(problem, file=sys.stderr)
+        print_error(problem)
     return 2 if found else 0

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.catalog import registry as catalog
-from pipeline.secrets import redact
+from pipeline.cli.redaction import redact
 from pipeline.spec.yaml_reader import SpecError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import registry as catalog
-from pipeline.secrets import redacted
 from pipeline.spec.contents import name_of
 from pipeline.spec.yaml_reader import SpecError, read
 
@@ -133,7 +132,7 @@ def plan(sweep: Sweep) -> dict[str, Any]:
         "name": sweep.name,
         "description": sweep.description,
         "cells": [cell.cell_id for cell in sweep.cells],
-        "settings": {cell.cell_id: redacted(cell.settings) for cell in sweep.cells},
+        "settings": {cell.cell_id: cell.settings for cell in sweep.cells},
         "labels": {cell.cell_id: cell.labels for cell in sweep.cells},
     }
 

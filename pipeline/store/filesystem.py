@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.cli.redaction import redacted
 from pipeline.spec.read import SCHEMA
 from pipeline.store.atomic_write import write_whole
 
@@ -19,6 +20,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 class StoreError(ValueError):
     """A file of the store is missing, damaged or of another schema; the message names it."""
+
+
+class MissingFileError(StoreError):
+    """A file of the store is not there."""
 
 
 class Files:
@@ -37,28 +42,47 @@ class Files:
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}"
 
+    @contextmanager
+    def _errors(self, path: str, done: str) -> Iterator[None]:
+        """Context manager that turns every error of the file system into a `StoreError`.
+
+        An object store's client raises its own types: botocore's for absent credentials.
+        """
+        errors = OSError if isinstance(self.filesystem, LocalFileSystem) else Exception
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except errors as error:
+            reason = _reason(error)
+            raise StoreError(f"{self.uri}/{path}: cannot be {done}: {reason}") from None
+
     def _find(self, folder: str) -> list[str]:
-        self.filesystem.invalidate_cache()
-        return list(self.filesystem.find(self._full(folder)))
+        with self._errors(folder, "listed"):
+            self.filesystem.invalidate_cache()
+            return list(self.filesystem.find(self._full(folder)))
 
     def _exists(self, path: str) -> bool:
-        self.filesystem.invalidate_cache()
-        return self.filesystem.exists(self._full(path))
+        with self._errors(path, "read"):
+            self.filesystem.invalidate_cache()
+            return self.filesystem.exists(self._full(path))
 
     def _read(self, path: str) -> bytes:
         try:
-            data = self.filesystem.cat_file(self._full(path))
+            with self._errors(path, "read"):
+                data = self.filesystem.cat_file(self._full(path))
         except FileNotFoundError:
-            raise StoreError(f"{self._full(path)}: no such file in the store") from None
+            raise MissingFileError(f"{self._full(path)}: no such file in the store") from None
         assert isinstance(data, bytes)
         return data
 
     def _read_json(self, path: str) -> dict[str, Any]:
+        return self._parsed(path, self._read(path))
+
+    def _parsed(self, path: str, data: bytes) -> dict[str, Any]:
         try:
-            content = json.loads(self._read(path))
+            content = json.loads(data)
         except ValueError as error:
-            if isinstance(error, StoreError):
-                raise
             raise StoreError(f"{self._full(path)}: damaged, not JSON ({error})") from None
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema != SCHEMA:
@@ -66,28 +90,32 @@ class Files:
         return content
 
     def _write(self, path: str, data: bytes) -> None:
-        full = self._full(path)
-        try:
+        with self._errors(path, "written"):
             if isinstance(self.filesystem, LocalFileSystem):
-                write_whole(full, data)
+                write_whole(self._full(path), data)
             else:
-                self.filesystem.pipe_file(full, data)  # object stores publish an object whole
-        except OSError as error:
-            problem = error.strerror or error
-            raise StoreError(f"{full}: cannot be written: {problem}") from None
+                self.filesystem.pipe_file(self._full(path), data)  # an object is published whole
 
     def _remove(self, path: str) -> None:
-        full = self._full(path)
-        try:
-            with suppress(FileNotFoundError):
-                self.filesystem.rm_file(full)
-        except OSError as error:
-            raise StoreError(f"{full}: cannot be removed: {error.strerror or error}") from None
+        with suppress(FileNotFoundError), self._errors(path, "removed"):
+            self.filesystem.rm_file(self._full(path))
+
+
+def _reason(error: Exception) -> str:
+    """Why a file system refuses, in one line, and what to do where that is known."""
+    if isinstance(error, OSError):
+        said = error.strerror or str(error)
+    else:
+        said = f"{type(error).__name__}: {error}"
+    said = " ".join(said.split())
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        return f"{said}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return said
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """Encode strictly: a NaN in a result is a bug of its writer, not a value."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    """Encode strictly (a NaN in a result is a bug of its writer, not a value), without secrets."""
+    text = json.dumps(redacted(content), indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 

@@ -4,7 +4,7 @@
     <root>/cells/<cell_id>/*.parquet     the records, one table a file
     <root>/cells/<cell_id>/result.json   written last: its presence means that the cell is finished
     <root>/cells/<cell_id>/failure.json  why the last trial of an unfinished cell raised
-    <root>/cells/<cell_id>/lost.json     what is known of the worker that went away with its trial
+    <root>/cells/<cell_id>/lost.json     what is known of its lost worker, and how many were lost
     <root>/cells/<cell_id>/log.txt       what the last trial printed, warned of and logged
     <root>/cells/<cell_id>/checkpoint.npz  where a long trial stands; gone once it has a result
     <root>/contents/<key>/*.json         digests of data that only trials can read, to compare them
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.spec.read import SCHEMA
-from pipeline.store.filesystem import Files, StoreError, checked, json_bytes
+from pipeline.store.filesystem import Files, MissingFileError, StoreError, checked, json_bytes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -139,7 +139,7 @@ class Store(Files):
     def _reads_as(self, cell_id: str, files: _Bytes) -> bool:
         try:
             return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
-        except StoreError:  # another trial has begun to write, and removed ``result.json`` first
+        except MissingFileError:  # another trial has begun to write: it removes ``result.json``
             return False
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
@@ -147,8 +147,14 @@ class Store(Files):
         self.keep(failure["cell_id"], "failure.json", json_bytes(failure))
 
     def write_lost(self, lost: Mapping[str, Any]) -> None:
-        """Save what is known of a lost worker; the cell stays unfinished."""
-        self.keep(lost["cell_id"], "lost.json", json_bytes(lost))
+        """Save what is known of a lost worker, and count it; the cell stays unfinished."""
+        before = self.kept(lost["cell_id"], "lost.json")
+        times = 0 if before is None else self.times_lost(lost["cell_id"])
+        self.keep(lost["cell_id"], "lost.json", json_bytes({**lost, "times": times + 1}))
+
+    def times_lost(self, cell_id: str) -> int:
+        """In how many runs a lost cell was lost, since it was last reopened."""
+        return self.lost(cell_id).get("times", 1)
 
     def lost(self, cell_id: str) -> dict[str, Any]:
         """Read what is known of a cell's lost worker."""
@@ -218,16 +224,22 @@ class Store(Files):
         """Read a file beside a cell's result; None where there is none."""
         try:
             return self._read(f"cells/{checked(cell_id)}/{name}")
-        except StoreError:
+        except MissingFileError:
             return None
 
     def drop(self, cell_id: str, name: SideFile) -> None:
         """Remove a file beside a cell's result, if it is there."""
         self._remove(f"cells/{checked(cell_id)}/{name}")
 
-    def reopen(self, cell_id: str) -> None:
-        """Forget how a cell has ended, so that it is run again; its checkpoint stays."""
-        for name in ("result.json", "failure.json", "lost.json"):
+    def reopen(self, cell_id: str, *, keep_lost: bool = False) -> None:
+        """Forget how a cell has ended, so that it is run again; its checkpoint stays.
+
+        Args:
+            cell_id: which cell.
+            keep_lost: go on counting how many times it was lost.
+        """
+        names = ["result.json", "failure.json", *([] if keep_lost else ["lost.json"])]
+        for name in names:
             self._remove(f"cells/{checked(cell_id)}/{name}")
 
     def write_content(self, key: str, name: str, content: Mapping[str, Any]) -> None:
@@ -248,9 +260,18 @@ class Store(Files):
         self._write(f"leases/{checked(sweep)}.json", json_bytes(lease))
 
     def lease(self, sweep: str) -> dict[str, Any] | None:
-        """Read which driver is running a sweep; None where there is none."""
+        """Read which driver is running a sweep; None where there is none, or a damaged one.
+
+        Raises:
+            StoreError: if the store cannot be read, which says nothing of a driver.
+        """
+        path = f"leases/{checked(sweep)}.json"
         try:
-            return self._read_json(f"leases/{checked(sweep)}.json")
+            data = self._read(path)
+        except MissingFileError:
+            return None
+        try:
+            return self._parsed(path, data)
         except StoreError:
             return None
 

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.secrets import redact
+from pipeline.cli.redaction import redact
 from pipeline.spec.read import Cell
 from pipeline.store.atomic_write import write_whole
 from pipeline.trial.source_digest import code_digest, source_digests

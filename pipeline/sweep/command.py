@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.interrupt import INTERRUPTED, listen, stoppable
+from pipeline.cli import options as shared
+from pipeline.cli.errors import exit_code, print_error
+from pipeline.cli.run import graceful_shutdown, install_signal_handlers
 
 if TYPE_CHECKING:
     from pipeline.spec.read import Cell, Sweep
@@ -23,7 +26,8 @@ examples:
   python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
   python -m pipeline.sweep sweeps/quickstart.yaml --failures    which cells failed, and why
 
-Finished cells run again only with --rerun-changed, failed ones only with --retry-failed.
+Finished cells run again only with --rerun-changed. Lost cells run again, three times at most.
+Failed cells, and cells that were lost three times, run again with --retry-failed.
 Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
 exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
 """
@@ -32,24 +36,20 @@ exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code."""
     options = _parser().parse_args(arguments)
-    from pipeline.secrets import redact
+    words = sys.argv[1:] if arguments is None else arguments
+    interrupted = "finished cells are kept; run the same command again to go on"
+    return exit_code(lambda: _read_and_do(options, words), interrupted)
+
+
+def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
     from pipeline.spec.read import read_sweep
 
-    try:
-        sweep = read_sweep(options.file, options.set)
-        if options.cluster or options.stop:
-            return _do_there(sweep, options, sys.argv[1:] if arguments is None else arguments)
-        with stoppable():
-            return _do(sweep, options)
-    except ValueError as error:  # every mistake of the user's is one, and says what and where
-        print(redact(str(error)), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "\ninterrupted: finished cells are kept; run the same command again to go on",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+    sweep = read_sweep(options.file, options.set)
+    if options.cluster or options.stop:
+        return _do_there(sweep, options, words)
+    options.storage = shared.storage_location(options.storage)
+    with graceful_shutdown():
+        return _do(sweep, options)
 
 
 def _do(sweep: Sweep, options: argparse.Namespace) -> int:
@@ -96,16 +96,21 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
     """Run what is to be run; gives those cells."""
     from pipeline.spec.read import plan
     from pipeline.sweep.lease import Lease
+    from pipeline.sweep.node_check import refuse_memory
     from pipeline.sweep.status import to_run
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
     from pipeline.trial.data_check import data_lines
+    from pipeline.trial.local_notes import clear_notes
 
+    refuse_memory(store)
     tracking = tracking_uri(options.tracking, options.storage)
     for line in data_lines(sweep.cells):
         print(line, file=sys.stderr)
     lease = Lease(store, sweep.name)
-    with lease.held():
+    with ExitStack() as ends:
+        ends.callback(clear_notes, lease.id)
+        ends.enter_context(lease.held())
         store.write_plan(plan(sweep))
         standing = store.standing()
         again = options.retry_failed, options.rerun_changed
@@ -129,8 +134,10 @@ def _run_cells(
     from pipeline.store.store import StoreError
     from pipeline.sweep import tune as orchestrator
     from pipeline.sweep.durations import Estimate, estimate, in_order
+    from pipeline.sweep.node_check import refuse_unseen
     from pipeline.sweep.progress import Progress
     from pipeline.tracking.worker import beside
+    from pipeline.training import live_note
 
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
@@ -138,16 +145,18 @@ def _run_cells(
     try:
         expected = estimate(sweep.cells, store, standing.finished)
     except StoreError as error:  # what is damaged concerns the report, and no cell to run
-        print(error, file=sys.stderr)
+        print_error(error)
         expected = Estimate({}, None, False)
     with beside(sweep.name, store, tracking) as mirror, orchestrator.cluster():
-        listen()
+        install_signal_handlers()
         count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
         lease.confirm()
+        refuse_unseen(store, sweep.name, lease.id)
         for cell_id in again & (standing.finished | standing.failed | standing.lost):
-            store.reopen(cell_id)
-        job = orchestrator.Job(sweep.name, store.uri, sweep.resources)
-        with Progress(chosen, done, count, expected=expected) as progress:
+            store.reopen(cell_id, keep_lost=not options.retry_failed)
+        job = orchestrator.Job(sweep.name, store.uri, sweep.resources, lease.id)
+        how_far = partial(live_note.read, lease.id)
+        with Progress(chosen, done, count, expected=expected, how_far=how_far) as progress:
             events = orchestrator.Events(progress.started, [progress.ended, mirror.ended])
             orchestrator.run(in_order(chosen, expected), job, count, events)
         mirror.complete()
@@ -173,26 +182,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        parents=[
+            shared.set_parent(),
+            shared.storage_parent(),
+            shared.tracking_parent(
+                "MLflow's URI, or none (MLFLOW_TRACKING_URI, else a SQLite file in the storage)"
+            ),
+        ],
     )
     parser.add_argument("file", metavar="FILE", help="the sweep file (YAML)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the file: training.steps=100, seeds=5, grid.training.lr=[0.1]; repeatable",
-    )
-    parser.add_argument(
-        "--storage",
-        default=os.environ.get("NORMSCOPE_STORAGE", "results"),
-        metavar="WHERE",
-        help="folder or URI of results (NORMSCOPE_STORAGE, else results)",
-    )
-    parser.add_argument(
-        "--tracking",
-        metavar="URI",
-        help="MLflow's URI, or none (MLFLOW_TRACKING_URI, else a SQLite file in the storage)",
-    )
     parser.add_argument(
         "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.run import stop_notice
 from pipeline.spec.read import Cell
 from pipeline.sweep.durations import Estimate
 
@@ -62,6 +64,8 @@ class Progress:
     console: Console = field(default_factory=lambda: Console(stderr=True))
     expected: Estimate = field(default_factory=lambda: Estimate({}, None, False))
     """What is known beforehand."""
+    how_far: Callable[[str], str] = lambda cell_id: ""
+    """How far a current cell is, in words."""
     counts: Counter[str] = field(default_factory=Counter)
     """Ended cells by status: ok, diverged, budget, failed, lost."""
     running: dict[str, float] = field(default_factory=dict)
@@ -77,6 +81,8 @@ class Progress:
         self._beforehand = _means(known, self.expected)
         self._began = self._printed = time.monotonic()
         self._live: Live | None = None
+        self._notice = ""
+        self._notices = ExitStack()
         # The panel is drawn by a thread of its own while cells start and end.
         self._lock = threading.RLock()
 
@@ -86,9 +92,15 @@ class Progress:
                 get_renderable=self._panel, console=self.console, refresh_per_second=4
             )
             self._live.__enter__()
+            self._notices.enter_context(stop_notice(self._show_notice))
         return self
 
+    def _show_notice(self, text: str) -> None:
+        """Show a line below the panel from its next drawing on: a signal may come at any moment."""
+        self._notice = text
+
     def __exit__(self, *error: object) -> None:
+        self._notices.close()
         if self._live is not None:
             self._live.__exit__(None, None, None)
         else:
@@ -188,8 +200,10 @@ class Progress:
                 Text(cell_id[:8], style="dim"),
                 title(self._labels[cell_id]),
                 Text(duration(now - began), style="dim"),
+                Text(self.how_far(cell_id), style="dim"),
             )
         if len(current) > _SHOWN:
-            table.add_row("", f"… and {len(current) - _SHOWN} more", "")
+            table.add_row("", f"… and {len(current) - _SHOWN} more", "", "")
         bar = Padding(ProgressBar(total=total, completed=done), 0)  # a bar alone ends no line
-        return Group(bar, Text(self.line()), table)
+        notice = [Text(self._notice, style="bold")] if self._notice else []
+        return Group(bar, Text(self.line()), table, *notice)

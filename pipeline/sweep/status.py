@@ -9,21 +9,23 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.secrets import redact
+from pipeline.cli.redaction import redact
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Standing, Store
 from pipeline.sweep.changed_code import changed_code, show_changed_code
-from pipeline.sweep.lease import is_running, said
+from pipeline.sweep.lease import describe
 from pipeline.sweep.progress import title
 from pipeline.trial.data_check import data_lines
 
 STATES = {
     "done": "have a result",
     "missing": "will run",
-    "lost": "lost their machine; will run again",
+    "lost": "lost their machine; run again, three times at most",
     "failed": "raised an error, or hung; --failures says why, --retry-failed runs them again",
 }
 """What is said of each state."""
+LOST_AT_MOST = 3
+"""Runs that may lose a cell before it is left alone: then it is hardly the machine's fault."""
 _EXAMPLES = 3
 """Cells named of each cause."""
 
@@ -61,8 +63,9 @@ def to_run(
 ) -> list[Cell]:
     """Cells without a result, in the sweep's order.
 
-    Failed ones only if asked for: they would fail again. So are those that their time limit cut
-    short, and those that other code has made: this run would replace their result.
+    Failed ones only if asked for: they would fail again. So are those that were lost too often,
+    those that their time limit cut short, and those that other code has made: this run would
+    replace their result.
     """
     changed = changed_code(cells, store, standing.finished) if rerun_changed else {}
     wanted = {"missing", "lost", "failed"} if retry_failed else {"missing", "lost"}
@@ -70,6 +73,8 @@ def to_run(
     def is_wanted(cell: Cell) -> bool:
         state = _state(cell.cell_id, standing)
         cut = state == "done" and retry_failed and store.result(cell.cell_id)["status"] == "budget"
+        if state == "lost" and not retry_failed:
+            return store.times_lost(cell.cell_id) < LOST_AT_MOST
         return cut or state in wanted or cell.cell_id in changed
 
     return [cell for cell in cells if is_wanted(cell)]
@@ -90,9 +95,7 @@ def show_status(sweep: Sweep, store: Store) -> None:
             counts = {s: sum(c.labels["architecture"] == name for c in found[s]) for s in STATES}
             print(f"  {name}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
     show_changed_code(sweep.cells, changed_code(sweep.cells, store, standing.finished))
-    lease = store.lease(sweep.name)
-    running = lease is not None and is_running(lease)
-    print(f"it {said(lease)}" if running and lease else "nobody is running it now")
+    print(describe(store.lease(sweep.name)))
 
 
 def show_failures(sweep: Sweep, store: Store, repeat: Repeat) -> None:
@@ -144,6 +147,12 @@ def conclude(sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: Repeat)
         wanted -= set(errors)
     if found["failed"]:
         print("failed cells are not run again unless --retry-failed says so", file=sys.stderr)
+    given_up = sum(store.times_lost(c.cell_id) >= LOST_AT_MOST for c in found["lost"])
+    if given_up:
+        print(
+            f"{given_up} lost {LOST_AT_MOST} times: not run again unless --retry-failed says so",
+            file=sys.stderr,
+        )
     if wanted:
         print(f"{len(wanted)} lost without a trace; run the same command again", file=sys.stderr)
     return 1 if found["failed"] or found["lost"] or wanted else 0

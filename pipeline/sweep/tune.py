@@ -10,13 +10,13 @@ import gc
 import json
 import logging
 import os
+import platform
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 # The store replaces Tune's result files, which cost every trial a second.
@@ -36,11 +36,15 @@ from ray._private.services import find_bootstrap_address
 from ray._private.thirdparty import pynvml as nvml
 from ray.exceptions import OutOfMemoryError
 
-from pipeline.secrets import redact
-from pipeline.spec.read import SCHEMA, Cell, Resources
-from pipeline.store.store import Store
+from pipeline.spec.read import Cell, Resources
+from pipeline.store.store import Store, StoreError
 from pipeline.sweep.capacity import reachable
+from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
 from pipeline.sweep.local_resources import usable_cpus, visible_gpus
+from pipeline.sweep.node_check import UNSEEN, unseen
+from pipeline.training.live_note import noting
+from pipeline.trial.failure import describe_failure
+from pipeline.trial.kernel_kill import traced
 
 # Of a lost worker Tune prints a page, in the midst of the live view; the store keeps it.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -60,6 +64,8 @@ class Job:
     sweep: str
     storage: str
     resources: Resources
+    lease: str = ""
+    """The id of the driver's lease, by which a worker knows the store; empty: it does not look."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,24 @@ def cluster() -> Iterator[int]:
         ValueError: if there is one that cannot be joined.
     """
     address = os.environ.get("RAY_ADDRESS") or _running() or "local"
+    if address == "local":
+        check_temporary_folder()
+        use_own_token()
     cpus, gpus = _own_resources() if address == "local" else (None, None)
     try:
-        ray.init(
-            address=address,
-            num_cpus=cpus,
-            num_gpus=gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except ConnectionError as error:
-        advice = "RAY_ADDRESS names one, RAY_ADDRESS=local starts one on this machine"
-        raise ValueError(f"Ray: {error}; {advice}") from None
+        with native_messages_muted() if address != "local" else nullcontext():
+            ray.init(
+                address=address,
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except Exception as error:  # Ray raises whatever its parts raise
+        raise ValueError(f"Ray: {_why_not(error, address)}") from None
+    if address != "local":
+        _announce()
     try:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
@@ -118,10 +129,32 @@ def _cards() -> list[str]:
     return [uuid.decode() if isinstance(uuid, bytes) else uuid for uuid in found]
 
 
-def _running() -> str | None:
-    """The address of the cluster that was last started on this machine, if it still answers.
+def _why_not(error: Exception, address: str) -> str:
+    """Why Ray did not start, or the cluster could not be joined, in a line."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if address == "local":
+        return f"could not start on this machine: {reason}"
+    advice = "RAY_ADDRESS names a cluster, RAY_ADDRESS=local starts one on this machine"
+    if address != "auto" and "RAY_AUTH_MODE" not in os.environ:
+        advice = f"if it asks for a token, set RAY_AUTH_MODE=token; {advice}"
+    where = "of this machine" if address == "auto" else f"at {address}"
+    return f"the cluster {where} cannot be joined: {reason[:300]}; {advice}"
 
-    Ray leaves the address of one that was killed in place, and waits minutes for it.
+
+def _announce() -> None:
+    """Say that cells will run on machines which are not only ours."""
+    have = ray.cluster_resources()
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    size = f"{nodes} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
+    address = ray.get_runtime_context().gcs_address
+    print(f"joined the Ray cluster at {address} ({size})", file=sys.stderr)
+
+
+def _running() -> str | None:
+    """``auto`` if the cluster that was last started on this machine still answers.
+
+    Ray leaves the address of one that was killed in place, and waits minutes for it. By its address
+    it could not be joined where it asks for a token: only for ``auto`` Ray looks for one.
     """
     address = find_bootstrap_address(None)
     if not address:
@@ -131,7 +164,7 @@ def _running() -> str | None:
         socket.create_connection((host, int(port)), timeout=2).close()
     except OSError:
         return None
-    return address
+    return "auto"
 
 
 def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) -> int:
@@ -253,12 +286,19 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
     """Run in a worker: one cell, saved."""
     from pipeline.trial.run import attempt
 
+    if job["lease"] and (problem := unseen(job["storage"], job["sweep"], job["lease"])):
+        raise StoreError(f"{platform.node()} {problem}")  # it has joined the cluster since
     cell, store = _cell(config), Store(job["storage"])
-    resources = Resources(**job["resources"])
-    status = _status(store, cell.cell_id)
-    if status is None:
-        device = "cuda" if _gpus(cell, resources, default) else "cpu"
-        status = attempt(cell, store, device, resources)
+    with traced(job["lease"], cell.cell_id) as killed:
+        status = _status(store, cell.cell_id)
+        if status is None and killed:  # and it would be again
+            store.write_failure(describe_failure(cell, killed, killed))
+            status = "failed"
+        if status is None:
+            resources = Resources(**job["resources"])
+            device = "cuda" if _gpus(cell, resources, default) else "cpu"
+            with noting(job["lease"], cell.cell_id):
+                status = attempt(cell, store, device, resources)
     tune.report({"status": status})
 
 
@@ -303,21 +343,14 @@ class _Relay(tune.Callback):
 def _save_lost(store: Store, trial: Any) -> None:
     """Keep what Ray knows of the worker that went away with a cell for the second time."""
     error, cell = str(trial.get_error() or ""), _cell(trial.config)
-    store.write_lost(
-        {
-            "schema": SCHEMA,
-            "cell_id": cell.cell_id,
-            "labels": cell.labels,
-            "error": _reason(error),
-            "traceback": redact(error),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-    )
+    store.write_lost(describe_failure(cell, _reason(error), error))
 
 
 def _reason(error: str) -> str:
     if "OutOfMemoryError" in error:
         return "its worker was lost twice: out of memory; lower training.batch_size or concurrency"
+    if UNSEEN in error:
+        return f"its machine {UNSEEN}: --storage has to be a place that every machine sees"
     if "StoreError" in error:
         return "its result could not be stored"
     return (

@@ -28,7 +28,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from pipeline.secrets import redact
+from pipeline.cli.redaction import redact
 from pipeline.store.store import Store
 from pipeline.tracking.payload import parameters, points
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
-from pipeline.secrets import redact
+from pipeline.cli.errors import print_error
 from pipeline.spec.read import Sweep
 from pipeline.store.store import Store
 
@@ -29,8 +28,7 @@ def complete(sweep: Sweep, store: Store, uri: str) -> None:
         tracking.complete(uri, sweep.name, store, [cell.cell_id for cell in sweep.cells])
         store.write_mirrored(sweep.name, digest)
     except Exception as error:  # the store behind a URI may raise anything
-        reason = redact(str(error))
-        print(f"tracking is incomplete, --sync makes up for it: {reason}", file=sys.stderr)
+        print_error(f"tracking is incomplete, --sync makes up for it: {error}")
 
 
 def sync(sweep: Sweep, store: Store, uri: str) -> str:

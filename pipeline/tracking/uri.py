@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from pipeline.cli.options import is_remote, tracking_location
 
 _SQLITE = "sqlite:///"
 
@@ -12,7 +13,7 @@ def existing_tracking(storage: str) -> str | None:
     """MLFLOW_TRACKING_URI, or the SQLite file that a sweep has left in a local store, if any."""
     file = Path(storage) / "mlflow.db"
     own = f"{_SQLITE}{file.resolve()}" if file.is_file() else None
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or own
+    uri = tracking_location() or own
     return None if uri == "none" else uri
 
 
@@ -25,10 +26,10 @@ def tracking_uri(given: str | None, storage: str) -> str | None:
     Raises:
         ValueError: if nothing is given and the store is remote.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking_location(given)
     if uri == "none":
         return None
-    if uri is None and "://" in storage:
+    if uri is None and is_remote(storage):
         raise ValueError(
             f"--tracking: say where MLflow is (or none), as --storage {storage} is remote"
         )

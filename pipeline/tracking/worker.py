@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from pipeline.secrets import redact
+from pipeline.cli.errors import print_error
 from pipeline.spec.read import Cell, Resources, Sweep
 from pipeline.store.store import Store
 from pipeline.tracking import sync as mirroring
@@ -88,10 +88,13 @@ def _started() -> subprocess.Popen[str]:
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.tracking.worker"],
-        env={**os.environ, "PYTHONPATH": path},
+        # MLflow prints emoji, which a terminal of another encoding has no bytes for.
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,
     )
 
@@ -130,7 +133,7 @@ class _Patience:
             action()
         except Exception as error:  # the store behind a URI may raise anything
             if self._failed_at is None:
-                print(f"tracking is off for now: {redact(str(error))}", file=sys.stderr)
+                print_error(f"tracking is off for now: {error}")
             self._failed_at = time.monotonic()
             return False
         self._failed_at = None
@@ -150,7 +153,8 @@ def main() -> None:
         if work(words, gone, sweep, store, uri):
             mirroring.complete(sweep, store, uri)
     except Exception as error:
-        sys.exit(redact(f"{type(error).__name__}: {error}"))
+        print_error(f"{type(error).__name__}: {error}")
+        sys.exit(1)
 
 
 def _give_way() -> None:

@@ -18,6 +18,7 @@ from pipeline.probes import _view as measure
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.evaluation import evaluate
+from pipeline.training.live_note import note
 from pipeline.training.metering import settled_time
 from pipeline.training.optimizer import learning_rate, optimizer
 from pipeline.training.probe_runner import Observer
@@ -224,6 +225,7 @@ class _Loop:
         )
         self.accuracies += shares
         self.pending.clear()
+        note(len(self.losses), self.training["steps"], self.losses[-1])
         limit = self.training["explode"] * abs(self.losses[0])
         self.outcome.diverged_step = next(
             (t for t in range(first, len(self.losses)) if not _in_bounds(self.losses[t], limit)),

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import registry as catalog
+from pipeline.cli.redaction import redact, redacted
 from pipeline.data._sources import is_data_error
-from pipeline.secrets import redact, redacted
 from pipeline.spec.contents import SECTIONS, Contents, Location, locations, name_of, read
 from pipeline.spec.read import SCHEMA, Cell, placeless
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
-from pipeline.secrets import redact
+from pipeline.cli.redaction import redact
+from pipeline.cli.streams import printable
 from pipeline.store.store import Store, StoreError
 
 _HEAD, _TAIL = 32_768, 32_768
@@ -76,7 +77,11 @@ class _Tee:
 
     def write(self, text: str) -> int:
         self._log.write(text)
-        return len(text) if self._stream is None else self._stream.write(text)
+        if self._stream is None:
+            return len(text)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(printable(text, encoding))  # no trial fails for want of a character
+        return len(text)
 
     def flush(self) -> None:
         if self._stream is not None:

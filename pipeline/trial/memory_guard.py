@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.trial import cgroup
+from pipeline.trial.cgroup import Space
+
 _LOOK_EVERY = 0.25
 """Seconds between two looks: a process fills about a GiB in that time."""
 _LEFT = 0.1
@@ -40,8 +43,8 @@ def ended_when_full(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
     """Within it, the process reports and ends itself where it fills its machine's memory.
 
     That is when a tenth of the memory or less is left, and this process has more than half of what
-    its share of the processors would give it (and no less than a tenth). Does nothing where there
-    is no ``/proc`` to read.
+    its share of the processors would give it (and no less than a tenth); the same goes for the
+    memory of each of its control groups. Does nothing where there is no ``/proc`` to read.
 
     Args:
         cpus: processors that the trial occupies.
@@ -63,23 +66,25 @@ def ended_when_full(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
 
 def _watch(stop: threading.Event, fair: float, report: Callable[[str], None]) -> None:
     while not stop.wait(_LOOK_EVERY):
-        if _is_guilty(fair):
-            turn = random.uniform(0, _TURN) * (1 - own() / machine()[0])
-            if not stop.wait(turn) and _is_guilty(fair):  # no other one has ended meanwhile
-                _end(report)
+        if (space := _filled(fair)) is not None:
+            turn = random.uniform(0, _TURN) * (1 - own() / space.total)
+            if not stop.wait(turn) and (space := _filled(fair)) is not None:  # no other has ended
+                _end(space, report)
 
 
-def _is_guilty(fair: float) -> bool:
-    total, left = machine()
-    return left <= _LEFT * total and own() > fair * total
+def _filled(fair: float) -> Space | None:
+    """The memory that this process has filled, if it has."""
+    taken = own()
+    guilty = (s for s in spaces() if s.left <= _LEFT * s.total and taken > fair * s.total)
+    return next(guilty, None)
 
 
-def _end(report: Callable[[str], None]) -> None:
-    total, _ = machine()
+def _end(space: Space, report: Callable[[str], None]) -> None:
+    taken, total = own() / _GIB, space.total / _GIB
     try:
         report(
-            f"out of memory: it had taken {own() / _GIB:.1f} of the machine's {total / _GIB:.1f} "
-            "GiB and no more was left; lower batch_size or --concurrency"
+            f"out of memory: it had taken {taken:.1f} of the {total:.1f} GiB of its {space.owner} "
+            "and no more was left; lower batch_size or --concurrency"
         )
     finally:
         os._exit(1)
@@ -91,21 +96,14 @@ def own() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def machine() -> tuple[int, int]:
-    """Bytes of this machine's memory, or of its container's, and what is left of them."""
+def spaces() -> list[Space]:
+    """The memory that this process can fill: its machine's, and that of its control groups."""
+    return [machine(), *cgroup.spaces()]
+
+
+def machine() -> Space:
+    """This machine's memory."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kibibytes = {words[0]: int(words[1]) for words in lines}
-    host = 1024 * kibibytes["MemTotal:"], 1024 * kibibytes["MemAvailable:"]
-    return min(host, _container() or host)
-
-
-def _container() -> tuple[int, int] | None:
-    """The same of a container with a limit of its own (cgroup v2); None where there is none."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        total = int((folder / "memory.max").read_text())
-        pages = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        used = int((folder / "memory.current").read_text()) - int(pages["inactive_file"])
-    except (OSError, ValueError):  # no such files, or "max"
-        return None
-    return total, total - used
+    total, left = 1024 * kibibytes["MemTotal:"], 1024 * kibibytes["MemAvailable:"]
+    return Space("machine", total, left)

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from pipeline.secrets import redacted
 from pipeline.spec.read import Cell
 from pipeline.store.store import SCHEMA
 from pipeline.training.loop import Outcome
@@ -40,7 +39,7 @@ def describe(
         "cell_id": cell.cell_id,
         "status": _status(outcome),
         "diverged_step": outcome.diverged_step,
-        "settings": redacted(cell.settings),
+        "settings": cell.settings,
         "labels": cell.labels,
         "summary": {
             **{key: _finite_or_none(value) for key, value in _summary(outcome).items()},

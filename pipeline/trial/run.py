@@ -14,14 +14,16 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.secrets import redact
+from pipeline.cli.errors import exit_code
+from pipeline.cli.options import set_parent, storage_location, storage_parent
+from pipeline.cli.run import graceful_shutdown
 from pipeline.spec.read import Cell, Resources, SpecError, read_sweep
-from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.store.store import Store, StoreError
 from pipeline.trial.data_check import check_data, load_data, refuse_absent
+from pipeline.trial.failure import describe_failure
 from pipeline.trial.log_capture import CellLog, captured
 from pipeline.trial.memory_guard import cause, ended_when_full
 from pipeline.trial.watchdog import ended_after
@@ -60,14 +62,7 @@ def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE
 
 
 def _report(cell: Cell, store: Store, status: str, error: str, trace: str) -> None:
-    failure = {
-        "schema": SCHEMA,
-        "cell_id": cell.cell_id,
-        "labels": cell.labels,
-        "error": redact(error),
-        "traceback": redact(trace),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    failure = describe_failure(cell, error, trace)
     print(failure["traceback"], file=sys.stderr)
     if status == "failed":
         store.write_failure(failure)
@@ -207,26 +202,24 @@ def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]
 def main(arguments: list[str] | None = None) -> int:
     """Run one cell of a sweep file in this process."""
     options = _parser().parse_args(arguments)
-    try:
+    return exit_code(lambda: _run_chosen(options), "the cell has no result")
+
+
+def _run_chosen(options: argparse.Namespace) -> int:
+    with graceful_shutdown():
         sweep = read_sweep(options.file, options.set)
         cell = _chosen(sweep.cells, options.cell)
         refuse_absent(cell)
-        store = Store(options.storage)
+        store = Store(storage_location(options.storage))
         threads = sweep.resources.cpus if options.threads is None else options.threads
         _check_machine(options.device, threads)
-    except ValueError as error:  # every mistake of the user's is one, and says what and where
-        print(error, file=sys.stderr)
-        return 2
-    try:
         resources = replace(sweep.resources, cpus=threads)
         status = attempt(cell, store, options.device, resources)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: cell {cell.cell_id} has no result", file=sys.stderr)
-        return 130
-    if status in ("failed", "lost"):
-        return 1
-    print(f"{cell.cell_id}: {status}, {json.dumps(store.result(cell.cell_id)['summary'])}")
-    return 0
+        if status in ("failed", "lost"):
+            return 1
+        summary = json.dumps(store.result(cell.cell_id)["summary"])
+        print(f"{cell.cell_id}: {status}, {summary}")
+        return 0
 
 
 def _chosen(cells: list[Cell], prefix: str) -> Cell:
@@ -254,13 +247,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.trial",
         description="Run one cell of a sweep in this process: no Ray, no MLflow.",
         epilog="example: python -m pipeline.trial sweeps/quickstart.yaml --cell 3f2a",
+        parents=[set_parent(), storage_parent()],
     )
     parser.add_argument("file", help="the sweep file")
     parser.add_argument("--cell", required=True, metavar="ID", help="a cell id, or how it begins")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
-    )
-    parser.add_argument("--storage", default="results", help="store: a folder or URI (results)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
     parser.add_argument("--threads", type=int, help="CPU threads (the file's resources.cpus)")
     return parser

@@ -27,9 +27,10 @@ CORE = (
 NOT_NUMERIC = frozenset(
     f"pipeline.{name}"
     for name in (
-        *("spec", "catalog", "store", "secrets", "command"),
-        *(f"trial.{name}" for name in ("log_capture", "memory_guard", "watchdog")),
-        *("trial.provenance", "trial.source_digest"),
+        *("spec", "catalog", "store", "cli"),
+        *(f"trial.{name}" for name in ("log_capture", "memory_guard", "watchdog", "cgroup")),
+        *(f"trial.{name}" for name in ("failure", "kernel_kill", "local_notes", "data_check")),
+        *("trial.provenance", "trial.source_digest", "training.live_note"),
     )
 )
 """Modules, with those below them, that change no cell's numbers: settings, files, watching."""

@@ -39,7 +39,9 @@ CHAIN = (
 """Modules of the pipeline in the order in which imports point, from the imported one on."""
 
 OWNERS = {"mlflow": {"pipeline/tracking/client.py"}}
-OWNERS["ray"] = {"pipeline/sweep/tune.py", "pipeline/cluster/job.py"}
+OWNERS["ray"] = {
+    f"pipeline/{name}.py" for name in ("sweep/tune", "sweep/node_check", "cluster/job")
+}
 
 
 class Import(NamedTuple):

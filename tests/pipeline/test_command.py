@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,13 @@ def test_a_command_that_nobody_reads_ends_silently(command: list[str], tmp_path:
     assert unread("-m", *command, *storage) == (141, "")
 
 
+def test_the_first_line_is_enough_for_head(tmp_path: Path) -> None:
+    words = [sys.executable, "-u", "-m", *SWEEP, "--dry-run", "--storage", str(tmp_path)]
+    line = f"{shlex.join(words)} | head -n 1"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("quickstart: 90 cells\n", "")
+
+
 def test_help_that_nobody_reads_ends_silently() -> None:
     """With which code depends on whether Python buffers: argparse overlooks what it writes."""
     assert unread("-m", *SWEEP, "--help") in [(141, ""), (0, "")]
@@ -53,7 +61,7 @@ def test_help_that_nobody_reads_ends_silently() -> None:
 
 CODES = """
 import sys
-from pipeline.command import run
+from pipeline.cli.run import run
 run(lambda: {code})
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.secrets import redact, redacted
+from pipeline.cli.redaction import redact, redacted
 from pipeline.spec.read import Cell, Sweep, plan
 from pipeline.spec.read import Resources as Plain
 from pipeline.store.store import Store

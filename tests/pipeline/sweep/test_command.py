@@ -187,14 +187,15 @@ def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
         "training": training,
     }
     file, storage = write_sweep(tmp_path, base=base, seeds=6), tmp_path / "results"
-    process = subprocess.Popen(
-        command(file, storage, "--tracking", "none"),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(
+            command(file, storage, "--tracking", "none"),
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
     return file, storage, process
 
 
@@ -203,8 +204,17 @@ def test_an_interrupt_ends_with_130_and_says_how_to_go_on(number: int, tmp_path:
     _, storage, process = start_slow(tmp_path)
     wait_for_results(storage, 1, process)
     process.send_signal(number)
+    deadline = time.monotonic() + 2
+    while (said := (tmp_path / "said").read_text()).count("stopping …; Ctrl-C again to st") == 0:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
     assert process.wait(timeout=60) == 130
     assert 1 <= len(results(storage)) < 12
+    said = (tmp_path / "said").read_text()
+    assert "Traceback" not in said
+    assert said.endswith(
+        "interrupted: finished cells are kept; run the same command again to go on\n"
+    )
 
 
 def test_a_dead_tracking_server_stops_nothing(tmp_path: Path) -> None:

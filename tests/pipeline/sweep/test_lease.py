@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from typing import Any
 import pytest
 
 from pipeline.spec.read import SCHEMA
-from pipeline.store.store import Store
+from pipeline.store.store import Store, StoreError
 from pipeline.sweep import lease as leases
 from pipeline.sweep.lease import Lease, is_running
+from pipeline.trial.run import attempt
+from tests.helpers.cells import REGRESSION, cell, sweep_content
 
 
 @pytest.fixture
@@ -28,7 +32,8 @@ def held_elsewhere(store: Store, **changes: Any) -> dict[str, Any]:
         "host": "elsewhere",
         "pid": 7,
         "born": "1",
-        "time": time.time(),
+        "beat": 1,
+        "time": "2030-01-01T00:00:00+00:00",
     }
     store.write_lease("small", lease | changes)
     return lease | changes
@@ -36,7 +41,7 @@ def held_elsewhere(store: Store, **changes: Any) -> dict[str, Any]:
 
 def test_a_second_driver_is_told_who_is_at_work(store: Store) -> None:
     with Lease(store, "small").held():
-        said = rf"small: is being run by process {os.getpid()} on {platform.node()} \(seen 0 s ago"
+        said = f"small: is being run by process {os.getpid()} on {platform.node()}; wait for it"
         with pytest.raises(ValueError, match=said), Lease(store, "small").held():
             raise AssertionError
         with Lease(store, "another").held():
@@ -60,11 +65,87 @@ def test_of_two_that_claim_at_once_one_has_it(store: Store) -> None:
     assert store.lease("small") is not None
 
 
-def test_a_silent_driver_of_another_host_is_gone(store: Store) -> None:
-    old = held_elsewhere(store, time=time.time() - 1000)
-    assert not is_running(old)
+CLOCKS = ["1999-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"]
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "SILENCE", 0.3)
+    monkeypatch.setattr(leases, "_LOOK", 0.02)
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_silent_driver_of_another_host_is_waited_for_whatever_its_clock(
+    clock: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clock a day ahead refused for a day; one behind let a second driver in at once."""
+    old = held_elsewhere(store, time=clock)
+    began = time.monotonic()
     with Lease(store, "small").held():
+        assert time.monotonic() - began >= 0.3
         assert store.lease("small") != old
+    said = capsys.readouterr().err
+    assert "process 7 on elsewhere may still be running it; waiting up to 0.3 s" in said
+    assert "no heartbeat, it is gone" in said
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_driver_of_another_host_that_beats_is_left_alone(clock: str, store: Store) -> None:
+    held_elsewhere(store, time=clock)
+    beat = threading.Timer(0.1, lambda: held_elsewhere(store, time=clock, beat=2))
+    beat.start()
+    with pytest.raises(ValueError, match="by process 7 on elsewhere"), Lease(store, "small").held():
+        raise AssertionError
+    beat.join()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_driver_of_another_host_that_ends_meanwhile_leaves_the_sweep(store: Store) -> None:
+    held_elsewhere(store)
+    end = threading.Timer(0.1, lambda: store.drop_lease("small"))
+    end.start()
+    with Lease(store, "small").held():
+        found = store.lease("small")
+        assert found is not None
+        assert found["pid"] == os.getpid()
+    end.join()
+
+
+def test_a_ghost_is_waited_for_a_minute_and_a_half_at_most() -> None:
+    assert leases.BEAT < leases.SILENCE <= 90
+
+
+def test_who_is_at_work_in_words(store: Store) -> None:
+    assert leases.describe(None) == "nobody is running it now"
+    with Lease(store, "small").held():
+        here = store.lease("small")
+    assert leases.describe(here) == f"it is being run by process {os.getpid()} on {platform.node()}"
+    assert leases.describe({**(here or {}), "born": "0"}) == "nobody is running it now"
+    said = leases.describe(held_elsewhere(store))
+    assert said.startswith("last run by process 7 on elsewhere, which may be at work")
+    assert "2030-01-01T00:00:00+00:00, its clock" in said
+
+
+def test_a_heart_outlives_a_store_that_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread ended, and after a while another driver would have taken the sweep."""
+    monkeypatch.setattr(leases, "BEAT", 0.02)
+    with Lease(store, "small").held():
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "lease", raising_store_error)
+            time.sleep(0.2)
+        first = store.lease("small")
+        deadline = time.monotonic() + 10
+        while store.lease("small") == first and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert store.lease("small") != first
+
+
+def raising_store_error(sweep: str) -> None:
+    raise StoreError("the server does not answer")
 
 
 def test_a_killed_driver_of_this_host_is_gone_at_once(store: Store) -> None:
@@ -89,3 +170,24 @@ def test_a_lease_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         while store.lease("small") == first and time.monotonic() < deadline:
             time.sleep(0.01)
         assert store.lease("small") != first
+
+
+def test_the_command_waits_for_a_ghost_and_says_so(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps({**sweep_content(REGRESSION), "name": "small"}))
+    only = cell(REGRESSION)
+    assert attempt(only, store, "cpu") == "ok"
+    held_elsewhere(store)
+    words = ["pipeline.sweep", str(file), "--storage", str(tmp_path), "--tracking", "none"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == (
+            "small: process 7 on elsewhere may still be running it; "
+            "waiting up to 90 s for its heartbeat\n"
+        )
+        store.drop_lease("small")
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "1 of 1 cells done" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import threading
 from dataclasses import replace
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from pipeline.cli import run
+from pipeline.cli.run import STOPPING, graceful_shutdown
 from pipeline.spec.read import Cell
 from pipeline.sweep import progress
 from pipeline.sweep.durations import Estimate
@@ -235,3 +238,15 @@ def test_the_view_is_drawn_while_cells_start_and_end() -> None:
         thread.join()
         sys.setswitchinterval(interval)
     assert raised == []
+
+
+def test_the_panel_answers_ctrl_c_itself(clock: Clock) -> None:
+    """What is written past it, it would draw over."""
+    file = io.StringIO()
+    shown = Progress(cells("vgg11", 2), 0, 1, Console(file=file, width=80, force_terminal=True))
+    with shown:
+        shown.started("vgg11000")
+        with pytest.raises(KeyboardInterrupt), graceful_shutdown():
+            signal.raise_signal(signal.SIGINT)
+    assert STOPPING in file.getvalue()
+    assert run._show_notice is run.write_notice

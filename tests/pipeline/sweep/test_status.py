@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,35 @@ def test_a_reopened_cell_is_missing(file: Path, store: Store) -> None:
     for cell in read_sweep(file).cells:
         store.reopen(cell.cell_id)
     assert store.standing() == Standing(set(), set(), set())
+
+
+def test_a_cell_that_was_lost_three_times_waits_for_a_word(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was run again without end: what ends its worker is then hardly the machine."""
+    cells = read_sweep(file).cells
+    fifth = cells[4]
+    for cell in cells[5:]:
+        finish(store, cell)
+    for times in (2, 3):
+        assert to_run(cells, store, store.standing(), retry_failed=False) == [fifth]
+        store.reopen(fifth.cell_id, keep_lost=True)
+        store.write_lost(ended(fifth, "its worker was lost twice"))
+        assert store.times_lost(fifth.cell_id) == times
+    assert to_run(cells, store, store.standing(), retry_failed=False) == []
+    assert main([str(file), "--storage", store.uri, "--tracking", "none"]) == 1
+    assert "1 lost 3 times: not run again unless --retry-failed says so" in capsys.readouterr().err
+    assert fifth in to_run(cells, store, store.standing(), retry_failed=True)
+    store.reopen(fifth.cell_id)
+    store.write_lost(ended(fifth, "its worker was lost twice"))
+    assert store.times_lost(fifth.cell_id) == 1
+    finish(store, fifth)
+    assert store.kept(fifth.cell_id, "lost.json") is None
+
+
+def test_a_lost_cell_of_an_earlier_version_counts_as_lost_once(store: Store) -> None:
+    store.keep("aa", "lost.json", json.dumps({"schema": SCHEMA, "error": "x"}).encode())
+    assert store.times_lost("aa") == 1
 
 
 def test_status(file: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,7 +209,7 @@ def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyP
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: address)
-        assert orchestrator._running() == address
+        assert orchestrator._running() == "auto"
     assert orchestrator._running() is None
     monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: None)
     assert orchestrator._running() is None

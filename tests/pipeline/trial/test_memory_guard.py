@@ -15,6 +15,7 @@ from pipeline.store.store import Store
 from pipeline.sweep import tune as orchestrator
 from pipeline.trial import memory_guard as exhaustion
 from pipeline.trial import run as trial
+from pipeline.trial.cgroup import Space
 from pipeline.trial.run import attempt
 from tests.helpers.cells import REGRESSION, cell
 
@@ -24,8 +25,8 @@ GIB = 2**30
 HUNGRY = """
 import time
 from pipeline import exhaustion
-total, left = exhaustion.machine()
-exhaustion._LEFT, exhaustion._LEAST = (left - 2**29) / total, {least}
+space = min(exhaustion.spaces(), key=lambda space: space.left / space.total)
+exhaustion._LEFT, exhaustion._LEAST = (space.left - 2**29) / space.total, {least}
 hoard = []
 with exhaustion.ended_when_full(0, lambda said: print(said, flush=True)):
     for _ in range(16):  # a GiB, and then no more
@@ -47,7 +48,7 @@ def test_a_process_that_takes_all_memory_says_so_and_ends(is_guilty: bool) -> No
     if is_guilty:
         assert done.returncode == 1
         assert done.stdout.startswith("out of memory: it had taken ")
-        assert "GiB and no more was left; lower batch_size" in done.stdout
+        assert " and no more was left; lower batch_size" in done.stdout
     else:
         assert (done.returncode, done.stdout) == (0, "came back\n")
 
@@ -64,14 +65,23 @@ def test_who_has_taken_too_much_where_little_is_left(
     own: int, left: int, fair: float, is_guilty: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exhaustion, "own", lambda: own)
-    monkeypatch.setattr(exhaustion, "machine", lambda: (24 * GIB, left))
-    assert exhaustion._is_guilty(fair) == is_guilty
+    monkeypatch.setattr(exhaustion, "spaces", lambda: [Space("machine", 24 * GIB, left)])
+    assert (exhaustion._filled(fair) is not None) == is_guilty
+
+
+def test_a_full_group_counts_on_a_machine_that_others_have_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = [Space("machine", 24 * GIB, 0), Space("cgroup /a", 4 * GIB, GIB // 4)]
+    monkeypatch.setattr(exhaustion, "own", lambda: 3 * GIB)
+    monkeypatch.setattr(exhaustion, "spaces", lambda: both)
+    assert exhaustion._filled(0.5) == both[1]
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs /proc")
 def test_memory_is_what_is_there_and_what_this_process_has() -> None:
-    total, left = exhaustion.machine()
-    assert 0 < left < total
+    machine = exhaustion.machine()
+    assert 0 < machine.left < machine.total
     before = exhaustion.own()
     hoard = b"x" * 2**28
     assert exhaustion.own() - before == pytest.approx(len(hoard), rel=0.1)
