@@ -1,8 +1,8 @@
 """Whether the kernel has killed a cell's worker at a memory limit, as its successor finds out.
 
 The guard of `pipeline.trial.memory_guard` looks four times a second; a process that takes all at
-once is killed without a word. Tune then starts its cell a second time, mostly on the same machine: a count
-of the control group's kills, noted before the cell starts, tells why the first worker is gone.
+once is killed without a word. Tune then starts its cell a second time, mostly on the same machine:
+a count of the control group's kills, noted before the cell starts, tells why the first worker is gone.
 """
 
 from __future__ import annotations

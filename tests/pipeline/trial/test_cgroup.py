@@ -21,7 +21,7 @@ from pipeline.trial.kernel_kill import traced
 from pipeline.trial.local_notes import note_file
 from tests.helpers.cells import REGRESSION, cell
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GIB = 2**30
 
 
