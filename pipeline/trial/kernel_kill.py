@@ -2,7 +2,8 @@
 
 The guard of `pipeline.trial.memory_guard` looks four times a second; a process that takes all at
 once is killed without a word. Tune then starts its cell a second time, mostly on the same machine:
-a count of the control group's kills, noted before the cell starts, tells why the first worker is gone.
+a count of the control group's kills, noted before the cell starts, tells why the first worker is
+gone.
 """
 
 from __future__ import annotations
