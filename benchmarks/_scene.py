@@ -61,16 +61,27 @@ def doubled(view: View) -> View:
     def cast(params: measure.Params) -> measure.Params:
         return {name: tensor.double() for name, tensor in params.items()}
 
-    batch = Batch(view.batch.inputs.double(), view.batch.targets)
     return replace(
         view,
         network=copy.deepcopy(view.network).double(),
+        initial=cast(view.initial),
         before=cast(view.before),
+        after=cast(view.after),
         grad=cast(view.grad),
         value=view.value.double(),
-        batch=batch,
+        batch=_doubled(view.batch),
+        probe_batch=_doubled(view.probe_batch),
+        other_batch=view.other_batch and _doubled(view.other_batch),
+        draw=lambda size: _doubled(view.draw(size)),
         shared={},
         memory={},
+    )
+
+
+def _doubled(batch: Batch) -> Batch:
+    targets = batch.targets
+    return Batch(
+        batch.inputs.double(), targets.double() if targets.is_floating_point() else targets
     )
 
 
@@ -83,6 +94,7 @@ class Scene:
     batches: Batches
     traits: Traits
     step: int = 0
+    lr: float = LR
 
     def advance(self, steps: int) -> View:
         """Take so many SGD steps and show the last one to probes."""
@@ -105,7 +117,7 @@ class Scene:
         self.network.train()
         measure.set_noise(self.network, 0, self.step)
         value = self.gradient(self.batches.at(self.step))
-        torch.optim.SGD(self.network.parameters(), lr=LR).step()
+        torch.optim.SGD(self.network.parameters(), lr=self.lr).step()
         self.step += 1
         return value
 
@@ -115,7 +127,7 @@ class Scene:
         return View(
             network=self.network,
             step=self.step - 1,
-            lr=LR,
+            lr=self.lr,
             initial=before,
             before=before,
             after=measure.parameters(self.network),
@@ -138,6 +150,7 @@ def scene(
     normalizer: Sequence[Mapping[str, Any]],
     dataset: Dataset,
     batch_size: int,
+    lr: float = LR,
 ) -> Scene:
     """Build and initialize (He) a network, laid out as trials lay it out, at step 0."""
     settings = {"architecture": architecture, "normalizer": normalizer}
@@ -146,4 +159,4 @@ def scene(
     network = network.to(dataset.train.inputs.device)
     network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     batches = Batches(dataset, batch_size=batch_size, augment=(), seed=0)
-    return Scene(network, dataset, batches, norm.traits)
+    return Scene(network, dataset, batches, norm.traits, lr=lr)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data._transfer import send
+from pipeline.probes._view import norm
 
 LARGEST, SMALLEST = 0, 1
 _LOOK_EVERY = {"cpu": 1}
@@ -68,7 +69,7 @@ def lanczos(
     """
     most, step, look_every = min(products, start.numel()), 0, _LOOK_EVERY.get(start.device.type, 4)
     basis = start.new_empty(most + 1, start.numel())
-    basis[0] = start / torch.linalg.vector_norm(start)
+    basis[0] = _unit(start)
     measured = start.new_zeros(most, most, dtype=torch.float64)
     left = start.new_zeros(most, dtype=torch.float64)
     while True:
@@ -96,10 +97,14 @@ def start_vector(gradient: Tensor, last: Tensor | None, rng: torch.Generator) ->
         rng: on the host.
     """
     drawn = torch.randn(gradient.shape, generator=rng, dtype=gradient.dtype)
-    chance = send(drawn, gradient.device)
-    unit, random = (v / torch.linalg.vector_norm(v) for v in (gradient, chance))
+    unit, random = _unit(gradient), _unit(send(drawn, gradient.device))
     cold = unit.nan_to_num() + 0.1 * random
     return cold if last is None else last.nan_to_num().sum(0) + 0.2 * cold
+
+
+def _unit(vector: Tensor) -> Tensor:
+    """Scale to length 1; plain float32 could be a percent off (`pipeline.probes._view.norm`)."""
+    return (vector / norm(vector)).to(vector.dtype)
 
 
 def _orthogonalize(rest: Tensor, basis: Tensor, column: Tensor, left: Tensor) -> None:
@@ -116,7 +121,7 @@ def _orthogonalize(rest: Tensor, basis: Tensor, column: Tensor, left: Tensor) ->
     again = basis @ rest
     rest.addmv_(basis.mT, again, alpha=-1)
     column += again
-    left[last] = torch.linalg.vector_norm(rest, dtype=torch.float64)
+    left[last] = norm(rest)
 
 
 class _Ritz(NamedTuple):
@@ -157,7 +162,7 @@ def _extremes(found: _Ritz, basis: Tensor, converged: bool, products: int) -> Ex
     return Extremes(
         values=values.to(basis.device),
         residuals=(residuals / values.abs()).to(basis.device),
-        vectors=vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True),
+        vectors=torch.stack([_unit(vector) for vector in vectors]),
         converged=converged,
         products=products,
     )

@@ -135,3 +135,12 @@ def test_start_ignores_what_has_no_direction(value: float):
     nothing = torch.full((5,), value)
     start = start_vector(nothing, None, torch.Generator().manual_seed(0))
     assert torch.linalg.vector_norm(start).item() == pytest.approx(0.1)
+
+
+def test_vectors_of_many_entries_have_unit_length():
+    """A norm summed in float32 is off by 6e-4 here, and the eigenvalue by twice as much."""
+    start = normal(10_000_000, dtype=torch.float32)
+    found = lanczos(lambda v: 3 * v, start, tolerance=1e-3, products=1)
+    assert found.values[LARGEST].item() == pytest.approx(3, rel=1e-6)
+    length = torch.linalg.vector_norm(found.vectors[LARGEST], dtype=torch.float64)
+    assert length.item() == pytest.approx(1, rel=1e-6)
