@@ -15,6 +15,7 @@ from pipeline.probes._view import View, untouched
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
 from pipeline.spec.read import cadence_steps, read_sweep
+from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.metering import settled_time
 from pipeline.training.probe_runner import Observer
 
@@ -82,7 +83,9 @@ def _share(
         name: {**options, "every": 1, "at": [], "log": None, "batch_size": batch_size}
         for name, options in settings["probes"].items()
     }
-    observer = Observer({**settings, "probes": every}, dataset, made.network)
+    statistics = EvaluationStatistics(made.network, made.batches)
+    observer = Observer({**settings, "probes": every}, dataset, made.network, statistics)
+    observer.begin()
     steps, device = [], dataset.train.inputs.device
     for _ in range(3):
         made.take()

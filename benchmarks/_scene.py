@@ -129,6 +129,7 @@ class Scene:
             step=self.step - 1,
             lr=self.lr,
             initial=before,
+            initial_buffers=measure.buffers(self.network),
             before=before,
             after=measure.parameters(self.network),
             grad={

@@ -19,6 +19,10 @@ _INTRODUCTION = """\
 Made by `python -m pipeline.catalog normalizers` from the code; a test keeps it in step. Formula,
 axes and options of each stand below as in its docstring. Names are those of a sweep file; a list of
 names is a composition.
+
+Where a docstring says that evaluation uses running averages, it uses exact means over training
+batches in their place while the averages still hold more than 1 % of their start, and always where
+training draws noise: see [choices](choices.md#evaluation), with the gap of each normalizer.
 """
 
 

@@ -21,7 +21,11 @@ class Traits:
     running_stats: bool = False
     """Keeps buffers that training moves and evaluation uses. Such a module has torch's attribute
     ``track_running_stats``: in training mode with it False, batch statistics are used and no buffer
-    moves. That is how probes leave no trace."""
+    moves. That is how probes leave no trace. Where the buffers are averages of batch statistics,
+    the module also has ``momentum``, the weight of the newest batch, and ``exact_batches``, None.
+    With ``exact_batches`` 0, each forward in training mode counts there and moves the averages,
+    and nothing else, to the exact means over the batches since; what such a forward returns depends
+    on its batch alone. That is how an evaluation can use exact statistics."""
     scale_invariant_weights: bool = False
     """The output of (weight layer, normalizer) is unchanged under w → c·w, c > 0, at eps = 0 and,
     if the layer keeps a bias, at bias 0. Of a reparametrized weight, w is all the parameters."""
@@ -30,8 +34,9 @@ class Traits:
     moving-average and power normalization)."""
     noise: bool = False
     """Training mode draws noise. Such a module has the attribute ``noise_key: int``, which the loop
-    sets before every step, and draws only from `_counter_random` with that key. A probe of that
-    step replays the very noise, no generator moves, and every device sees the same noise."""
+    sets before every step, and draws only from `_ops.counter_random` with that key. A probe of that
+    step replays the very noise, no generator moves, and every device sees the same noise. In
+    evaluation mode it draws none; it keeps no running statistics itself."""
     bias_free: bool = False
     """The weight layer before needs no bias: a per-channel mean is subtracted, or a shift added."""
     minimum_spatial_size: int = 1

@@ -62,12 +62,15 @@ def ghost_batch(
 
     The batch is cut, in its order, into ghosts of ``ghost`` samples, the last of which holds what
     remains; μ and σ² of y = γ·(x − μ)/√(σ² + ε) + β are those of a sample's ghost. The running
-    averages take in the ghosts one after another, as if each were a batch. Evaluation is that of
-    `batch`, which also a batch of at most one ghost equals.
+    averages, of μ and of the unbiased variance, take in the ghosts one after another, as if each
+    were a batch. So does the authors' code (eladhoffer/bigBatch, main_gbn.py), which runs a network
+    with torch's batch normalization on ghost after ghost; their printed Algorithm 1 averages σ in
+    place of the variance. Evaluation is that of `batch`, which also a batch of at most one ghost
+    equals.
 
     Args:
-        ghost: samples of a ghost, at least 2. The source takes 128 of a batch of 4,096 and names no
-            default; this is an eighth of the common batch of 128.
+        ghost: samples of a ghost, at least 2. The source takes 128 of a batch of 4,096 (its code's
+            default is 128 too); this is an eighth of the common batch of 128.
         eps: ε, above 0.
         momentum: weight of the newest ghost in the running averages, in [0, 1].
         affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.

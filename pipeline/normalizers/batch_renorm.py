@@ -67,6 +67,8 @@ class BatchRenorm(LinearNorm, SteppedAverages):
 
     def _relaxed(self, end: int) -> Tensor:
         """How far a limit is open at this step, from 0 to 1."""
+        if self.exact_batches is not None:
+            return torch.zeros_like(self.steps)
         return ((self.steps - self.relax_from) / max(1, end - self.relax_from)).clamp(0, 1)
 
 
@@ -103,7 +105,7 @@ def batch_renorm(
             are for long runs: one of 5,000 steps or fewer is batch normalization by them.
         eps: ε, above 0.
         momentum: weight of the newest batch in the running averages, in [0, 1]. Runs of a few
-            hundred steps want more than the source's, or evaluate averages that still begin.
+            hundred steps want more than the source's for r and d, if their limits open so early.
         affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
 
     Raises:

@@ -91,27 +91,28 @@ def moving_average_batch(
 ) -> Normalizer:
     """Moving-average batch normalization: divided by the root mean square of the last batches.
 
-    y = γ·r·z + β, z = x/χ, with χ² = ε + the mean over the ``window`` newest batches of mean x²
-    over (N) or (N, H, W), nothing subtracted, and r = χ/√(a + ε) within [1/r_max, r_max], a running
-    average of χ² before this batch: a ← (1 − momentum)·a + momentum·χ². Evaluation takes
-    y = γ·x/√(a + ε) + β. Backward is not the gradient of forward: for g = ∂L/∂z it gives
+    y = γ·r·z + β, z = x/√(s + ε), with s the mean over the ``window`` newest batches of mean x²
+    over (N) or (N, H, W), nothing subtracted, and r = √((s + ε)/(a + ε)) within [1/r_max, r_max],
+    a the running average of s before this batch: a ← (1 − momentum)·a + momentum·s. Evaluation
+    takes y = γ·x/√(a + ε) + β. Backward is not the gradient of forward: for g = ∂L/∂z it gives
 
-        ∂L/∂x = (g − Ψ·z)/χ,    Ψ = mean over the ``window`` newest batches of mean g·z,
+        ∂L/∂x = (g − Ψ·z)/√(s + ε),    Ψ = mean over the ``window`` newest batches of mean g·z,
 
-    and r is a constant. Up to step max(window, warmup), χ and Ψ are those of the batch alone, whose
-    backward is the gradient; up to step r_from, r = 1. The source centres the weights as well:
-    compose it with a normalizer of weights that does. Forward, backward and schedule are those of
-    the authors' code (megvii-model/MABN, MABN.py), but for its warm-up, which ends a step earlier.
+    and r is a constant. Up to step max(window, warmup), s and Ψ are those of the batch alone, whose
+    backward is the gradient; up to step max(r_from, window, warmup), r = 1. The source centres the
+    weights as well: compose it with a normalizer of weights that does. Forward and backward are
+    those of the authors' code (megvii-model/MABN, MABN.py). Its schedule is the same, but that its
+    warm-up ends at step max(window, warmup − 1), and r does not wait for the window.
 
     Probes see the step's own a and past batches, the newest replaced by what they try.
 
     Args:
-        window: batches in χ and Ψ, at least 1: the source takes 16 of 2 samples a device.
+        window: batches in s and Ψ, at least 1: the source takes 16 of 2 samples a device.
         warmup, r_from: training steps, counted from 1.
         r_max: largest r, at least 1.
-        eps: ε, above 0.
-        momentum: weight of the newest χ² in a, in [0, 1]. Runs of a few hundred steps want more
-            than the source's, or evaluate an average that still begins.
+        eps: ε, above 0; part of neither s nor a.
+        momentum: weight of the newest s in a, in [0, 1]. Runs of a few hundred steps want more than
+            the source's for r, whose a still holds its start.
         affine: learn γ (from 1) and β (from 0) per channel; without, γ = 1 and β = 0.
 
     Raises:

@@ -105,7 +105,9 @@ def noisy_batch(
     """Noisy batch normalization: `batch`, its output shifted and scaled at random at every step.
 
     y = s·BN(x) + m, with the noise of `noise`. The source perturbs the output of the BatchNorm
-    layer, which is read as what the next module sees: γ and β come before the noise.
+    layer, which is read as what the next module sees: γ and β come before the noise. Evaluation
+    has no noise, and takes exact means over training batches without noise in place of the running
+    averages, which were gathered under it.
 
     Args:
         eps, momentum, affine: as in `batch`.

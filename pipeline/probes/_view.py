@@ -41,6 +41,9 @@ class View:
     before: Params
     after: Params
     """Parameters θ_0, θ_t and θ_{t+1}; detached copies."""
+    initial_buffers: Params
+    """Buffers of the function at θ_0 in this mode: as step 0 left them, or, in ``eval``, as an
+    evaluation after it takes them. ``initial | initial_buffers`` is the whole network of then."""
     grad: Params
     """∇L(θ_t) on ``batch``: as the step used it, without weight decay, or, where the probe asks for
     another mode or batch, computed anew."""
@@ -58,7 +61,8 @@ class View:
     """The normalizer's. Where ``true_gradient`` is False, backward is not the gradient of forward,
     and what is made of second derivatives is null."""
     mode: Mode = "train"
-    """Of the function seen; in ``eval``: running statistics (as this step left them), no noise."""
+    """Of the function seen; in ``eval``: no noise, and the statistics of an evaluation, which are
+    those that this step left."""
     seed: int
     rng: torch.Generator
     """The probe's own generator, made anew from (seed, probe, step). It is on the host, whatever
@@ -128,6 +132,11 @@ def untouched(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
 def parameters(network: nn.Module) -> Params:
     """Detached copies of the parameters, by name."""
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+
+def buffers(network: nn.Module) -> Params:
+    """Detached copies of the buffers, by name."""
+    return {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
 
 
 def leaves(params: Params) -> Params:

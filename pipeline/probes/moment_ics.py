@@ -54,7 +54,8 @@ def moment_ics(
     the 5, 25, 50, 75, 95 % quantiles of the layer's values at θ_t (on at most 2¹⁴ of them, spread
     evenly over units, samples and positions). Units with σ = 0 have no unit to measure in: they are
     left out, and their share is recorded as ``dead``. A normalizer's noise is part of its
-    distribution: each of the three networks is seen under the noise of its own step.
+    distribution: each of the three networks is seen under the noise of its own step. Buffers are
+    those of step t at θ_t and θ_{t+1}, and those of step 0 at θ_0.
 
     After batch normalization the moments of a unit are β and γ by construction. What its layers
     really make of a changed input is seen at their output, before the normalizer.
@@ -77,7 +78,8 @@ def moment_ics(
     chosen = places_of(view.network, places, layers, "moment_ics")
     with torch.no_grad():
         if "initial" not in view.memory:
-            initial = _moments(_seen(view, chosen, view.initial, 0, mean_and_std))
+            start = view.initial | view.initial_buffers
+            initial = _moments(_seen(view, chosen, start, 0, mean_and_std))
             view.memory["initial"] = tuple(initial)  # plain, for a checkpoint
         both = _seen(
             view, chosen, view.before, view.step, lambda x: (mean_and_std(x), _quantiles(x))

@@ -107,7 +107,7 @@ class ProbeSettings(Cadence):
     """What every probe may be told beside its own options."""
 
     mode: Literal["train", "eval"] = "train"
-    """The function it sees: with batch statistics and noise, or with running statistics."""
+    """The function it sees: with batch statistics and noise, or that of evaluations."""
     batch: Literal["step", "probe"] = "step"
     """What the loss and its derivatives are of: the step's own batch, or the fixed probe batch."""
     batch_size: AtLeastOne | None = None

@@ -13,19 +13,23 @@ from pipeline.data._splits import fixed_order
 from pipeline.data._transfer import send
 from pipeline.training.batches import evaluation_batches
 
+SplitName = Literal["train", "validation", "test"]
 _BATCH = 512
 
 
 @torch.no_grad()
 def evaluate(
-    network: Network, dataset: Dataset, name: Literal["validation", "test"], limit: int | None
+    network: Network,
+    dataset: Dataset,
+    name: SplitName,
+    limit: int | None,
 ) -> tuple[float | None, float | None]:
     """Loss and accuracy, each a mean over samples; None where the split is empty.
 
     The loss of a regression is the mean of ‖f(x) − y‖², so that it does not grow with the split.
 
     Args:
-        network: is left in training mode.
+        network: is left in training mode; its buffers are used as they are.
         dataset: on the network's device.
         name: which split.
         limit: only so many samples, always the same ones, drawn from the whole split, which may be
@@ -47,6 +51,22 @@ def evaluate(
     network.train()
     total = len(split.targets)
     return loss.item() / total, hits.item() / total if mean_over_batch else None
+
+
+def training_samples(dataset: Dataset, limit: int | None) -> int | None:
+    """How many training samples an evaluation takes: as many as of the larger other split.
+
+    So the gap between the splits is one between samples of equal size, at little cost. Where the
+    other splits are empty, it is all training samples that the limit allows.
+
+    Args:
+        dataset: whose splits are counted.
+        limit: of every split; None for all.
+    """
+    others = max(len(dataset.validation.targets), len(dataset.test.targets))
+    if others == 0:
+        return limit
+    return others if limit is None else min(limit, others)
 
 
 def _limited(split: Split, limit: int | None) -> Split:

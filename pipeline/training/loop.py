@@ -17,12 +17,19 @@ from pipeline.data._objective import correct, objective
 from pipeline.probes import _view as measure
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.evaluation import evaluate
+from pipeline.training.evaluation import SplitName, evaluate, training_samples
+from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.live_note import note
 from pipeline.training.metering import settled_time
 from pipeline.training.optimizer import learning_rate, optimizer
 from pipeline.training.probe_runner import Observer
 
+_EVALUATED: dict[SplitName, str] = {
+    "train": "eval_train",
+    "validation": "validation",
+    "test": "test",
+}
+"""What the loss and the accuracy of a split are called: ``train_loss`` is that of the batch."""
 _LOOK_EVERY = 50
 """Steps between two looks at the losses: a look waits for the device."""
 
@@ -37,7 +44,7 @@ class Outcome:
     curve: dict[str, list[Any]] = field(default_factory=dict)
     """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
-    """Rows: step, and loss and accuracy of each evaluated split."""
+    """Rows: step, and loss and accuracy of each split in evaluation mode (`_EVALUATED`)."""
     probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
     """By probe: blocks of columns, one block a step."""
     steps_taken: int = 0
@@ -98,7 +105,8 @@ class _Loop:
             seed=self.seed,
         )
         self.optimizer = optimizer(network, self.training)
-        self.observer = Observer(settings, dataset, network)
+        self.statistics = EvaluationStatistics(network, self.batches)
+        self.observer = Observer(settings, dataset, network, self.statistics)
         self.outcome = Outcome()
         self.losses: list[float] = []
         self.accuracies: list[float | None] = []
@@ -190,6 +198,8 @@ class _Loop:
         loss = objective(self.dataset.task, outputs, batch.targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if step == 0:
+            self._begin_observing()
         before = measure.parameters(self.network) if self.observer.due(step) else None
         self.optimizer.step()
         self.pending.append(
@@ -200,12 +210,20 @@ class _Loop:
             self.observer.observe(step, lr, before, batch, loss.detach())
             self._lap()  # the observer has counted it, probe by probe
 
+    def _begin_observing(self) -> None:
+        self.outcome.training_seconds += self._lap()
+        self.observer.begin()
+        self._lap()  # for probes, not for training
+
     def _evaluate(self, step: int, limit: int | None) -> None:
         self.outcome.training_seconds += self._lap()
         row: dict[str, Any] = {"step": step}
-        for name in ("validation", "test"):
-            loss, accuracy = evaluate(self.network, self.dataset, name, limit)
-            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        limits = {"train": training_samples(self.dataset, limit)}
+        with self.statistics.after(step):
+            for name, title in _EVALUATED.items():
+                most = limits.get(name, limit)
+                loss, accuracy = evaluate(self.network, self.dataset, name, most)
+                row |= {f"{title}_loss": loss, f"{title}_accuracy": accuracy}
         self.outcome.evaluations.append(row)
         self.outcome.evaluation_seconds += self._lap()
 

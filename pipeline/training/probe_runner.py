@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from pipeline.probes import _view as measure
 from pipeline.probes._view import Mode, Params, View
 from pipeline.spec.read import COMMON, cadence_steps
 from pipeline.training.batches import drawn_batch, other_batch, probe_batch
+from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.memory import PeakMemory
 from pipeline.training.metering import settled_time
 from pipeline.training.seeds import derive
@@ -43,8 +44,16 @@ class Observer:
         ValueError: if a probe asks for a probe batch larger than the training split.
     """
 
-    def __init__(self, settings: Mapping[str, Any], dataset: Dataset, network: Network) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        dataset: Dataset,
+        network: Network,
+        statistics: EvaluationStatistics,
+    ) -> None:
         self._network, self._seed = network, settings["seed"]
+        self._statistics = statistics
+        self._initial_buffers: dict[Mode, Params] = {}
         self._dataset, self._augment = dataset, settings["training"]["augment"]
         self._functions, self._steps = {}, {}
         self._looks: dict[str, _Look] = {}
@@ -75,6 +84,13 @@ class Observer:
         """Whether any probe wants this step: only then are copies of the parameters made."""
         return step in self._any
 
+    def begin(self) -> None:
+        """Keep the buffers of θ_0, in each mode that is asked for: step 0 has run, not updated."""
+        modes: set[Mode] = {look.mode for look in self._looks.values()}
+        for mode in modes:
+            with self._statistics_of(mode, 0, self._initial):
+                self._initial_buffers[mode] = measure.buffers(self._network)
+
     def observe(self, step: int, lr: float, before: Params, batch: Batch, value: Tensor) -> None:
         """Run the probes of a step that the optimizer has just taken from ``before``."""
         taken = {
@@ -91,7 +107,11 @@ class Observer:
         seen: dict[_Look, dict[str, Any]] = {}
         for name in (name for name, steps in self._steps.items() if step in steps):
             look = self._looks[name]
-            with self._metered(name, value.device), measure.untouched(self._network, look.mode):
+            with (
+                self._metered(name, value.device),
+                measure.untouched(self._network, look.mode),
+                self._statistics_of(look.mode, step, before),
+            ):
                 rng = self._generator(name, step)
                 own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
                 view = self._view(look, rng, self._memory[name], taken | seen.get(look, own))
@@ -107,6 +127,7 @@ class Observer:
         """All that a checkpoint must keep for `restore` to go on from."""
         return {
             "memory": self._memory,
+            "initial_buffers": self._initial_buffers,
             "blocks": self.blocks,
             "seconds": self.seconds,
             "peak": self.peak.parts,
@@ -115,6 +136,7 @@ class Observer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, in an observer made of the same settings and initial weights."""
         self._memory.update(state["memory"])
+        self._initial_buffers.update(state["initial_buffers"])
         self.blocks.update(state["blocks"])
         self.seconds.update(state["seconds"])
         self.peak.parts.update(state["peak"])
@@ -135,11 +157,16 @@ class Observer:
             draw=partial(drawn_batch, self._dataset, augment, rng),
             traits=self._traits,
             mode=look.mode,
+            initial_buffers=self._initial_buffers[look.mode],
             seed=self._seed,
             rng=rng,
             memory=memory,
             **of_step,
         )
+
+    def _statistics_of(self, mode: Mode, step: int, before: Params) -> AbstractContextManager[None]:
+        """Context manager within which the buffers are those of a mode, at θ_t, after step t."""
+        return self._statistics.after(step + 1, before) if mode == "eval" else nullcontext()
 
     @contextmanager
     def _metered(self, name: str, device: torch.device) -> Iterator[None]:

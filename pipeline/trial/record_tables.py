@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+_EVALUATED = ("eval_train_loss", "eval_train_accuracy", "validation_loss", "validation_accuracy")
+_EVALUATED += ("test_loss", "test_accuracy")
 
 
 def training_table(

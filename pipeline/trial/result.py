@@ -71,6 +71,8 @@ def _summary(outcome: Outcome) -> dict[str, float | None]:
         "initial_loss": outcome.curve["train_loss"][0],
         "final_train_loss": _final_mean(outcome.curve["train_loss"]),
         "train_accuracy": _final_mean(outcome.curve["train_accuracy"]),
+        "eval_train_loss": trained.get("eval_train_loss"),
+        "eval_train_accuracy": trained.get("eval_train_accuracy"),
         "validation_loss": trained.get("validation_loss"),
         "validation_accuracy": trained.get("validation_accuracy"),
         "test_loss": trained.get("test_loss"),

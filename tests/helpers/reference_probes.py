@@ -29,6 +29,8 @@ def copy_with(view: View, params: Mapping[str, Tensor], step: int | None = None)
         for name, parameter in network.named_parameters():
             parameter.copy_(params[name])
             parameter.grad = None
+        for name, buffer in network.named_buffers():
+            buffer.copy_(params.get(name, buffer))
     noisy: list[Any] = [item for item in network.named_modules() if hasattr(item[1], "noise_key")]
     for name, module in noisy:
         module.noise_key = derive(view.seed, "noise", name, view.step if step is None else step)
@@ -139,7 +141,8 @@ def moment_ics(view: View, places: Sequence[str]) -> Rows:
     moved = norm(minus(list(view.after.values()), list(view.before.values())))
     rows: Rows = {}
     for place in places:
-        initial = values_at(view, view.initial, 0, view.probe_batch, place)
+        start = {**view.initial, **view.initial_buffers}
+        initial = values_at(view, start, 0, view.probe_batch, place)
         now = values_at(view, view.before, view.step, view.probe_batch, place)
         following = values_at(view, view.after, view.step + 1, view.probe_batch, place)
         for at_start, old, new in zip(initial, now, following, strict=True):

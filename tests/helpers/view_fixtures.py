@@ -117,7 +117,15 @@ def view_of(
     initial = measure.parameters(network)
     batch, probe_batch = cast(data.batch, dtype), cast(data.probe_batch, dtype)
     take_step(network, probe_batch, lr, 0)
-    return view_of_step(network, batch, probe_batch, lr, initial=initial, traits=made.traits)
+    return view_of_step(
+        network,
+        batch,
+        probe_batch,
+        lr,
+        initial=initial,
+        initial_buffers=measure.buffers(network),
+        traits=made.traits,
+    )
 
 
 def view_of_step(
@@ -128,6 +136,7 @@ def view_of_step(
     *,
     step: int = STEP,
     initial: measure.Params | None = None,
+    initial_buffers: measure.Params | None = None,
     traits: Traits = PLAIN,
 ) -> View:
     """Take one SGD step and show it; other batches are of the probe batch's cosines."""
@@ -140,6 +149,7 @@ def view_of_step(
         step=step,
         lr=lr,
         initial=before if initial is None else initial,
+        initial_buffers=measure.buffers(network) if initial_buffers is None else initial_buffers,
         before=before,
         after=measure.parameters(network),
         grad=grads,

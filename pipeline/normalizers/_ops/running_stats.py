@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
 class RunningAverages(nn.Module):
     """Buffers r ← (1 − momentum)·r + momentum·value, standing still without tracking."""
+
+    exact_batches: int | None = None
+    """Batches in the exact average that is being taken; None: these are running averages."""
 
     def __init__(self, momentum: float, **starts: Tensor) -> None:
         super().__init__()
@@ -17,9 +21,20 @@ class RunningAverages(nn.Module):
 
     def average(self, **values: Tensor) -> None:
         """Move the named averages towards the newest values."""
-        if self.track_running_stats:
+        if self.exact_batches is not None:
+            self._average_exactly(values, self.exact_batches + 1)
+        elif self.track_running_stats:
             for name, value in values.items():
                 self.get_buffer(name).lerp_(value.detach(), self.momentum)
+
+    def _average_exactly(self, values: dict[str, Tensor], count: int) -> None:
+        """Take in the ``count``-th batch; the first replaces whatever the buffers held."""
+        self.exact_batches = count
+        for name, value in values.items():
+            buffer = self.get_buffer(name)
+            if count == 1:
+                buffer.zero_()
+            buffer.lerp_(value.detach(), 1 / count)
 
 
 class SteppedAverages(RunningAverages):
@@ -28,6 +43,7 @@ class SteppedAverages(RunningAverages):
     Beside each average named ``running_x`` stands ``used_x``, its value before the newest batch,
     which the forward of that batch uses; ``steps`` counts the training steps, that one included.
     So whoever looks at a step after it, tracking off, finds the very function that was trained.
+    An exact average is taken of a forward that depends on the batch alone, as in a warm-up.
     """
 
     steps: Tensor
@@ -51,4 +67,6 @@ class SteppedAverages(RunningAverages):
 
     def past(self, step: int) -> Tensor:
         """Whether this step comes after ``step``; before any training it is the first."""
+        if self.exact_batches is not None:
+            return torch.zeros_like(self.steps, dtype=torch.bool)
         return self.steps.clamp(min=1) > step

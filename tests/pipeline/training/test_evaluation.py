@@ -10,7 +10,7 @@ import torch
 
 from pipeline.architectures import Network
 from pipeline.data import Dataset, Split
-from pipeline.training.evaluation import evaluate
+from pipeline.training.evaluation import evaluate, training_samples
 from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of
 
 NOISY = {**IMAGES, "normalizer": "noisy_batch"}
@@ -98,6 +98,20 @@ def test_a_limit_takes_so_many_samples_of_every_kind() -> None:
     assert len(split.targets[index].unique()) == 10
     assert evaluate(network, ordered, "test", 100) == limited
     assert torch.equal(seen[0], seen[1])
+
+
+def test_of_the_training_split_as_many_samples_are_taken_as_of_the_larger_other() -> None:
+    dataset, network = parts(IMAGES)
+    larger = max(len(dataset.validation.targets), len(dataset.test.targets))
+    assert [training_samples(dataset, limit) for limit in (None, 3, 10**6)] == [larger, 3, larger]
+    empty = Split(dataset.test.inputs[:0], dataset.test.targets[:0])
+    alone = replace(dataset, validation=empty, test=empty)
+    assert [training_samples(alone, limit) for limit in (None, 3)] == [None, 3]
+    loss, _ = evaluate(network, dataset, "train", 10**6)
+    network.eval()
+    batch = dataset.batch(dataset.train, slice(None))
+    expected = torch.nn.functional.cross_entropy(network(batch.inputs).double(), batch.targets)
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_a_limit_above_the_split_takes_all() -> None:

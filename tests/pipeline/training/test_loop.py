@@ -20,6 +20,7 @@ from pipeline.training.batches import Batches
 from pipeline.training.loop import Outcome, train
 from pipeline.training.optimizer import learning_rate, optimizer
 from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of, run
+from tests.helpers.exact_means import exact_copy
 
 EVERYTHING = {"momentum": 0.9, "weight_decay": 0.01, "schedule": "cosine", "warmup_steps": 3}
 
@@ -54,11 +55,12 @@ def twin(cell: Cell, loss_of: Callable[[Tensor, Tensor], Tensor]) -> dict[str, l
     found: dict[str, list[Any]] = {"loss": [], "accuracy": [], "evaluations": []}
 
     def evaluated() -> float:
-        network.eval()
+        """So early by exact statistics: those of the first epoch's batches."""
+        shown = [batches.at(step).inputs.double() for step in range(batches.steps_per_epoch)]
         with torch.no_grad():
-            outputs = network(dataset.standardize(dataset.test.inputs).double())
+            tested = exact_copy(network, shown)
+            outputs = tested(dataset.standardize(dataset.test.inputs).double())
             value = loss_of(outputs, dataset.test.targets)
-        network.train()
         return float(value) / (1 if loss_of is cross_entropy else len(dataset.test.targets))
 
     for step in range(options["steps"]):
@@ -119,9 +121,12 @@ def test_evaluations_before_the_last_are_limited(monkeypatch: pytest.MonkeyPatch
         return 1.0, 0.5
 
     monkeypatch.setattr(training, "evaluate", evaluate)
-    run(cell(REGRESSION, steps=4, evaluate_every=2, evaluate_samples=10))
-    limits = [10, 10, 10, 10, None, None]
-    assert asked == list(zip(["validation", "test"] * 3, limits, strict=True))
+    small = cell(REGRESSION, steps=4, evaluate_every=2, evaluate_samples=10)
+    dataset, _ = parts_of(small)
+    larger = max(len(dataset.validation.targets), len(dataset.test.targets))
+    run(small)
+    limits = [10] * 6 + [larger, None, None]
+    assert asked == list(zip(["train", "validation", "test"] * 3, limits, strict=True))
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
@@ -139,7 +144,7 @@ def test_normalizers_of_one_seed_are_paired() -> None:
         first = network.weight_layers()[0].module
         shown.append(torch.as_tensor(first.weight).detach().clone())
         network.register_forward_pre_hook(
-            lambda module, inputs: shown.append(inputs[0]) if module.training else None
+            lambda module, inputs: shown.append(inputs[0]) if torch.is_grad_enabled() else None
         )
         train(config.settings, dataset, network)
         assert len(shown) == 6

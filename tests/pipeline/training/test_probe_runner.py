@@ -7,8 +7,14 @@ import math
 import pytest
 
 from pipeline.training.loop import train
-from pipeline.training.probe_runner import Observer
-from tests.helpers.training_fixtures import ALL, dataset, network_of, probe_settings, settings
+from tests.helpers.training_fixtures import (
+    ALL,
+    dataset,
+    loop_of,
+    network_of,
+    probe_settings,
+    settings,
+)
 from tests.helpers.view_fixtures import NORMALIZERS
 
 
@@ -39,9 +45,9 @@ def test_records_have_their_step_and_the_time_is_kept():
 
 def test_copies_are_made_only_where_a_probe_is_due():
     probes = {"moment_ics": probe_settings("moment_ics", every=None, at=[2])}
-    observer = Observer(settings(probes), dataset(), network_of(["none"]))
+    observer = loop_of(settings(probes), dataset(), network_of(["none"])).observer
     assert [observer.due(step) for step in range(3)] == [False, False, True]
-    assert not Observer(settings({}), dataset(), network_of(["none"])).due(0)
+    assert not loop_of(settings({}), dataset(), network_of(["none"])).observer.due(0)
 
 
 @pytest.mark.parametrize("norm", ["none", "noisy_batch", "weight_standardization+group"])

@@ -16,10 +16,11 @@ CURVE: dict[str, list[Any]] = {
     "train_loss": [3.0, 2.0, 1.0],
     "train_accuracy": [0.25, 0.5, 0.75],
 }
+SPLITS = ("eval_train", "validation", "test")
 
 
 def evaluation(step: int, value: float | None = 1.5) -> dict[str, Any]:
-    names = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+    names = [f"{split}_{name}" for split in SPLITS for name in ("loss", "accuracy")]
     return {"step": step, **dict.fromkeys(names, value)}
 
 
@@ -32,17 +33,17 @@ def test_evaluations_join_the_curve_and_the_last_has_a_row_of_its_own() -> None:
         "train_accuracy": [0.25, 0.5, 0.75, None],
         **{
             name: [1.5, None, 1.5, 0.5]
-            for name in ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+            for name in (f"{split}_{name}" for split in SPLITS for name in ("loss", "accuracy"))
         },
     }
-    assert table.schema.types == [pa.int64(), *[pa.float64()] * 7]
+    assert table.schema.types == [pa.int64(), *[pa.float64()] * 9]
 
 
 def test_types_do_not_depend_on_what_is_missing() -> None:
     """A regression's accuracies, and splits without samples, are columns of nulls."""
     curve = {**CURVE, "train_accuracy": [None] * 3}
     table = training_table(curve, [evaluation(0, None), evaluation(3, None)])
-    assert table.schema.types == [pa.int64(), *[pa.float64()] * 7]
+    assert table.schema.types == [pa.int64(), *[pa.float64()] * 9]
     assert table["train_accuracy"].null_count == table["test_loss"].null_count == 4
 
 

@@ -28,6 +28,7 @@ def outcome(losses: list[float], diverged: int | None = None, **changes: Any) ->
     }
     evaluated = {"validation_loss": 1.0, "validation_accuracy": 0.5}
     evaluated |= {"test_loss": 2.0, "test_accuracy": 0.25}
+    evaluated |= {"eval_train_loss": 0.75, "eval_train_accuracy": 0.625}
     evaluations = [{"step": 0, **dict.fromkeys(evaluated, 9.0)}]
     evaluations.append({"step": len(losses), **evaluated})
     return Outcome(
@@ -51,6 +52,8 @@ def test_the_summary_of_a_run() -> None:
         "initial_loss": 3.0,
         "final_train_loss": 0.375,
         "train_accuracy": 0.385,
+        "eval_train_loss": 0.75,
+        "eval_train_accuracy": 0.625,
         "validation_loss": 1.0,
         "validation_accuracy": 0.5,
         "test_loss": 2.0,
@@ -105,7 +108,7 @@ def test_the_final_loss_is_a_mean_over_a_twentieth(steps: int, averaged: int) ->
 def test_a_diverged_run_has_no_trained_network_to_evaluate() -> None:
     found = described(outcome([1.0, 50.0, math.nan], diverged=2))
     assert (found["status"], found["diverged_step"]) == ("diverged", 2)
-    for key in ("final_train_loss", "validation_loss", "validation_accuracy", "test_loss"):
+    for key in ("final_train_loss", "eval_train_loss", "eval_train_accuracy", "test_loss"):
         assert found["summary"][key] is None
     assert found["summary"]["initial_loss"] == 1.0
     assert found["summary"]["steps"] == 3

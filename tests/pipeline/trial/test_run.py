@@ -44,6 +44,8 @@ RESULT: dict[str, Any] = {
         "initial_loss": float,
         "final_train_loss": float,
         "train_accuracy": float,
+        "eval_train_loss": float,
+        "eval_train_accuracy": float,
         "validation_loss": float,
         "validation_accuracy": float,
         "test_loss": float,
@@ -119,6 +121,7 @@ def test_a_regression_has_no_accuracies(store: Store) -> None:
     summary = run_trial(cell(REGRESSION), store, "cpu")["summary"]
     assert [key for key, value in summary.items() if value is None] == [
         "train_accuracy",
+        "eval_train_accuracy",
         "validation_accuracy",
         "test_accuracy",
     ]

@@ -1,0 +1,35 @@
+"""Over the catalog: an evaluation is of the function that was trained, early and late."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.evaluation_gap import averaging, measured
+from pipeline.catalog import registry as catalog
+from pipeline.training.evaluation_statistics import EvaluationStatistics
+from tests.helpers.training_fixtures import configurations, dataset, loop_of, network_of, settings
+
+WIDTH = 0.25
+
+
+@pytest.mark.parametrize("steps", [5, 60])
+@pytest.mark.parametrize("name", averaging())
+def test_what_is_recorded_is_the_training_function_on_a_large_batch(name: str, steps: int) -> None:
+    """Without its noise. What remains is the spread of the batches' statistics."""
+    gap = measured(name, steps, WIDTH)
+    assert gap.recorded.loss == pytest.approx(gap.batch.loss, abs=0.1)
+    assert gap.recorded.accuracy == pytest.approx(gap.batch.accuracy, abs=0.03)
+
+
+def test_running_averages_soon_after_the_start_or_under_noise_are_no_estimate() -> None:
+    """The faults that exact means are for; else they would not be needed."""
+    early, noisy = measured("batch", 5, WIDTH), measured("noisy_batch", 60, WIDTH)
+    assert early.running.loss > early.batch.loss + 0.2
+    assert noisy.running.loss > noisy.batch.loss + 0.2
+
+
+def test_all_others_evaluate_by_no_averages() -> None:
+    for name in catalog.parts("normalizers").keys() - set(averaging()):
+        network = network_of(configurations()[name])
+        loop = loop_of(settings({}), dataset(), network)
+        assert not EvaluationStatistics(network, loop.batches).are_exact(0), name
