@@ -18,6 +18,14 @@ NOISE = 0.25
 quickstart, over architectures and learning rates, its median is 0.12 and its 90th percentile 0.23.
 """
 
+PHASES = ("early", "late", "loss")
+PHASE_NOISE, PHASE_EFFECT = 0.35, 1 / 4
+"""Of a probed measure in one phase at one rate: standard deviation of the log-ratio of two paired
+runs, and a planted ratio. In the quickstart the first is 0.26 for gradient change, 0.30 for
+effective β and 0.7 for the loss range (medians); late ratios of batch to none are 0.11 to 0.41 for
+gradient change and 0.005 to 0.1 for the loss range."""
+CLAIMS = ("late only", "at one rate only", "never")
+
 HORIZON, CHANCE = 100.0, 10.0
 
 
@@ -33,6 +41,30 @@ def paired_runs(effect: float, rng: np.random.Generator) -> pd.DataFrame:
     logs = shared + rng.normal(0, NOISE / math.sqrt(2), (len(index), NORMALIZERS))
     logs[:, 1] += effect
     return pd.DataFrame(np.exp(logs), index=index, columns=names)
+
+
+def holds(claim: str, phase: str, rate: int) -> bool:
+    """Whether a planted claim (of `CLAIMS`) holds in a phase, at the rate of this number."""
+    return {"late only": phase == "late", "at one rate only": rate == 0, "never": False}[claim]
+
+
+def phased(
+    claim: str, rates: int, seeds: int, scatter: np.ndarray, rng: np.random.Generator
+) -> dict[str, dict[float, np.ndarray]]:
+    """By phase and rate: log-ratios of paired runs, `PHASE_EFFECT` where the claim holds, else 1.
+
+    Args:
+        scatter: (rates,) standard deviations. Half of the variance is a run's own in all phases.
+    """
+    own = rng.normal(size=(rates, seeds)) / math.sqrt(2)
+    return {
+        phase: {
+            float(rate): math.log(PHASE_EFFECT) * holds(claim, phase, rate)
+            + scatter[rate] * (own[rate] + rng.normal(size=seeds) / math.sqrt(2))
+            for rate in range(rates)
+        }
+        for phase in PHASES
+    }
 
 
 def perfect_power(effect: float) -> float:
@@ -86,6 +118,7 @@ def ended(rng: np.random.Generator) -> pd.DataFrame:
     # how fast and how accurate a run is, and its score, agree only loosely
     fast, right = (np.clip(good + rng.normal(0, 0.1, len(runs)), 0.01, 0.99) for _ in range(2))
     runs = runs.assign(status="ok", steps=HORIZON, chance=CHANCE, time=HORIZON * (1 - fast))
+    runs["stuck"] = False
     runs = runs.assign(accuracy=CHANCE + 90 * right, score=good)
     return diverged(runs, rng.random(len(runs)) < 0.1)
 

@@ -3,7 +3,8 @@
     python -m benchmarks.calibration [--repeats N]
 
 prints a table: how often nominal 95 % intervals hold the truth, how often something is found where
-there is nothing, how often what is planted is found, how often a confound is taken for a cause of
+there is nothing, how often what is planted is found, how often a claim's verdict names where the
+claim holds, how often a confound is taken for a cause of
 speed, and whether diverging ever pays. `benchmarks/_planted.py` says what is planted.
 """
 
@@ -13,10 +14,12 @@ import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.answers.phases import Readings, judge
 from analysis.metrics import Measure, Probed
 from analysis.statistics import estimates as stats
 from analysis.statistics.rank_correlation import overall
@@ -25,11 +28,17 @@ from analysis.tables import tuning_ranks as ranking
 from analysis.tables.associations import related, verdict
 from analysis.tables.prediction_targets import Arena, Outlook
 from benchmarks._planted import (
+    CLAIMS,
     NOISE,
+    PHASE_NOISE,
+    RATES,
+    SEEDS,
     diverged,
     ended,
+    holds,
     paired_runs,
     perfect_power,
+    phased,
     planned,
     t_power,
 )
@@ -113,6 +122,29 @@ def foretold(kind: str, rng: np.random.Generator, noise: float = NOISE) -> tuple
     return overall(values, speeds)[0], verdict(found).kind
 
 
+def claimed(
+    claim: str, rng: np.random.Generator, rates: int = RATES, seeds: int = SEEDS, loud: float = 1.0
+) -> tuple[bool, bool]:
+    """The verdict on a planted claim, in 3 phases at each rate.
+
+    Args:
+        claim: of `_planted.CLAIMS`. loud: how much more the first rate scatters than the others.
+
+    Returns:
+        Whether it is right (the claim is found wherever it holds, and nothing else is said), and
+        whether it is wrong: says that the claim holds where it does not, or fails where it holds or
+        nothing is planted. Else it is undecided somewhere.
+    """
+    scatter = PHASE_NOISE / np.append(1.0, np.full(rates - 1, loud))
+    planted = phased(claim, rates, seeds, scatter, rng)
+    read = [Readings(phase=phase, measure=RATIO, by_rate=own) for phase, own in planted.items()]
+    states = {where: state for where, (state, _) in judge(read, "below", None).items()}
+    true = {where for where in states if holds(claim, where[0], int(where[1]))}
+    found = {where for where, state in states.items() if state == "supported"}
+    wrong = bool(found - true) or "contradicted" in states.values()
+    return found == true and not wrong, wrong
+
+
 def diverging_pays(rng: np.random.Generator) -> set[str]:
     """The views and outcomes in which one more divergence gave a normalizer a better place."""
     runs = ended(rng)
@@ -144,6 +176,7 @@ def lines(repeats: int, seed: int = 0) -> Iterator[Line]:
     rng = np.random.default_rng(seed)
     yield from _coverage(repeats, rng)
     yield from _effects(repeats, rng)
+    yield from _claims(repeats, rng)
     yield from _words(repeats, rng)
     gains = float(np.mean([estimate_gains(rng) for _ in range(repeats)]))
     pays = float(np.mean([bool(diverging_pays(rng)) for _ in range(repeats)]))
@@ -171,6 +204,20 @@ def _effects(repeats: int, rng: np.random.Generator) -> Iterator[Line]:
         beside = f"perfect test {perfect_power(effect):.3f}, t-test {t_power(effect):.3f}"
         what = f"planted effect among 20 found, right sign: {name} less"
         yield Line(what, least, 1, float(np.mean(found)), beside)
+
+
+def _claims(repeats: int, rng: np.random.Generator) -> Iterator[Line]:
+    for claim in CLAIMS:
+        cases: dict[str, dict[str, Any]] = {"": {}, "2 rates × 3 seeds": {"rates": 2, "seeds": 3}}
+        cases["one rate scatters twice the others"] = {"loud": 2.0}
+        told = {
+            case: np.array([claimed(claim, rng, **own) for _ in range(5 * repeats)], float).mean(0)
+            for case, own in cases.items()
+        }
+        for i, (word, low, high) in enumerate((("right", 0.95, 1.0), ("wrong", 0.0, 0.02))):
+            others = ", ".join(f"{case} {share[i]:.3f}" for case, share in told.items() if case)
+            what = f"claim that holds {claim}: verdict {word}"
+            yield Line(what, low, high, float(told[""][i]), others)
 
 
 def _words(repeats: int, rng: np.random.Generator) -> Iterator[Line]:

@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis.answers import phases
 from analysis.answers.evidence import Block, Evidence, estimate, troubles
 from analysis.metrics import Measure
+from analysis.reductions.over_steps import is_weak
 from analysis.statistics.estimates import Estimate
 from analysis.tables.contrasts import Contrast
-from analysis.text.sentences import Claim, Label, Number, Sentence, State, count
+from analysis.text.sentences import Claim, Finding, Label, Sentence, State, count
 
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What one comparison says in one block."""
-
-    state: State
-    claim: Claim
-    effect: float = math.nan
+_WEAK = ("; the target is above half of the loss at chance, so reaching it says little",)
+EVERY_PHASE = ("early", "late", "loss")
+Side = Literal["above", "below", "either"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,43 +25,65 @@ class Comparison:
     """A claim's testable part: ``subject`` over ``reference`` lies on one side of a limit.
 
     Attributes:
-        measure: key of a table's measure. side: where the claim puts the effect.
+        measure: key of a table's measure; of a probed one without its phase.
+        side: where the claim puts the effect; ``either``: a question, answered by the number.
         limit: of the ratio (or of the difference, for signed measures); None: equality, 1 or 0.
-        plateau: a run that never left its initial loss makes the answer void.
+        phases: when a probed measure is asked, at each learning rate; empty for an outcome.
+        part: which half of the claim this is, in words.
         where: the blocks that it is about; scope: those in words.
     """
 
     measure: str
     subject: str
     reference: str
-    side: Literal["above", "below"]
+    side: Side
     limit: float | None = None
-    plateau: bool = True
+    phases: tuple[str, ...] = ()
+    part: str = ""
     where: Callable[[Block], bool] = lambda block: True
     scope: str = ""
 
 
 def find(key: str, comparison: Comparison, evidence: Evidence) -> list[Finding]:
-    """The findings of a comparison, one a block; one finding where no block has an answer."""
-    measure = evidence.measure(comparison.measure)
-    if measure is None:
-        return [_nothing((f"not estimable: {evidence.why_not(comparison.measure)}",))]
-    names = [evidence.label(name) for name in (comparison.subject, comparison.reference)]
-    if missing := [n for n, label in zip(_names(comparison), names, strict=True) if not label]:
-        return [_nothing(("not estimable: the study has no ", Label(missing[0])))]
+    """The findings of a comparison, by block, phase and rate; one where no block has an answer."""
+    names = _measures(comparison)
+    known = [name for name in names if evidence.measure(name) is not None]
+    if not any(evidence.has_values(name) for name in known):
+        wanting = evidence.why_not((*known, *names)[0])
+        return [_nothing(comparison, (f"not estimable: {wanting}",))]
+    names = (comparison.subject, comparison.reference)
+    labels = [evidence.label(name) for name in names]
+    if missing := [name for name, label in zip(names, labels, strict=True) if not label]:
+        reason: Sentence = ("not estimable: the study has no ", Label(missing[0]))
+        return [_nothing(comparison, reason)]
     blocks = [block for block in evidence.blocks if comparison.where(block)]
     if not blocks:
-        return [_nothing((f"not estimable: the study has no {comparison.scope}",))]
-    pair = (str(names[0]), str(names[1]))
-    return [_in_block(key, comparison, measure, pair, block, evidence) for block in blocks]
+        reason = (f"not estimable: the study has no {comparison.scope}",)
+        return [_nothing(comparison, reason)]
+    pair = (str(labels[0]), str(labels[1]))
+    return [f for block in blocks for f in _find(key, comparison, pair, block, evidence)]
 
 
-def _names(comparison: Comparison) -> tuple[str, str]:
-    return comparison.subject, comparison.reference
+def _measures(comparison: Comparison) -> list[str]:
+    stem = comparison.measure
+    return [f"{stem}_{phase}" for phase in comparison.phases] if comparison.phases else [stem]
 
 
-def _nothing(said: Sentence) -> Finding:
-    return Finding(state="not estimable", claim=Claim(said))
+def _find(
+    key: str, comparison: Comparison, pair: tuple[str, str], block: Block, evidence: Evidence
+) -> list[Finding]:
+    if not comparison.phases:
+        measure = evidence.measure(comparison.measure)
+        assert measure is not None
+        return [_in_block(key, comparison, measure, pair, block, evidence)]
+    read = phases.readings_of(evidence, comparison.measure, comparison.phases, block, pair)
+    claimed = (comparison.side, comparison.limit, comparison.part)
+    return list(phases.in_block(key, evidence, block, pair, read, claimed))
+
+
+def _nothing(comparison: Comparison, said: Sentence, block: str = "") -> Finding:
+    claim = Claim(said)
+    return Finding(state="not estimable", claim=claim, part=comparison.part, block=block)
 
 
 def _in_block(
@@ -81,14 +100,15 @@ def _in_block(
     said_troubles = tuple(troubles(stem, {name: block.of(name) for name in pair}))
     cells = [evidence.cell(measure.key, block, name) for name in pair]
     contrast = evidence.contrast(measure.key, block, subject, reference)
-    if reason := _void(comparison, pair, cells, contrast, block):
-        return _nothing((*start, "not estimable: ", *reason, *said_troubles))
+    if reason := _void(pair, cells, contrast):
+        said: Sentence = (*start, "not estimable: ", *reason, *said_troubles)
+        return _nothing(comparison, said, block.name)
     low, high = bounds(measure, contrast, cells)
     state = judged(comparison, measure, low, high)
     words = {"supported": "as claimed", "contradicted": "against the claim"}
     verdict: Sentence = (
         *start,
-        f"{words.get(state, 'cannot be told')}: {measure.title}, ",
+        f"{words.get(state, 'undecided')}: {measure.title}, ",
         Label(subject),
         " over " if measure.contrast == "ratio" else " minus ",
         Label(reference),
@@ -100,9 +120,20 @@ def _in_block(
         "; pairs of runs: ",
         count(f"{stem}/pairs", contrast.pairs),
         *(() if math.isfinite(contrast.effect_low) else (", too few for an interval",)),
+        *(_WEAK if measure.key.startswith("steps") and is_weak(block.runs).any() else ()),
         *said_troubles,
     )
-    return Finding(state=state, claim=Claim(verdict, proof), effect=contrast.effect)
+    return Finding(
+        state=state,
+        claim=Claim(verdict, proof),
+        part=comparison.part,
+        measure=measure.title,
+        block=block.name,
+        effect=contrast.effect,
+        low=low,
+        high=high,
+        pairs=contrast.pairs,
+    )
 
 
 def _cells(stem: str, measure: Measure, pair: Sequence[str], cells: Sequence[Estimate]) -> Sentence:
@@ -114,20 +145,11 @@ def _cells(stem: str, measure: Measure, pair: Sequence[str], cells: Sequence[Est
     )
 
 
-def _void(
-    comparison: Comparison,
-    pair: Sequence[str],
-    cells: Sequence[Estimate],
-    contrast: Contrast,
-    block: Block,
-) -> Sentence:
+def _void(pair: Sequence[str], cells: Sequence[Estimate], contrast: Contrast) -> Sentence:
     """Why a block has no answer; empty where it has one."""
     for name, cell in zip(pair, cells, strict=True):
         if not math.isfinite(cell.estimate):
             return ("no run of ", Label(name), " has it")
-        stuck = block.of(name)["stuck"].astype(bool)
-        if comparison.plateau and stuck.mean() >= 0.5:
-            return ("half or more of the runs of ", Label(name), " never left their initial loss")
     if not math.isfinite(contrast.effect):
         return ("no run of one is paired with a run of the other",)
     return ()
@@ -152,49 +174,9 @@ def judged(comparison: Comparison, measure: Measure, low: float, high: float) ->
     limit = comparison.limit
     if limit is None:
         limit = 1.0 if measure.contrast == "ratio" else 0.0
+    if comparison.side == "either":
+        return "shown"
     above, below = low > limit, high < limit
     if comparison.side == "below":
         above, below = below, above
     return "supported" if above else "contradicted" if below else "open"
-
-
-def tally(key: str, findings: Sequence[Finding]) -> Sentence:
-    """The verdict over all findings: in how many the claim holds."""
-    counts = {
-        state: sum(finding.state == state for finding in findings)
-        for state in ("supported", "contradicted", "open", "not estimable")
-    }
-    tested = counts["supported"] + counts["contradicted"] + counts["open"]
-    if not tested:
-        return ("Not estimable.",)
-    return (
-        _headline(counts, tested),
-        ": as claimed in ",
-        count(f"answers/{key}/supported", counts["supported"]),
-        " of ",
-        count(f"answers/{key}/tested", tested),
-        " comparisons, against it in ",
-        count(f"answers/{key}/contradicted", counts["contradicted"]),
-        ", undecided in ",
-        count(f"answers/{key}/open", counts["open"]),
-        *_unknown(key, counts["not estimable"]),
-        ".",
-    )
-
-
-def _headline(counts: dict[str, int], tested: int) -> str:
-    if counts["supported"] == tested:
-        return "Supported"
-    if counts["contradicted"] == tested:
-        return "Contradicted"
-    if counts["supported"] and not counts["contradicted"]:
-        return "Supported in part"
-    if counts["contradicted"] and not counts["supported"]:
-        return "Contradicted in part"
-    return "Mixed" if counts["supported"] else "Undecided"
-
-
-def _unknown(key: str, number: int) -> tuple[str | Number, ...]:
-    if not number:
-        return ()
-    return ("; not estimable in ", count(f"answers/{key}/not estimable", number))

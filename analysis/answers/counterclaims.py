@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
-from analysis.answers.comparison import Comparison, Finding, bounds, find
+from analysis.answers.comparison import Comparison, Side, find
 from analysis.answers.evidence import Block, Evidence, estimate
-from analysis.answers.paper_claims import CHANGE, ICS, STEPS, batch, compare
-from analysis.answers.question import BY_INTERVAL, answer
-from analysis.text.sentences import Answer, Claim, Label, Sentence, State, count
+from analysis.answers.paper_claims import CHANGE, ICS, STEPS, batch, compare, early, half
+from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, answer, ask
+from analysis.tables import contrasts
+from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence, State
 
 SHALLOW = 8
 """Weight layers up to which a network is called shallow."""
+LAMBDA_MAX = "curvature_lambda_max"
 
 
 def build(evidence: Evidence) -> list[Answer]:
@@ -31,113 +35,141 @@ def _depths(evidence: Evidence) -> dict[str, int]:
 
 
 def _shallow(evidence: Evidence) -> Answer:
-    text = "Batch normalization does not smooth in shallow networks (Yao et al., PyHessian)."
-    rule = (
-        f"{BY_INTERVAL} Claimed is that curvature and gradient change are not below those of none. "
-        "Shallow: at most eight weight layers."
-    )
     depths = _depths(evidence)
 
     def shallow(block: Block) -> bool:
         return depths.get(block.labels["architecture"], SHALLOW + 1) <= SHALLOW
 
-    found = []
-    for measure in (CHANGE, "curvature_eta_lambda_max_early"):
-        own = {**vars(batch(measure, "above")), "where": shallow, "scope": "shallow network"}
-        found += find("K1", Comparison(**own), evidence)
-    return answer("K1", text, rule, found, evidence.table_of(CHANGE))
+    def of_shallow(measure: str) -> Comparison:
+        return replace(batch(measure, "above"), where=shallow, scope="shallow network")
+
+    question = Question(
+        key="K1",
+        text="Batch normalization does not smooth in shallow networks (Yao et al., PyHessian).",
+        rule=f"{BY_PHASE} Claimed is that curvature and gradient change are not below those of "
+        "none. Shallow: at most eight weight layers.",
+        comparisons=(
+            *half("gradient change", of_shallow(CHANGE)),
+            *half("curvature", of_shallow(LAMBDA_MAX)),
+        ),
+    )
+    return ask(question, evidence)
 
 
 def _curvature(evidence: Evidence) -> Answer:
-    key = "curvature_lambda_max_early"
-    text = (
-        "The largest eigenvalue does not drop consistently with batch normalization (Kaur et al.)."
+    question = Question(
+        key="K2",
+        text="The largest eigenvalue does not drop consistently with batch normalization (Kaur et "
+        "al.).",
+        rule=f"{BY_PHASE} Claimed is that it is not below that of none: the drop is consistent "
+        "only where every comparison is against the claim.",
+        comparisons=(batch(LAMBDA_MAX, "above"),),
     )
-    rule = (
-        f"{BY_INTERVAL} Claimed is that it is not below that of none: the drop is consistent only "
-        "where every block is against the claim."
-    )
-    return answer(
-        "K2", text, rule, find("K2", batch(key, "above"), evidence), evidence.table_of(key)
-    )
+    return ask(question, evidence)
 
 
 def _smooth_only(evidence: Evidence) -> Answer:
     text = "Smoothing without reducing covariate shift is not enough (Awais et al.)."
     rule = (
-        "Of the normalizers with an effective gradient change below, and a gradient ICS above, "
-        "that of none: as claimed where one does not reach the target sooner than none, against it "
-        "where it does."
+        "Of the normalizers with a gradient change below that of none, and a gradient ICS above "
+        "it, in some phase at some learning rate and nowhere the reverse: as claimed where one is "
+        f"not faster than none, against it where it is. {BY_PHASE} Faster: fewer steps to the "
+        f"target. {BY_INTERVAL}"
     )
-    needed = (CHANGE, ICS, STEPS)
+    needed = (early(CHANGE), early(ICS), STEPS)
     if any(evidence.measure(key) is None for key in needed) or evidence.label("none") is None:
         said = Claim(("not estimable: it needs landscape, gradient_ics and runs of none",))
         nothing = [Finding(state="not estimable", claim=said)]
         return answer("K3", text, rule, nothing, "")
-    found = [f for block in evidence.blocks for f in _smoother(block, evidence)]
+    found = _smoother(evidence)
     if not found:
         said = Claim(("not estimable: no normalizer smooths without shifting less",))
         found = [Finding(state="not estimable", claim=said)]
     return answer("K3", text, rule, found, evidence.table_of(STEPS))
 
 
-def _smoother(block: Block, evidence: Evidence) -> list[Finding]:
-    """Findings on the normalizers of a block that are smoother than none and shift more."""
+_SMOOTHER: tuple[tuple[str, Side], ...] = ((CHANGE, "below"), (ICS, "above"), (STEPS, "below"))
+
+
+def _smoother(evidence: Evidence) -> list[Finding]:
+    """Findings on the normalizers that are smoother than none and shift more."""
     found = []
-    for name in block.runs["normalizer"].astype(str).unique():
-        if name == "none":
-            continue
-        sides = [_side(evidence, key, block, name) for key in (CHANGE, ICS, STEPS)]
-        if sides[0] == "below" and sides[1] == "above":
-            faster = sides[2] == "below"
-            words = "and is faster than" if faster else "and is not told to be faster than"
-            said: Sentence = (
-                Label(block.name),
-                ": ",
-                Label(name),
-                f" is smoother, shifts more, {words} ",
-                Label("none"),
-            )
-            state: State = "contradicted" if faster else "supported"
-            found.append(Finding(state=state, claim=Claim(said)))
+    labels = evidence.basis.runs["normalizer"].astype(str).unique()
+    for name in (label for label in labels if label != "none"):
+        compared = [
+            find("K3", compare(key, name, "none", side), evidence) for key, side in _SMOOTHER
+        ]
+        for block in evidence.blocks:
+            own = [[f for f in findings if f.block == block.name] for findings in compared]
+            if _holds(own[0]) and _holds(own[1]) and own[2]:
+                found.append(_enough(block, name, own[2][0]))
     return found
 
 
-def _side(evidence: Evidence, key: str, block: Block, name: str) -> str:
-    """Where the ratio to none lies: below 1, above 1, or neither is sure."""
-    measure = evidence.measure(key)
-    assert measure is not None
-    cells = [evidence.cell(key, block, label) for label in (name, "none")]
-    low, high = bounds(measure, evidence.contrast(key, block, name, "none"), cells)
-    return "below" if high < 1 else "above" if low > 1 else ""
+def _holds(findings: Iterable[Finding]) -> bool:
+    states = {finding.state for finding in findings}
+    return "supported" in states and "contradicted" not in states
+
+
+def _enough(block: Block, name: str, speed: Finding) -> Finding:
+    faster = speed.state == "supported"
+    words = "and is faster than" if faster else "and is not told to be faster than"
+    said: Sentence = (Label(block.name), ": ", Label(name))
+    said = (*said, f" is smoother, shifts more, {words} ", Label("none"))
+    state: State = "contradicted" if faster else "supported"
+    return Finding(state=state, claim=Claim(said), block=block.name, measure=speed.measure)
 
 
 def _bounded(evidence: Evidence) -> Answer:
-    text = "Batch normalization bounds covariate shift rather than reducing it (Huang and Yu)."
-    rule = (
-        f"{BY_INTERVAL} Claimed is that gradient ICS is not below that of none, early. "
-        "Beside it, how it grows from the first to the second half of training: a number without "
-        "an interval, which decides nothing."
+    question = Question(
+        key="K4",
+        text="Batch normalization bounds covariate shift rather than reducing it (Huang and Yu).",
+        rule=f"{BY_PHASE} Claimed is that gradient ICS is not below that of none. Growth: late "
+        "over early ICS of a run; the ratio of two growths is paired and over all rates "
+        "(Hodges–Lehmann), and decides nothing.",
+        comparisons=(compare(ICS, "batch", "none", "above"),),
     )
-    found = find("K4", compare(ICS, "batch", "none", "above"), evidence)
-    late = "gradient_ics_relative_late"
-    if evidence.measure(late) is not None:
-        found += [f for block in evidence.blocks for f in _growth(block, evidence, late)]
-    return answer("K4", text, rule, found, evidence.table_of(ICS))
+    asked = ask(question, evidence)
+    return replace(asked, verdict=(*asked.verdict, *_growth(evidence)))
 
 
-def _growth(block: Block, evidence: Evidence, late: str) -> list[Finding]:
-    """How much the shift of batch grew, against that of none; without an interval."""
-    cells = {
-        name: (evidence.cell(ICS, block, name).estimate, evidence.cell(late, block, name).estimate)
-        for name in ("batch", "none")
-    }
-    if any(not math.isfinite(value) or value <= 0 for pair in cells.values() for value in pair):
-        return []
-    said: Sentence = (Label(block.name), ": late over early gradient ICS ")
-    growth = {name: after / before for name, (before, after) in cells.items()}
-    for name, value in growth.items():
+def _growth(evidence: Evidence) -> Sentence:
+    """From early to late the shift grew by …: batch against none, block by block."""
+    late, labels = f"{ICS}_late", [evidence.label("batch"), evidence.label("none")]
+    if evidence.measure(late) is None or evidence.measure(early(ICS)) is None or None in labels:
+        return ()
+    said: Sentence = ()
+    for block in evidence.blocks:
+        own = _grown(evidence, block, str(labels[0]), str(labels[1]))
+        said = (*said, *(("; ",) if said and own else ()), *own)
+    return (" Growth of the shift, late over early: ", *said, ".") if said else ()
+
+
+def _grown(evidence: Evidence, block: Block, batch_name: str, none: str) -> Sentence:
+    columns = [evidence.columns[key][1] for key in (early(ICS), f"{ICS}_late")]
+    runs = block.runs.assign(
+        **{
+            c.value: c.runs.set_index("cell_id")[c.value].reindex(block.runs["cell_id"]).to_numpy()
+            for c in columns
+        }
+    )
+    runs = runs.assign(growth=runs[columns[1].value] / runs[columns[0].value])
+    said: Sentence = (Label(block.name), " ")
+    for name in (batch_name, none):
+        middle = float(runs.loc[runs["normalizer"] == name, "growth"].median())
+        if not math.isfinite(middle):
+            return ()
         stem = f"answers/K4/{block.name}/growth/{name}"
-        said = (*said, *estimate(stem, (value, math.nan, math.nan), 3), " with ", Label(name), ", ")
-    runs = count(f"answers/K4/{block.name}/runs", len(block.runs))
-    return [Finding(state="shown", claim=Claim((*said, "over ", runs, " runs of the block")))]
+        said = (
+            *said,
+            *estimate(stem, (middle, math.nan, math.nan), 3),
+            " with ",
+            Label(name),
+            ", ",
+        )
+    wide = contrasts.paired(runs, "growth", ("lr", "seed"))
+    ratio = contrasts.against(wide, none, columns[0].measure, evidence.generator("growth", block))
+    effect = ratio.get(batch_name, contrasts.NO_CONTRAST)
+    if not math.isfinite(effect.effect):
+        return (*said, "no pair of runs has both")
+    return (*said, "ratio ", *estimate(f"answers/K4/{block.name}/growth", effect[:3], 3))

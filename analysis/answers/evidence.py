@@ -71,8 +71,15 @@ class Evidence:
         """A measure of the tables, if some run has it."""
         return self.columns[key][1].measure if key in self.columns else None
 
+    def has_values(self, key: str) -> bool:
+        """Whether a measure of the tables has a value in some run."""
+        column = self.columns[key][1]
+        return bool(column.runs[column.value].notna().any())
+
     def why_not(self, key: str) -> str:
-        """What is wanting where `measure` finds none."""
+        """What is wanting where `measure` finds none, or no run has a value."""
+        if key in self.columns:
+            return f"{self.columns[key][1].measure.title}: no run has a reading off the plateau"
         probed = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS]
         of = next((item for item in probed if item.measure.key == key), None)
         if of is None:
@@ -105,14 +112,35 @@ class Evidence:
     def contrast(self, key: str, block: Block, subject: str, reference: str) -> Contrast:
         """Subject against reference, on the pairs of runs of the block."""
         column = self.columns[key][1]
-        rows = column.runs[column.runs["normalizer"].isin([subject, reference])]
-        rows = rows[(rows[BLOCK] == pd.Series(dict(block.labels))[BLOCK]).all(axis=1)]
+        rows = self._rows(column, block, (subject, reference))
         if not column.pair or rows["normalizer"].nunique() < 2:
             return NO_CONTRAST
         wide = contrasts.paired(rows, column.value, column.pair)
-        words = ("answers", key, block.name, subject, reference)
-        rng = np.random.default_rng(derive(self.basis.seed, *words))
+        rng = self.generator(key, block, subject, reference)
         return contrasts.against(wide, reference, column.measure, rng).get(subject, NO_CONTRAST)
+
+    def generator(self, key: str, block: Block, *words: str) -> np.random.Generator:
+        """A generator of one comparison's own: no other comparison moves it."""
+        return np.random.default_rng(derive(self.basis.seed, "answers", key, block.name, *words))
+
+    def differences(
+        self, key: str, block: Block, subject: str, reference: str
+    ) -> dict[float, np.ndarray]:
+        """By learning rate of the block, the paired differences (of logarithms, for a ratio)."""
+        column, rates = self.columns[key][1], sorted(set(block.runs["lr"]))
+        rows = self._rows(column, block, (subject, reference))
+        wide = contrasts.paired(rows, column.value, column.pair)
+        d, lr = contrasts.differences(wide, subject, reference, column.measure)
+        return {float(rate): d[np.asarray(lr) == rate] for rate in rates}
+
+    def runs_behind(self, key: str, block: Block, names: Sequence[str]) -> frozenset[str]:
+        """The runs that a comparison of some normalizers rests on."""
+        rows = self._rows(self.columns[key][1], block, names)
+        return frozenset(rows["cell_id"].astype(str)) if "cell_id" in rows else frozenset()
+
+    def _rows(self, column: Column, block: Block, names: Sequence[str]) -> pd.DataFrame:
+        rows = column.runs[column.runs["normalizer"].isin(list(names))]
+        return rows[(rows[BLOCK] == pd.Series(dict(block.labels))[BLOCK]).all(axis=1)]
 
 
 def estimate(key: str, values: Sequence[float], digits: int) -> Sentence:
@@ -128,7 +156,7 @@ def estimate(key: str, values: Sequence[float], digits: int) -> Sentence:
 
 
 def troubles(key: str, runs: Mapping[str, pd.DataFrame]) -> Iterator[Part]:
-    """How many runs of each normalizer diverged or never left their initial loss, if any did."""
+    """How many runs of each normalizer diverged or stayed at the loss at chance, if any did."""
     for name, own in runs.items():
         counts: dict[str, Any] = {
             "diverged": (own["status"] == "diverged").sum(),

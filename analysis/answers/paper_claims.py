@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
-from analysis.answers.comparison import Comparison, Finding
-from analysis.answers.evidence import Block, Evidence, estimate
-from analysis.answers.question import BY_INTERVAL, Question, answer, ask
-from analysis.statistics import estimates as stats
-from analysis.statistics.estimates import Estimate
-from analysis.text.sentences import Answer, Claim, Label, Sentence, State, count
+from analysis.answers import dead, theorems
+from analysis.answers.comparison import EVERY_PHASE, Comparison, Side
+from analysis.answers.evidence import Block, Evidence
+from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, ask
+from analysis.text.sentences import Answer
 
 ALMOST = 5.0
 """Points of accuracy within which one trains as well as another."""
+ALMOST_LOSS = 0.05
+"""Share of the loss at chance within which one trains as well as another."""
+ALMOST_STEPS = 1.5
+"""Ratio of steps to the target within which one trains as fast as another."""
 HARDLY = 0.5
 """A speed of the moments that is not below half of another's is hardly more stable."""
 SIMILAR = 0.8
 """A shift that is not below this share of another's is similar or larger."""
-EQUAL = 1e-2
-"""Relative gap up to which a theorem's two sides are equal: float32 and ε > 0 leave some."""
 
-ICS, COSINE = "gradient_ics_relative_early", "gradient_ics_cosine_early"
-RANGE, CHANGE = (
-    "landscape_loss_range_relative_early",
-    "landscape_gradient_difference_relative_early",
-)
-BETA, SCALED_BETA = "landscape_effective_beta_early", "landscape_scaled_beta_early"
-OUTPUT = "moment_output_mean_shift_early"
+ICS, TURN = "gradient_ics_relative", "gradient_ics_turn"
+ABSOLUTE_RANGE, RANGE = "landscape_loss_range", "landscape_loss_range_relative"
+CHANGE, BETA = "landscape_gradient_difference_relative", "landscape_effective_beta"
+SCALE_FREE = "scale_free_weight_squared_times_lambda"
+OUTPUT, DISTANCE = "moment_output_mean_shift", "distribution_output_w1"
+"""Stems of probed measures: their keys end in a phase."""
 STEPS, ACCURACY = "steps_to_target", "test_accuracy"
+TRAIN_ACCURACY, LOSS_SHARE = "train_accuracy", "final_loss_share"
+OUTCOMES = (STEPS, "steps_to_target_shared", ACCURACY, TRAIN_ACCURACY, LOSS_SHARE)
+
+
+def early(stem: str) -> str:
+    """The key of a probed measure early in the run."""
+    return f"{stem}_early"
 
 
 def compare(
-    measure: str, subject: str, reference: str, side: str, limit: float | None = None
+    measure: str, subject: str, reference: str, side: Side, limit: float | None = None
 ) -> Comparison:
-    """A comparison; those of outcomes are not void on a plateau."""
+    """A comparison; probed measures are asked in every phase, at every rate."""
     return Comparison(
         measure=measure,
         subject=subject,
         reference=reference,
-        side="above" if side == "above" else "below",
+        side=side,
         limit=limit,
-        plateau=measure not in (STEPS, ACCURACY),
+        phases=() if measure in OUTCOMES else EVERY_PHASE,
     )
 
 
-def batch(measure: str, side: str, limit: float | None = None) -> Comparison:
+def batch(measure: str, side: Side, limit: float | None = None) -> Comparison:
     """Batch against none."""
     return compare(measure, "batch", "none", side, limit)
+
+
+def half(part: str, *comparisons: Comparison) -> tuple[Comparison, ...]:
+    """Comparisons that are one half of a claim: it has a verdict of its own."""
+    return tuple(replace(comparison, part=part) for comparison in comparisons)
+
+
+def trains_as_well(name: str) -> tuple[Comparison, ...]:
+    """A normalizer against batch in training: accuracy, loss, and steps to the target."""
+    return (
+        compare(TRAIN_ACCURACY, name, "batch", "above", -ALMOST),
+        compare(LOSS_SHARE, name, "batch", "below", ALMOST_LOSS),
+        compare(STEPS, name, "batch", "below", ALMOST_STEPS),
+    )
 
 
 def is_linear(block: Block) -> bool:
@@ -56,48 +77,51 @@ def is_linear(block: Block) -> bool:
 
 def linear(measure: str) -> Comparison:
     """Batch below none in deep linear networks."""
-    own = vars(batch(measure, "below"))
-    return Comparison(**{**own, "where": is_linear, "scope": "deep_linear"})
+    return replace(batch(measure, "below"), where=is_linear, scope="deep_linear")
 
 
+_AS_WELL = (
+    f"{BY_INTERVAL} Limits against batch: training accuracy five points lower, final loss five "
+    "hundredths of the loss at chance higher, one and a half times the steps to the target."
+)
 _LP = ("l1", "l2", "linf")
 QUESTIONS = (
-    Question(
-        key="C1",
-        text="Batch normalization trains faster, and at learning rates where none fails.",
-        comparisons=(batch(STEPS, "below"), batch("steps_to_target_shared", "below")),
-    ),
     Question(
         key="C2",
         text="Yet its activation distributions are hardly more stable.",
         comparisons=(
-            batch(OUTPUT, "above", HARDLY),
-            batch("distribution_output_w1_early", "above", HARDLY),
+            *half("moments", batch(OUTPUT, "above", HARDLY)),
+            *half("distributions", batch(DISTANCE, "above", HARDLY)),
         ),
-        rule=f"{BY_INTERVAL} Limit: half of the speed of none.",
+        rule=f"{BY_PHASE} Limit: half of the speed of none.",
     ),
     Question(
         key="C3",
         text="Noisy batch normalization trains nearly as well as batch, with distributions less "
         "stable than those of none.",
         comparisons=(
-            compare(ACCURACY, "noisy_batch", "batch", "above", -ALMOST),
-            compare(STEPS, "noisy_batch", "none", "below"),
-            compare(OUTPUT, "noisy_batch", "none", "above"),
+            *half("trains nearly as well", *trains_as_well("noisy_batch")),
+            *half("less stable", compare(OUTPUT, "noisy_batch", "none", "above")),
         ),
-        rule=f"{BY_INTERVAL} Limit of accuracy: five points.",
+        rule=f"Training. {_AS_WELL} Stability. {BY_PHASE}",
     ),
     Question(
         key="C5",
         text="Gradient ICS with batch normalization is similar or larger.",
-        comparisons=(batch(ICS, "above", SIMILAR), batch(COSINE, "below", 1 - SIMILAR)),
-        rule=f"{BY_INTERVAL} Limit: four fifths of the shift of none; of the cosine, one fifth "
-        "above that of none.",
+        comparisons=(
+            *half("size", batch(ICS, "above", SIMILAR)),
+            *half("direction", batch(TURN, "above", SIMILAR)),
+        ),
+        rule=f"{BY_PHASE} Limit: four fifths of the shift of none, in size (‖G−G′‖/‖G‖) and in "
+        "direction (one minus the cosine of G and G′).",
     ),
     Question(
         key="C6",
         text="The range of the loss along the gradient is narrower with batch normalization.",
-        comparisons=(batch(RANGE, "below"),),
+        comparisons=(
+            *half("in nats", batch(ABSOLUTE_RANGE, "below")),
+            *half("relative to the loss", batch(RANGE, "below")),
+        ),
     ),
     Question(
         key="C7",
@@ -107,34 +131,38 @@ QUESTIONS = (
     Question(
         key="C8",
         text="Its effective β is smaller.",
-        comparisons=(batch(BETA, "below"), batch(SCALED_BETA, "below")),
-        rule=f"{BY_INTERVAL} The second form is free of the scale of the weights.",
+        comparisons=(
+            *half("effective β", batch(BETA, "below")),
+            *half("free of scale", batch(SCALE_FREE, "below")),
+        ),
+        rule=f"{BY_PHASE} At one learning rate η·β has the ratio of β and is no comparison of its "
+        "own; free of the scale of the weights is ‖w‖²·λ of a layer.",
     ),
     Question(
         key="C9",
         text="This holds in deep linear networks and along random directions too.",
         comparisons=(
-            linear(RANGE),
-            linear(CHANGE),
-            batch("landscape_random_loss_range_relative_early", "below"),
-            batch("landscape_random_gradient_difference_relative_early", "below"),
+            *half("deep linear networks", linear(ABSOLUTE_RANGE), linear(CHANGE)),
+            *half(
+                "random directions",
+                batch("landscape_random_loss_range_relative", "below"),
+                batch("landscape_random_gradient_difference_relative", "below"),
+            ),
         ),
     ),
     Question(
         key="C10",
         text="L1, L2 and L∞ normalization train as well as batch and smooth as well, with more "
         "distribution shift than none.",
-        comparisons=tuple(
-            comparison
-            for name in _LP
-            for comparison in (
-                compare(ACCURACY, name, "batch", "above", -ALMOST),
-                compare(RANGE, name, "none", "below"),
-                compare(CHANGE, name, "none", "below"),
-                compare(OUTPUT, name, "none", "above"),
-            )
+        comparisons=(
+            *half("train as well", *(c for name in _LP for c in trains_as_well(name))),
+            *half(
+                "smooth",
+                *(compare(m, name, "none", "below") for name in _LP for m in (RANGE, CHANGE)),
+            ),
+            *half("shift more", *(compare(OUTPUT, name, "none", "above") for name in _LP)),
         ),
-        rule=f"{BY_INTERVAL} Limit of accuracy: five points.",
+        rule=f"Training. {_AS_WELL} Smoothness and shift. {BY_PHASE}",
     ),
 )
 
@@ -142,108 +170,32 @@ QUESTIONS = (
 def build(evidence: Evidence) -> list[Answer]:
     """The paper's claims, in its order."""
     asked = {question.key: ask(question, evidence) for question in QUESTIONS}
-    asked |= {"C4": _noise(evidence), "C11": _stable(evidence), "C12": _theorems(evidence)}
+    asked |= {"C1": _faster(evidence), "C4": _noise(evidence)}
+    asked |= {"C11": dead.larger_rates(evidence), "C12": theorems.hold(evidence)}
     return [asked[f"C{i}"] for i in range(1, 13)]
 
 
+def _faster(evidence: Evidence) -> Answer:
+    question = Question(
+        key="C1",
+        text="Batch normalization trains faster, and at learning rates where none fails.",
+        comparisons=half("faster", batch(STEPS, "below"), batch("steps_to_target_shared", "below")),
+        rule=f"Faster. {BY_INTERVAL} Rates at which none fails. {dead.FAILS}",
+    )
+    return ask(question, evidence, dead.where_none_fails(evidence))
+
+
 def _noise(evidence: Evidence) -> Answer:
-    rule = "As claimed if the interval of the share of runs that reach the target is below a half."
-    label = evidence.label("noise")
-    text = "The same noise without batch normalization prevents training."
-    if label is None:
-        said = Claim(("not estimable: the study has no ", Label("noise")))
-        return answer("C4", text, rule, [Finding(state="not estimable", claim=said)], "")
-    found = [_reaching(block, label) for block in evidence.blocks if len(block.of(label))]
-    return answer("C4", text, rule, found, "table3_training")
-
-
-def _reaching(block: Block, label: str) -> Finding:
-    runs = block.of(label)
-    if runs["level"].isna().all():
-        reason = Claim((Label(block.name), ": not estimable: no run of the block trained"))
-        return Finding(state="not estimable", claim=reason)
-    reached = int((runs["reached"].notna() & (runs["status"] == "ok")).sum())
-    share = stats.wilson(reached, len(runs))
-    state: State = "open"
-    if share.high < 0.5 or share.low > 0.5:
-        state = "supported" if share.high < 0.5 else "contradicted"
-    stem = f"answers/C4/{block.name}"
-    said: Sentence = (
-        Label(block.name),
-        ": ",
-        count(f"{stem}/reached", reached),
-        " of ",
-        count(f"{stem}/runs", len(runs)),
-        " runs of ",
-        Label(label),
-        " reach the target, a share of ",
-        *estimate(f"{stem}/share", share[:3], 2),
+    question = Question(
+        key="C4",
+        text="The same noise without batch normalization prevents training.",
+        comparisons=half(
+            "trains worse than batch",
+            compare(TRAIN_ACCURACY, "noise", "batch", "below", -ALMOST),
+            compare(LOSS_SHARE, "noise", "batch", "above", ALMOST_LOSS),
+            compare(STEPS, "noise", "batch", "above", ALMOST_STEPS),
+        ),
+        rule=f"Prevents: as claimed if the interval of the share of runs that reach the target is "
+        f"below a half. Worse. {_AS_WELL}",
     )
-    return Finding(state=state, claim=Claim(said), effect=share.estimate)
-
-
-def _stable(evidence: Evidence) -> Answer:
-    rule = (
-        "As claimed if the largest learning rate of the grid without a divergence is larger for "
-        "batch, against it if smaller; it has no interval. Equal ones, at the top of the grid "
-        "above all, decide nothing."
-    )
-    text = "Batch normalization admits larger learning rates."
-    found = [_rates(block, evidence) for block in evidence.blocks]
-    return answer("C11", text, rule, found, "table3_training")
-
-
-def _rates(block: Block, evidence: Evidence) -> Finding:
-    names = [evidence.label("batch"), evidence.label("none")]
-    known = [name for name in names if name is not None and len(block.of(name))]
-    if len(known) < 2 or evidence.measure("largest_stable_lr") is None:
-        reason = Claim((Label(block.name), ": not estimable: it needs runs of batch and of none"))
-        return Finding(state="not estimable", claim=reason)
-    one, other = (evidence.cell("largest_stable_lr", block, name).estimate for name in known)
-    one, other = (0.0 if math.isnan(value) else value for value in (one, other))
-    state: State = "supported" if one > other else "contradicted" if one < other else "open"
-    stem = f"answers/C11/{block.name}"
-    said: Sentence = (Label(block.name), ": largest stable learning rate ")
-    for name, value in zip(known, (one, other), strict=True):
-        unknown = Estimate(value, math.nan, math.nan, 0)
-        number = estimate(f"{stem}/{name}", unknown[:3], 3) if value else ("none",)
-        said = (*said, *(", " if name == known[1] else "",), *number, " with ", Label(name))
-    top = float(block.runs["lr"].max())
-    grid = estimate(f"{stem}/top", (top, math.nan, math.nan), 3)
-    return Finding(state=state, claim=Claim((*said, "; the grid ends at ", *grid)))
-
-
-def _theorems(evidence: Evidence) -> Answer:
-    rule = "As claimed if the median relative gap of the theorem's two sides is below one per cent."
-    text = "The theorems on the layer's gradient and curvature hold on real activations."
-    found = [
-        finding
-        for block in evidence.blocks
-        for key, name in (("gap_41", "gradient"), ("gap_42", "curvature"))
-        for finding in _gap(block, evidence, key, name)
-    ]
-    if not found:
-        said = Claim(("not estimable: no run recorded theory (it needs batch normalization)",))
-        found = [Finding(state="not estimable", claim=said)]
-    return answer("C12", text, rule, found, "")
-
-
-def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Finding]:
-    view = evidence.basis.probes["theory"]
-    if column not in view:
-        return []
-    own = view[view["cell_id"].astype(str).isin(block.runs["cell_id"])][column].dropna().abs()
-    if own.empty:
-        return []
-    stem = f"answers/C12/{block.name}/{column}"
-    middle, largest = float(own.median()), float(own.max())
-    said: Sentence = (
-        Label(block.name),
-        f": theorem on the {name}, median relative gap ",
-        *estimate(f"{stem}/median", (middle, math.nan, math.nan), 2),
-        ", largest ",
-        *estimate(f"{stem}/largest", (largest, math.nan, math.nan), 2),
-        " over probes: ",
-        count(f"{stem}/probes", len(own)),
-    )
-    return [Finding(state="supported" if middle < EQUAL else "contradicted", claim=Claim(said))]
+    return ask(question, evidence, dead.reaching(evidence, "noise"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,37 @@ from analysis.answers.evidence import Evidence, estimate
 from analysis.statistics import estimates as stats
 from analysis.statistics import regression as regress
 from analysis.tables.association_table import quantity
-from analysis.tables.associations import of, verdict
+from analysis.tables.associations import HEADLINE, Kind, Verdict, of, verdict
 from analysis.tables.outcomes import stable_lr
 from analysis.tables.prediction_targets import SAID
 from analysis.text.sentences import Label, Sentence, count
+
+
+def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
+    """How many measures of the family may be said what of an outcome."""
+    found = [of(evidence.basis.relations, key, outlook) for key in HEADLINE]
+    return Counter(verdict(own).kind for own in found if own)
+
+
+def headline(stem: str, outlook: str, evidence: Evidence) -> Sentence:
+    """How many measures predict an outcome, are associated with it, or show nothing."""
+    counts = kinds(outlook, evidence)
+    said: Sentence = ("Of ", count(f"answers/{stem}/measures", counts.total()), " measures, ")
+    words: dict[Kind, str] = {
+        "predicts": f" predict {SAID[outlook]}",
+        "associated": " are associated with it in some architecture",
+        "opposed": " go against it",
+        "no evidence": " show no evidence",
+        "not estimable": " are not estimable",
+    }
+    shown: list[Kind] = [kind for kind in words if counts[kind] or kind in _FIRST]
+    for i, kind in enumerate(shown):
+        stem_of = f"answers/{stem}/{outlook}/{kind}"
+        said = (*said, ", " if i else "", count(stem_of, counts[kind]), words[kind])
+    return said
+
+
+_FIRST: tuple[Kind, ...] = ("predicts", "associated")
 
 
 def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Sentence]:
@@ -32,26 +60,31 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
         "predicts": (name, f" predicts {SAID[outlook]}"),
         "associated": (name, f" is associated with {SAID[outlook]} in "),
         "opposed": (name, f" goes against {SAID[outlook]} in "),
-        "no evidence": (name, f": no evidence for {SAID[outlook]}"),
+        "no evidence": (name, f": no evidence for {SAID[outlook]} in any of "),
     }[said.kind]
     if said.kind in ("associated", "opposed"):
-        start = (
-            *start,
-            count(f"{place}/blocks", said.blocks),
-            " of ",
-            count(f"{place}/of", said.of),
-        )
+        start = (*start, count(f"{place}/blocks", said.blocks), " of ")
+    if said.kind != "predicts":
+        start = (*start, count(f"{place}/of", said.of), " blocks")
+    if said.kind == "no evidence":
+        start = (*start, *_short_of(place, said))
     testable = math.isfinite(said.detectable)
     bounds = (whole.psi.low, whole.psi.high) if testable else (math.nan, math.nan)
     numbers = (whole.psi.estimate, *bounds)
-    sentence: Sentence = (*start, ", ψ = ", *estimate(f"{place}/psi", numbers, 2))
+    sentence: Sentence = (*start, "; ψ over all blocks = ", *estimate(f"{place}/psi", numbers, 2))
     sentence += (", τ over all runs = ", *_alone(f"{place}/overall", whole.overall))
-    if testable:
-        detectable = _alone(f"{place}/detectable", said.detectable)
-        sentence += (", smallest detectable ψ = ", *detectable)
-    else:
-        sentence += (", too few normalizers to detect any",)
     return [(*sentence, "; normalizers: ", count(f"{place}/n", whole.psi.n))]
+
+
+def _short_of(place: str, said: Verdict) -> Sentence:
+    """What the largest ψ of a block lacks."""
+    largest: Sentence = (": the largest ψ of one is ", *_alone(f"{place}/largest", said.largest))
+    if not math.isfinite(said.detectable):
+        return (*largest, ", with too few normalizers to tell any from none")
+    least = _alone(f"{place}/detectable", said.detectable)
+    if said.largest < said.detectable:
+        return (*largest, ", where one is told from none from ψ = ", *least, " on")
+    return (*largest, ", enough for the test (", *least, "), but its interval reaches zero")
 
 
 def _alone(key: str, value: float) -> Sentence:

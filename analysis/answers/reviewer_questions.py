@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from analysis.answers.comparison import Finding, find
+from analysis.answers import ratios
+from analysis.answers.comparison import Comparison
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.paper_claims import (
+    ABSOLUTE_RANGE,
     ACCURACY,
     BETA,
     CHANGE,
     ICS,
-    OUTPUT,
     RANGE,
-    SCALED_BETA,
+    STEPS,
     batch,
-    compare,
+    early,
+    half,
 )
-from analysis.answers.prediction import descent, stability, worded
-from analysis.answers.question import BY_INTERVAL, Question, answer, ask
+from analysis.answers.prediction import descent, headline, kinds, stability, worded
+from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, ask
+from analysis.tables.associations import HEADLINE
 from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
 
 _SHOWN = "A statement on the report itself; no test."
-RELATED = (CHANGE, RANGE, SCALED_BETA, "curvature_eta_lambda_max_early", ICS)
-"""What is asked to foretell: the paper's smoothness, free of scale, and its shift."""
 
 
 def build(evidence: Evidence, figures: Sequence[str]) -> list[Answer]:
@@ -35,10 +37,10 @@ def build(evidence: Evidence, figures: Sequence[str]) -> list[Answer]:
         _readable(figures),
         _defined(evidence),
         _families(evidence),
-        _original(evidence),
+        ratios.original(evidence),
         _generalization(evidence),
         _axes(figures),
-        ask(_SPEED, evidence),
+        ratios.speeds(evidence),
         _foretold(evidence),
         _alternatives(evidence),
     ]
@@ -75,73 +77,52 @@ def _defined(evidence: Evidence) -> Answer:
 
 
 def _families(evidence: Evidence) -> Answer:
-    text = "Does it hold in ResNets and DenseNets?"
-    found: list[Finding] = []
-    for family in ("resnet", "densenet"):
+    found: list[Comparison] = []
+    for family, part in (("resnet", "ResNets"), ("densenet", "DenseNets")):
 
         def of_family(block: Block, family: str = family) -> bool:
             return family in block.labels["architecture"].lower()
 
-        for measure in (RANGE, CHANGE, "steps_to_target"):
-            own = vars(batch(measure, "below"))
-            comparison = type(batch(measure, "below"))(
-                **{**own, "where": of_family, "scope": family}
-            )
-            found += find("Q3", comparison, evidence)
-    return answer("Q3", text, BY_INTERVAL, found, evidence.table_of(RANGE))
-
-
-def _original(evidence: Evidence) -> Answer:
-    text = "Does the original covariate shift, of a layer's inputs, tell what the new one tells?"
-    rule = (
-        "As claimed where batch changes both in the same direction against none, against it where "
-        "in opposite ones; sides by the rule of intervals."
+        for measure in (RANGE, CHANGE, STEPS):
+            own = replace(batch(measure, "below"), where=of_family, scope=family)
+            found += half(part, own)
+    question = Question(
+        key="Q3",
+        text="Does it hold in ResNets and DenseNets?",
+        comparisons=tuple(found),
+        rule=f"Smoothness. {BY_PHASE} Steps. {BY_INTERVAL}",
     )
-    original = [k for k in ("distribution_output_w1_early", OUTPUT) if evidence.measure(k)]
-    if not original or evidence.measure(ICS) is None:
-        said = Claim(("not estimable: it needs gradient_ics, and distribution_ics or moment_ics",))
-        return answer("Q4", text, rule, [Finding(state="not estimable", claim=said)], "")
-    found = [
-        finding
-        for one, other in zip(
-            find("Q4", batch(original[0], "above"), evidence),
-            find("Q4", batch(ICS, "above"), evidence),
-            strict=False,
-        )
-        for finding in (_joint(one, other),)
-    ]
-    return answer("Q4", text, rule, found, evidence.table_of(ICS))
-
-
-def _joint(one: Finding, other: Finding) -> Finding:
-    claim = Claim((*one.claim.verdict, "; and ", *other.claim.verdict), one.claim.evidence)
-    if "not estimable" in (one.state, other.state):
-        return Finding(state="not estimable", claim=claim)
-    if "open" in (one.state, other.state):
-        return Finding(state="open", claim=claim)
-    same = one.state == other.state
-    return Finding(state="supported" if same else "contradicted", claim=claim)
+    return ask(question, evidence)
 
 
 def _generalization(evidence: Evidence) -> Answer:
     rule = "Worded as for speed below; sharpness and accuracy at matched training loss beside."
     claims: list[Sentence] = []
-    for key in RELATED:
+    for key in HEADLINE:
         claims += worded("Q5", key, "test", evidence) + worded("Q5", key, "test_loss", evidence)
-    for block in evidence.blocks:
-        claims += _flattest(block, evidence)
-    verdict: Sentence = ("Measure by measure, as the data allow:",)
+    ends = [found for block in evidence.blocks for found in _flattest(block, evidence)]
+    claims += [sentence for sentence, _ in ends]
+    verdict: Sentence = ("Not estimable: no smoothness was measured.",)
+    if kinds("test", evidence):
+        verdict = (*headline("Q5", "test", evidence), ".")
+    elif claims:
+        verdict = ("Not estimable: no measure of smoothness has a reading.",)
+    if ends:
+        best = count("answers/Q5/flattest/best", sum(is_best for _, is_best in ends))
+        of = count("answers/Q5/flattest/of", len(ends))
+        verdict = (*verdict, " The flattest end is also the most accurate in ", best, " of ", of)
+        verdict = (*verdict, " blocks.")
     return _said(
         "Q5",
         "Do normalizers that smooth also generalize better, and end in flatter minima?",
-        verdict if claims else ("Not estimable: no smoothness was measured.",),
+        verdict,
         rule,
         claims,
     )
 
 
-def _flattest(block: Block, evidence: Evidence) -> list[Sentence]:
-    """Which normalizer ends flattest by adaptive sharpness, and its rank in accuracy."""
+def _flattest(block: Block, evidence: Evidence) -> list[tuple[Sentence, bool]]:
+    """Which normalizer ends flattest by adaptive sharpness; and is it the most accurate."""
     key = "sharpness_adaptive_sharpness_end"
     if evidence.measure(key) is None:
         return []
@@ -152,7 +133,6 @@ def _flattest(block: Block, evidence: Evidence) -> list[Sentence]:
         return []
     flattest = min(known, key=lambda n: known[n])
     stem = f"answers/Q5/{block.name}/flattest"
-    accuracy = evidence.cell(ACCURACY, block, flattest) if evidence.measure(ACCURACY) else None
     said: Sentence = (
         Label(block.name),
         ": flattest end, by adaptive sharpness: ",
@@ -160,9 +140,12 @@ def _flattest(block: Block, evidence: Evidence) -> list[Sentence]:
         " ",
         *estimate(stem, evidence.cell(key, block, flattest)[:3], 3),
     )
-    if accuracy is not None:
-        said = (*said, ", its test accuracy ", *estimate(f"{stem}/accuracy", accuracy[:3], 3), " %")
-    return [said]
+    if evidence.measure(ACCURACY) is None:
+        return [(said, False)]
+    right = {n: evidence.cell(ACCURACY, block, n).estimate for n in known}
+    accuracy = evidence.cell(ACCURACY, block, flattest)
+    said = (*said, ", its test accuracy ", *estimate(f"{stem}/accuracy", accuracy[:3], 3), " %")
+    return [(said, right[flattest] == max(right.values()))]
 
 
 def _axes(figures: Sequence[str]) -> Answer:
@@ -175,38 +158,26 @@ def _axes(figures: Sequence[str]) -> Answer:
     return _said("Q6", "Do the axes of the histograms mean something?", verdict)
 
 
-_SPEED = Question(
-    key="Q7",
-    text="How fast do the moments change? Claimed is: faster with batch normalization than with "
-    "none.",
-    comparisons=tuple(
-        compare(key, "batch", "none", "above")
-        for key in (
-            "moment_ics_mean_shift_early",
-            "moment_ics_log_std_shift_early",
-            OUTPUT,
-            "moment_output_log_std_shift_early",
-        )
-    ),
-)
-
-
 def _foretold(evidence: Evidence) -> Answer:
     rule = (
         "“Predicts”: ψ's interval is above zero, and its permutation test rejects, in every block; "
         "the worst sign-error is below a half; and the measure adds to the prediction of each "
         "architecture from the others. Else “associated in k of K”. Else “no evidence”, with the "
-        "smallest ψ that could have been told. Never more."
+        "largest ψ of a block and the ψ that could have been told there. Tests after Holm over the "
+        "measures, for one outcome in one block. Never more."
     )
-    claims = [sentence for key in RELATED for sentence in worded("Q8", key, "speed", evidence)]
-    claims += [s for key in RELATED for s in worded("Q8", key, "speed_loss", evidence)]
+    claims = [sentence for key in HEADLINE for sentence in worded("Q8", key, "speed", evidence)]
+    claims += [s for key in HEADLINE for s in worded("Q8", key, "speed_loss", evidence)]
     measured = bool(claims)
-    claims += [*descent(evidence), *stability(evidence, BETA)]
-    verdict: Sentence = ("Measure by measure, by the rule:",)
+    lemma = descent(evidence)
+    claims += [*lemma, *stability(evidence, early(BETA))]
+    verdict: Sentence = ("Not estimable: no smoothness was measured.",)
+    if measured:
+        verdict = (*headline("Q8", "speed", evidence), ". ", *lemma[0], ".")
     return _said(
         "Q8",
         "Is there an explicit, tested relation between smoothness and optimization?",
-        verdict if measured else ("Not estimable: no smoothness was measured.",),
+        verdict,
         rule,
         claims,
     )
@@ -216,7 +187,7 @@ def _alternatives(evidence: Evidence) -> Answer:
     claims = [
         sentence
         for block in evidence.blocks
-        for key in (RANGE, ICS)
+        for key in (early(ABSOLUTE_RANGE), early(ICS))
         for sentence in _smoothest(block, key, evidence)
     ]
     normalizers = evidence.basis.runs["normalizer"].nunique()

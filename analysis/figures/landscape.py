@@ -57,7 +57,7 @@ CAPTION = (
     "(line at θ, band from the smallest to the largest on the way), the band of the gradient's "
     "change; effective β, the largest change over the distance moved. Each edge and line is the "
     "interquartile mean over runs ({runs} runs, {fewest} to {most} a row); the bands are ranges on "
-    "the way, not intervals. Narrow also where a run never left its initial loss. {lr}"
+    "the way, not intervals. Narrow also where a run is still at the loss at chance. {lr}"
 )
 
 

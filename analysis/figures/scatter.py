@@ -30,8 +30,8 @@ SPEED = (
     "to the target; a run that never reached it, or diverged, is at the planned steps. ψ in a "
     "panel's corner is the rank correlation with data, architecture, learning rate and seed held "
     "fixed, oriented so that 1 means that smoother is faster; in brackets its 95 % jackknife "
-    "interval over normalizers. {runs} runs; stuck runs, for which the measure says nothing, are "
-    "left out."
+    "interval over normalizers. {runs} runs; runs on the plateau, at the loss at chance, have no "
+    "reading."
 )
 DESCENT = (
     "Each point is a probed step of a run: the change of the loss that the quadratic model along "

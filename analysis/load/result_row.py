@@ -67,6 +67,7 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
     numbers = {"diverged_step": result["diverged_step"]}
     numbers |= {key: training[key] for key in ("steps", "batch_size")}
     summary, cost = dict(result["summary"]), dict(result["cost"])
+    numbers["chance_loss"] = summary.pop("chance_loss")
     numbers["steps_done"] = summary.pop("steps")
     for key in ("probe_seconds", "probe_memory_bytes"):
         cost |= {f"{key}_{name}": value for name, value in cost.pop(key, {}).items()}

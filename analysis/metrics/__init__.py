@@ -3,7 +3,7 @@
 from analysis.metrics.generalization import GAP_AT_LOSS, LOSS_AT_LOSS, SHARPNESS, TEST_AT_LOSS
 from analysis.metrics.ics import ICS
 from analysis.metrics.metric import Measure, Probed, When
-from analysis.metrics.smoothness import SMOOTHNESS, THEORY
+from analysis.metrics.smoothness import SMOOTHNESS, THEORY, TWINS
 from analysis.metrics.training import (
     ACCURACY,
     ACCURACY_AVERAGED,
@@ -12,6 +12,7 @@ from analysis.metrics.training import (
     ACCURACY_SPREAD,
     DIVERGED,
     FINAL_LOSS,
+    LOSS_SHARE,
     MEMORY,
     STABLE_LR,
     STEP_TIME,
@@ -20,6 +21,7 @@ from analysis.metrics.training import (
     STEPS_OF_TWO,
     STEPS_SHARED,
     STEPS_SPREAD,
+    TRAIN_ACCURACY,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "GAP_AT_LOSS",
     "ICS",
     "LOSS_AT_LOSS",
+    "LOSS_SHARE",
     "MEMORY",
     "SHARPNESS",
     "SMOOTHNESS",
@@ -45,6 +48,8 @@ __all__ = [
     "STEP_TIME",
     "TEST_AT_LOSS",
     "THEORY",
+    "TRAIN_ACCURACY",
+    "TWINS",
     "Measure",
     "Probed",
     "When",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.metrics.metric import Measure, probed
+from analysis.metrics.metric import Measure, When, probed
 
 _RELATIVE = Measure(
     key="relative",
@@ -21,6 +21,14 @@ _COSINE = Measure(
     least=-1.0,
     most=1.0,
     definition="Cosine of the same two gradients; median over layers i ≥ 2.",
+)
+_TURN = Measure(
+    key="turn",
+    title="gradient ICS, turn",
+    better="lower",
+    definition="1 − cos(G, G′), one minus the cosine of the same two gradients: how far the shift "
+    "turns them. Where the cosines of all normalizers are near one their ratios still differ. "
+    "Median over layers i ≥ 2.",
 )
 _MEAN_SHIFT = Measure(
     key="mean_shift",
@@ -98,7 +106,8 @@ _NOISE = Measure(
     key="relative",
     title="gradient noise ‖g_B−g_B′‖/‖g‖",
     definition="The noise floor of gradient ICS: the same relative distance between a layer's "
-    "gradients of two independent batches under the same weights; median over layers.",
+    "gradients of two independent batches under the same weights; median over layers. Of each "
+    "layer's weight alone, as gradient ICS is: γ, β and biases are not in it.",
 )
 _LOWER = Measure(
     key="share",
@@ -107,25 +116,23 @@ _LOWER = Measure(
     "comes from the layers before it, which to first order is gradient ICS; median over layers.",
 )
 
+_EACH: tuple[When, ...] = ("early", "late", "loss")
 ICS = [
     *probed("gradient_ics", _RELATIVE, "early"),
     *probed("gradient_ics", _COSINE, "early"),
+    *probed("gradient_ics", _TURN, *_EACH),
     *probed("noise", _NOISE, "early"),
     *probed("cross_layer", _LOWER, "early"),
-    *probed("moment_ics", _MEAN_SHIFT, "early"),
-    *probed("moment_ics", _LOG_STD_SHIFT, "early"),
+    *probed("moment_ics", _MEAN_SHIFT, *_EACH),
+    *probed("moment_ics", _LOG_STD_SHIFT, *_EACH),
     *probed("moment_ics", _MEAN_PER_MOVE, "early"),
     *probed("moment_ics", _LOG_STD_PER_MOVE, "early"),
     *probed("moment_ics", _DRIFT, "late"),
-    *probed("moment_output", _OUTPUT_MEAN, "early"),
-    *probed("moment_output", _OUTPUT_LOG_STD, "early"),
-    *probed("distribution_ics", _W1, "early"),
-    *probed("distribution_output", _W1_OUTPUT, "early"),
+    *probed("moment_output", _OUTPUT_MEAN, *_EACH),
+    *probed("moment_output", _OUTPUT_LOG_STD, *_EACH),
+    *probed("distribution_ics", _W1, "early", "loss"),
+    *probed("distribution_output", _W1_OUTPUT, *_EACH),
     *probed("distribution_ics", _W1_FLOOR, "early"),
-    *probed("gradient_ics", _RELATIVE, "late"),
-    *probed("gradient_ics", _RELATIVE, "loss"),
+    *probed("gradient_ics", _RELATIVE, "late", "loss"),
     *probed("gradient_ics", _COSINE, "loss"),
-    *probed("moment_ics", _MEAN_SHIFT, "loss"),
-    *probed("moment_output", _OUTPUT_MEAN, "loss"),
-    *probed("distribution_ics", _W1, "loss"),
 ]

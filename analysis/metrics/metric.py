@@ -9,8 +9,15 @@ from typing import Literal
 When = Literal["early", "late", "loss", "end"]
 
 _WHEN: dict[When, tuple[str, str]] = {
-    "early": (", early", "Mean over the probes of the first half of the planned steps."),
-    "late": (", late", "Mean over the probes of the second half of the planned steps."),
+    "early": (
+        ", early",
+        "Mean over the probes from 5 to 25 % of the planned steps, those on the plateau left out.",
+    ),
+    "late": (
+        ", late",
+        "Mean over the probes of the second half of the planned steps, those on the plateau left "
+        "out.",
+    ),
     "loss": (
         ", at matched loss",
         "At the first probe after the smoothed training loss fell to the block's level.",

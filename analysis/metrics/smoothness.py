@@ -8,6 +8,14 @@ from dataclasses import replace
 from analysis.metrics.metric import Measure, probed
 
 _ALONG = "over steps s along −∇L, s in the range tied to the learning rate"
+_ABSOLUTE_RANGE = Measure(
+    key="loss_range",
+    title="loss range",
+    unit="nats",
+    better="lower",
+    definition=f"max L − min L {_ALONG}: Figure 4a of Santurkar et al. (2018). In nats; in a "
+    "regression in units of the summed squared error.",
+)
 _LOSS_RANGE = Measure(
     key="loss_range_relative",
     title="loss range / loss",
@@ -40,8 +48,8 @@ _SCALED_BETA = replace(
     _BETA,
     key="scaled_beta",
     title="η·β",
-    rescales=False,
-    definition="The learning rate of the step times effective β: the scale-free form.",
+    definition="The learning rate of the step times effective β. At one learning rate two "
+    "normalizers have the same ratio of η·β as of β, so it is no comparison of its own.",
 )
 
 _RANDOM = "over steps along filter-normalized random directions"
@@ -87,9 +95,10 @@ _ETA_LAMBDA = Measure(
     key="eta_lambda_max",
     title="η·λ_max",
     better="lower",
+    rescales=True,
     least=-math.inf,
-    definition="The learning rate of the step times λ_max, scale-free; above 2 gradient descent "
-    "on the quadratic model is unstable.",
+    definition="The learning rate of the step times λ_max; above 2 gradient descent on the "
+    "quadratic model is unstable. At one learning rate its ratio is that of λ_max.",
 )
 _SCALED_BLOCK = Measure(
     key="weight_squared_times_lambda",
@@ -120,16 +129,20 @@ _GAP_42 = replace(
     "over batch normalization layers.",
 )
 
-_ALONG_GRADIENT = (_LOSS_RANGE, _PREDICTIVENESS, _LEAST_COSINE, _BETA, _SCALED_BETA)
+_PHASED = (_ABSOLUTE_RANGE, _LOSS_RANGE, _PREDICTIVENESS, _BETA)
+_TWICE = (_LEAST_COSINE, _SCALED_BETA)
 SMOOTHNESS = [
-    *(c for quantity in _ALONG_GRADIENT for c in probed("landscape", quantity, "early", "late")),
-    *probed("landscape_random", _RANDOM_RANGE, "early"),
-    *probed("landscape_random", _RANDOM_PREDICTIVENESS, "early"),
-    *probed("curvature", _LAMBDA_MAX, "early", "late"),
+    *(c for own in _PHASED for c in probed("landscape", own, "early", "late", "loss")),
+    *(c for own in _TWICE for c in probed("landscape", own, "early", "late")),
+    *probed("landscape_random", _RANDOM_RANGE, "early", "late", "loss"),
+    *probed("landscape_random", _RANDOM_PREDICTIVENESS, "early", "late", "loss"),
+    *probed("curvature", _LAMBDA_MAX, "early", "late", "loss"),
     *probed("curvature", _TRACE, "early", "late"),
     *probed("curvature", _ALONG_G, "early", "late"),
     *probed("curvature", _ETA_LAMBDA, "early", "late"),
-    *probed("scale_free", _SCALED_BLOCK, "early", "late"),
+    *probed("scale_free", _SCALED_BLOCK, "early", "late", "loss"),
     *probed("scale_free", _ANGLE, "early", "late"),
 ]
+TWINS = ("landscape_scaled_beta_early", "curvature_eta_lambda_max_early")
+"""Measures that order normalizers at one learning rate exactly as β and λ_max do."""
 THEORY = [*probed("theory", _GAP, "early"), *probed("theory", _GAP_42, "early")]

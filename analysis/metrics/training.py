@@ -24,6 +24,26 @@ FINAL_LOSS = Measure(
     "Where a run diverged: the median, its loss being infinite; “diverged” if half or more did. "
     "Against the reference it counts with the largest first or final loss of its block.",
 )
+LOSS_SHARE = Measure(
+    key="final_loss_share",
+    title="final loss / chance",
+    better="lower",
+    contrast="difference",
+    definition="Mean batch loss of the last 5 % of the steps over the loss at chance, that of the "
+    "best constant prediction (ln K for K equally frequent classes), at the tuned learning rate. "
+    "One: nothing learned. A diverged run counts with the largest first or final loss of its "
+    "block.",
+)
+TRAIN_ACCURACY = Measure(
+    key="train_accuracy",
+    title="training accuracy",
+    unit="%",
+    better="higher",
+    contrast="difference",
+    most=100.0,
+    definition="Accuracy on the batches of the last 5 % of the steps, at the tuned learning rate; "
+    "a diverged run counts as chance.",
+)
 ACCURACY = Measure(
     key="test_accuracy",
     title="test accuracy",
@@ -87,7 +107,8 @@ STABLE_LR = Measure(
     key="largest_stable_lr",
     title="largest stable LR",
     better="higher",
-    definition="The largest learning rate of the grid at which no seed diverged.",
+    definition="The largest learning rate of the grid at which no seed diverged or stayed at the "
+    "loss at chance.",
 )
 STEPS_SPREAD = Measure(
     key="lr_spread_steps",

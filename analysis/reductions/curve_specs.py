@@ -112,7 +112,7 @@ CURVES = (
         label="effective β ({loss} / distance²)",
         log=True,
         said="Largest ‖∇L(θ − s·d) − ∇L(θ)‖ over the distance ‖s·d‖ moved along the gradient, on "
-        "the range of steps tied to the learning rate. Small also where a run never left its "
-        "initial loss: read it beside the training loss.",
+        "the range of steps tied to the learning rate. Small also where a run is still at the loss "
+        "at chance: read it beside the training loss.",
     ),
 )

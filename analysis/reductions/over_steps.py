@@ -1,10 +1,13 @@
 """Each run becomes one row of numbers: the step between records and tables.
 
 The *smoothed* loss is the trailing mean of the training loss over 2 % of the planned steps, at
-least 5. The *level* of a block (data × training × architecture) is the smallest loss that at least
-80 % of its runs reach, diverged and stuck ones not counted. *Early* and *late* are the steps before
-and from half of the planned steps. Values that are not finite, and values from the step of
-divergence on, are left out.
+least 5. A run *has learned something* from the first step on at which the smoothed loss is at most
+0.95 of the loss at chance (of the best constant prediction; ln K for K classes); until then it is
+on the plateau. It is *stuck* if it ends above that. The *level* of a block (data × training ×
+architecture) is the smallest loss that at least 80 % of its runs reach, diverged and stuck ones
+not counted; half of the loss at chance where that is lower and some run reaches it. *Early* is
+from 5 to 25 % of the planned steps, *late* their second half. Values that are not finite, values
+from the step of divergence on, and values on the plateau are left out.
 """
 
 from __future__ import annotations
@@ -19,10 +22,16 @@ BLOCK = ["data", "training", "architecture"]
 
 REACHED_BY = 0.8
 STUCK_ABOVE = 0.95
+"""Share of the loss at chance above which a run has learned nothing."""
+TARGET_SHARE = 0.5
+"""A target above this share of the loss at chance asks for little: it is marked."""
 SMOOTH_SHARE = 0.02
 SMOOTH_LEAST = 5
 WINDOW = (0.05, 0.25)
-"""Shares of the run in which a measure is read that is to foretell what comes later."""
+"""Early, as shares of the planned steps: before most of what a measure is to foretell."""
+LATE = (0.5, math.inf)
+ENOUGH = 0.5
+"""Share of a phase's probes that must be off the plateau for the phase to have a reading."""
 
 
 def smooth(training: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -45,27 +54,44 @@ def smooth(training: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_stuck(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
-    """Runs of a classification whose last smoothed loss is above 0.95 × the first loss.
+    """Finished runs whose last smoothed loss is above 0.95 × the loss at chance.
 
-    They never left the plateau, where landscapes look smooth. Diverged runs are not stuck.
+    They have learned nothing, whatever their first loss was. Diverged runs are not stuck.
     """
     last = training.groupby("cell_id", observed=True)["smooth_loss"].last()  # that is known
     final = runs["cell_id"].map(last).astype(float).fillna(runs["final_train_loss"])
-    flat = final > STUCK_ABOVE * runs["initial_loss"]
-    return flat & (runs["status"] == "ok") & classification(runs)
+    return (final > STUCK_ABOVE * runs["chance_loss"]) & (runs["status"] == "ok")
 
 
-def classification(runs: pd.DataFrame) -> pd.Series:
-    """Whether the run's data has classes: some run on it has an accuracy."""
-    known = runs[["train_accuracy", "test_accuracy"]].notna().any(axis=1)
-    return known.groupby(runs["data"]).transform("any")
+def learned_step(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
+    """First step at which each run has learned something; NaN if it never has, or is stuck."""
+    first = reach_step(runs, training, STUCK_ABOVE * runs["chance_loss"])
+    return first.where(~runs["stuck"].astype(bool))
+
+
+def learned(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The probes that are off the plateau: at or after their run's ``learned`` step."""
+    return probes[_has_learned(probes, runs)]
+
+
+def _has_learned(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    first = probes["cell_id"].map(runs.set_index("cell_id")["learned"]).astype(float)
+    return probes["step"] >= first
 
 
 def levels(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
     """The block's loss level, per run (indexed as ``runs``): see above; NaN if no run counts."""
     lowest = runs["cell_id"].map(training.groupby("cell_id", observed=True)["smooth_loss"].min())
     counted = lowest.astype(float).where((runs["status"] == "ok") & ~runs["stuck"])
-    return counted.groupby([runs[name] for name in BLOCK]).transform(_level)
+    block = [runs[name] for name in BLOCK]
+    common, half = counted.groupby(block).transform(_level), TARGET_SHARE * runs["chance_loss"]
+    reached = (counted <= half).groupby(block).transform("any")
+    return common.mask(reached & (common > half), half)
+
+
+def is_weak(runs: pd.DataFrame) -> pd.Series:
+    """Runs whose ``level`` asks for little: no run of the block reaches half the loss at chance."""
+    return runs["level"] > TARGET_SHARE * runs["chance_loss"]
 
 
 def _level(lowest: pd.Series) -> float:
@@ -82,13 +108,13 @@ def reach_step(runs: pd.DataFrame, training: pd.DataFrame, level: pd.Series) -> 
 
 
 def early(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per run, the mean over the probes of the first half of the planned steps."""
-    return _mean(probes[probes["step"] < _half(probes, runs)])
+    """Per run, the mean over the probes from 5 to 25 % of the planned steps; see `_phase`."""
+    return _phase(probes, runs, WINDOW)
 
 
 def late(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per run, the mean over the probes of the second half of the planned steps."""
-    return _mean(probes[probes["step"] >= _half(probes, runs)])
+    """Per run, the mean over the probes of the second half of the planned steps; see `_phase`."""
+    return _phase(probes, runs, LATE)
 
 
 def at_loss(probes: pd.DataFrame, runs: pd.DataFrame, reached: pd.Series) -> pd.DataFrame:
@@ -99,23 +125,21 @@ def at_loss(probes: pd.DataFrame, runs: pd.DataFrame, reached: pd.Series) -> pd.
 
 
 def end(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per run, the last probe."""
-    return (
-        probes.drop(columns="step").groupby("cell_id", observed=True).nth(-1).set_index("cell_id")
-    )
+    """Per run, the last probe, if the run has learned something by then."""
+    own = learned(probes, runs).drop(columns="step")
+    return own.groupby("cell_id", observed=True).nth(-1).set_index("cell_id")
 
 
-def window(
-    probes: pd.DataFrame, runs: pd.DataFrame, share: tuple[float, float] = WINDOW
-) -> pd.DataFrame:
-    """Per run, the mean over the probes within these shares of the planned steps."""
-    planned = 2 * _half(probes, runs)
+def _phase(probes: pd.DataFrame, runs: pd.DataFrame, share: tuple[float, float]) -> pd.DataFrame:
+    """Per run, the mean over the probes within these shares of the planned steps.
+
+    Probes on the plateau are left out; a run with more than half of them there has no reading.
+    """
+    planned = probes["cell_id"].map(runs.set_index("cell_id")["steps"]).astype(float)
     inside = (probes["step"] >= share[0] * planned) & (probes["step"] <= share[1] * planned)
-    return _mean(probes[inside])
-
-
-def _half(probes: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    return probes["cell_id"].map(runs.set_index("cell_id")["steps"]).astype(float) / 2
+    own, counts = probes[inside], _has_learned(probes[inside], runs)
+    known = counts.groupby(own["cell_id"], observed=True).transform("mean") >= ENOUGH
+    return _mean(own[counts & known])
 
 
 def _mean(probes: pd.DataFrame) -> pd.DataFrame:

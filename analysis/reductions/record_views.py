@@ -99,9 +99,10 @@ def at_probes(records: Records, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """By view: a row per run and probe step, columns the medians over the view's rows there.
 
     Rows are layers, for gradient ICS from the second on (the first has none by definition). Along
-    −∇L ``scaled_beta`` = η_t·β_t is added. A value of +∞ (a landscape that blew up) counts as the
-    largest finite one of its column; others that are not finite, and those from the step of
-    divergence on, are left out. A view without rows has no columns but ``cell_id`` and ``step``.
+    −∇L ``scaled_beta`` = η_t·β_t is added, to gradient ICS ``turn`` = 1 − cosine. A value of +∞ (a
+    landscape that blew up) counts as the largest finite one of its column; others that are not
+    finite, and those from the step of divergence on, are left out. A view without rows has no
+    columns but ``cell_id`` and ``step``.
     """
     return {name: _medians(_before_divergence(_chosen(records, name), runs)) for name in VIEWS}
 
@@ -112,6 +113,8 @@ def _chosen(records: Records, name: str) -> pd.DataFrame:
     if not {"cell_id", "step", *view.needs} <= set(frame):
         return pd.DataFrame({"cell_id": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
     rows = view.rows(frame)
+    if view.table == "gradient_ics" and "cosine" in rows:
+        return rows.assign(turn=(1 - rows["cosine"]).clip(lower=0))  # rounding: a cosine above 1
     if view.table != "landscape":
         return rows
     rows = _blown_up_last(rows)

@@ -8,7 +8,7 @@ Every reduction is of one cell alone, so cells may come in any batches, and from
   reading skips (`_training`);
 - ``curves/CURVE``: a run's line in a figure, x and y;
 - ``fans``: the quantiles of the activations of three layers;
-- ``layers/TABLE``: how many weight layers a network has.
+- ``layers/TABLE``: how many weight layers a network has; of ``theory`` the largest gap of one.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
     found |= {f"records/{name}": known[name] for name in _WHOLE if name in known}
     found["records/training"] = _training(records["training"], known.get("landscape"))
     found |= {f"layers/{name}": _layers(records[name]) for name in _LAYERED if name in records}
+    if "theory" in known:
+        found["layers/theory"] = _largest(known["theory"], runs)
     return {**found, **lines.of(records, runs)}
 
 
@@ -132,6 +134,15 @@ def _layers(frame: pd.DataFrame) -> pd.DataFrame:
     if "layers" not in frame:
         return frame[["cell_id"]].iloc[:0].assign(layers=0)
     return frame.groupby("cell_id", observed=True)["layers"].max().reset_index()
+
+
+def _largest(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per cell, the largest finite value of any layer and probe before the divergence."""
+    end = frame["cell_id"].map(runs.set_index("cell_id")["diverged_step"]).astype(float)
+    names = [name for name in _MEASURED["theory"] if name in frame]
+    own = frame.loc[~(frame["step"] >= end), ["cell_id", *names]]
+    own = own.assign(**{name: own[name].abs().where(np.isfinite(own[name])) for name in names})
+    return own.groupby("cell_id", observed=True).max().reset_index()
 
 
 def smoothed(records: Frames, runs: pd.DataFrame) -> Frames:

@@ -145,8 +145,9 @@ def _health(health: pd.DataFrame) -> list[Sentence]:
             totals["absent"],
             " absent. Of the ok ones, ",
             totals["stuck"],
-            " are stuck: they never left their initial loss. A diverged run is an outcome and is "
-            "never dropped; failed and absent cells are missing data.",
+            " are stuck: they end above nineteen twentieths of the loss at chance, that of the "
+            "best constant prediction. A diverged run is an outcome and is never dropped; failed "
+            "and absent cells are missing data.",
         )
     ]
 

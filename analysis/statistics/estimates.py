@@ -159,12 +159,13 @@ def hodges_lehmann(differences: ArrayLike) -> Estimate:
     """Median of the Walsh averages (d_i + d_j)/2, i ≤ j; interval: the c-th smallest and largest.
 
     c is the largest with 2·P(W⁺ < c) ≤ 1 − level under the exact null distribution of Wilcoxon's
-    signed-rank statistic; no such c exists below n = 6, and the interval is NaN.
+    signed-rank statistic; no such c exists below n = 6, and the interval is NaN. A difference that
+    is not finite makes all of it NaN.
     Source: Hodges & Lehmann, Ann. Math. Stat. 1963; Hollander & Wolfe, ch. 3.
     """
     d = np.asarray(differences, np.float64)
-    if len(d) == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
+    if len(d) == 0 or not np.isfinite(d).all():
+        return Estimate(math.nan, math.nan, math.nan, len(d))
     rows, columns = np.triu_indices(len(d))
     walsh = np.sort((d[rows] + d[columns]) / 2)
     center, c = float(np.median(walsh)), _walsh_rank(len(d))
@@ -189,11 +190,12 @@ def sign_flip(differences: ArrayLike, blocks: ArrayLike, rng: np.random.Generato
 
     Statistic: |mean over blocks of the block's mean difference|; more pairs give no more weight.
     All patterns up to n = `EXACT_PAIRS`, the half of them with the last sign up, for the other half
-    gives the same sums; else (1 + hits)/(1 + 2¹⁴) of random ones.
+    gives the same sums; else (1 + hits)/(1 + 2¹⁴) of random ones. NaN without pairs, and where a
+    difference is not finite.
     Source: Fisher, *The Design of Experiments*, 1935, §21; Phipson & Smyth 2010 for the 1 + hits.
     """
     d = np.asarray(differences, np.float64)
-    if len(d) == 0:
+    if len(d) == 0 or not np.isfinite(d).all():
         return math.nan
     _, code = np.unique(np.asarray(blocks), return_inverse=True)
     size = np.bincount(code)
@@ -262,8 +264,11 @@ def shuffled(
 
     Returns:
         p, and the smallest that so few values could give: 1 over the number of ways to deal them
-        (2 over it where each stratum deals as many to one as to two).
+        (2 over it where each stratum deals as many to one as to two). NaN where a value is not
+        finite.
     """
+    if not (np.isfinite(one).all() and np.isfinite(two).all()):
+        return math.nan, math.nan
     total, shuffles, ways, even = 0.0, np.zeros(_SHUFFLES), 1, True
     for stratum in np.unique(one_strata):
         pool = np.concatenate([one[one_strata == stratum], two[two_strata == stratum]])

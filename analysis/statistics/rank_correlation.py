@@ -26,7 +26,7 @@ class Psi(NamedTuple):
     """Granulated Kendall ψ of ``n`` columns, its interval, and its permutation test.
 
     Attributes:
-        p: one-sided, of "ψ ≤ 0". p_below: of "ψ ≥ 0". detectable: the smallest ψ with p ≤ 5 %.
+        p: one-sided, of "ψ ≤ 0". p_below: of "ψ ≥ 0". detectable: the smallest ψ with p ≤ α.
     """
 
     estimate: float
@@ -41,12 +41,13 @@ class Psi(NamedTuple):
 NO_PSI = Psi(math.nan, math.nan, math.nan, 0, math.nan, math.nan, math.nan)
 
 
-def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator) -> Psi:
+def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator, alpha: float = ALPHA) -> Psi:
     """ψ = mean over environments of Kendall's τ_b between two quantities, (environments, columns).
 
     Interval: delete-one-column jackknife, ψ ± t(k−1)·s, for the columns are what could have been
     others; environments that share columns are not independent. p: the columns of one quantity
-    are permuted, by the same order in all environments. Cost: environments × columns⁴.
+    are permuted, by the same order in all environments. ``alpha``: level at which ψ must be told
+    from none to be detectable. Cost: environments × columns⁴.
     Source: Jiang et al., *Fantastic Generalization Measures*, ICLR 2020, §3.3 (ψ); Arvesen, Ann.
     Math. Stat. 1969 (jackknife of U-statistics).
     """
@@ -61,7 +62,7 @@ def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator) -> Psi:
     null = _permuted(a, b, _orders(len(used), rng))
     above, below = float((null >= center - 1e-6).mean()), float((null <= center + 1e-6).mean())
     low, high = max(center - half, -1.0), min(center + half, 1.0)
-    return Psi(center, low, high, len(used), above, below, _detectable(null))
+    return Psi(center, low, high, len(used), above, below, _detectable(null, alpha))
 
 
 def _signs(values: ArrayLike) -> NDArray[np.float32]:
@@ -80,6 +81,7 @@ def _sums(a: NDArray, b: NDArray) -> NDArray:
 
 def _tau(sums: NDArray) -> NDArray:
     """τ_b of each environment from (3, …) sums over its pairs; NaN where one side is all ties."""
+    sums = sums.astype(np.float64)
     scale = np.sqrt(sums[1] * sums[2])
     return np.divide(sums[0], scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
@@ -90,7 +92,7 @@ def _mean_tau(a: NDArray, b: NDArray) -> float:
 
 def _mean(values: NDArray) -> float:
     known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else math.nan
+    return round(float(known.mean()), 12) if len(known) else math.nan  # a sum of zero is zero
 
 
 def _jackknife(a: NDArray, b: NDArray) -> float:
@@ -132,11 +134,11 @@ def _orders(k: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.vstack([np.arange(k), drawn])
 
 
-def _detectable(null: Floats) -> float:
-    """The smallest value that at most 5 % of the null reach; NaN if there is none."""
+def _detectable(null: Floats, alpha: float) -> float:
+    """The smallest value that at most a share ``alpha`` of the null reach; NaN if there is none."""
     values, counts = np.unique(null.round(9), return_counts=True)
     reached = np.cumsum(counts[::-1])[::-1] / len(null)
-    return float(values[reached <= ALPHA].min()) if (reached <= ALPHA).any() else math.nan
+    return float(values[reached <= alpha].min()) if (reached <= alpha).any() else math.nan
 
 
 def sign_errors(one: ArrayLike, two: ArrayLike, groups: ArrayLike) -> dict[object, float]:

@@ -13,8 +13,14 @@ from analysis.study import label_order as order
 from analysis.study.study import LABELS
 
 _WORDS = ["cell_id", "status", "optimizer", "digest"]
-_EXPECTED = ("diverged_step", "steps", "initial_loss", "final_train_loss", "train_accuracy")
-_EXPECTED += ("validation_accuracy", "test_accuracy", "seconds_per_step", "peak_memory_bytes")
+_EXPECTED = ("diverged_step", "steps", "chance_loss", "initial_loss", "final_train_loss")
+_EXPECTED += (
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "seconds_per_step",
+    "peak_memory_bytes",
+)
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import BLOCK
-from analysis.statistics.rank_correlation import ALPHA, Psi
-from analysis.tables.associations import Relation, of
+from analysis.statistics.rank_correlation import ALPHA
+from analysis.tables.associations import HEADLINE, Relation, of
 from analysis.tables.columns import CELL
 from analysis.tables.contrasts import NO_CONTRAST
 
@@ -113,7 +113,7 @@ def cells(relations: Sequence[Relation], varying: Sequence[str]) -> pd.DataFrame
 
 def _row(relation: Relation, relations: Sequence[Relation]) -> dict[str, dict[str, Any]]:
     name = relation.outlook
-    cells = {f"psi_{name}": _ranked(relation.psi)}
+    cells = {f"psi_{name}": _ranked(relation)}
     if name in ("speed", "test"):
         cells[f"tau_{name}"] = _plain(relation.overall, relation.runs, _tied(relation))
     if name == "speed":
@@ -138,10 +138,13 @@ def _added(relation: Relation, relations: Sequence[Relation]) -> dict[str, Any]:
 _NO_RANKS = "no two normalizers have both a reading in time and an outcome"
 
 
-def _ranked(psi: Psi) -> dict[str, Any]:
+def _ranked(relation: Relation) -> dict[str, Any]:
+    psi = relation.psi
     if math.isnan(psi.estimate):
         return _cell(math.nan, 0, f"not estimable: {_NO_RANKS}")
     notes = [f"p = {psi.p:.2g}"] if psi.p <= ALPHA else []
+    if notes and relation.item.measure.key in HEADLINE:
+        notes = [f"{notes[0]}, after Holm {relation.p_holm:.2g}"]
     if math.isnan(psi.detectable):
         notes += ["no interval: too few normalizers for any test"]
     bounds = (math.nan, math.nan) if math.isnan(psi.detectable) else (psi.low, psi.high)
@@ -149,6 +152,7 @@ def _ranked(psi: Psi) -> dict[str, Any]:
         **_cell(psi.estimate, psi.n, "; ".join(notes)),
         **dict(zip(("low", "high"), bounds, strict=True)),
         "p": psi.p,
+        "p_holm": relation.p_holm if relation.item.measure.key in HEADLINE else math.nan,
     }
 
 

@@ -20,7 +20,8 @@ from pipeline.training.seeds import derive
 
 CELL = ["estimate", "low", "high", "n", "best", "tested", "note", "reference", *Contrast._fields]
 
-_ABOUT_RUNS = [*ROW, "lr", "seed", "status", "stuck", "steps", "diverged", "reached", "choice"]
+_ABOUT_RUNS = [*ROW, "lr", "seed", "status", "stuck", "steps", "diverged", "dead"]
+_ABOUT_RUNS += ["reached", "choice"]
 
 Estimator = Callable[[pd.DataFrame, "Column", np.random.Generator], Estimate]
 Note = Callable[[pd.DataFrame], list[str]]
@@ -86,7 +87,7 @@ def rate(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estima
 
 
 def largest_stable(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
-    """The largest learning rate without a divergence; it has no interval."""
+    """The largest learning rate without a dead run; it has no interval."""
     return Estimate(stable_lr(rows), np.nan, np.nan, len(rows))
 
 

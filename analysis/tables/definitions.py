@@ -47,10 +47,10 @@ def probed(
 
 
 _ABSENT: dict[measures.When, str] = {
-    "early": "no reading in the first half of the run",
-    "late": "no reading in the second half of the run",
+    "early": "no reading off the plateau from 5 to 25 % of the run",
+    "late": "no reading off the plateau in the second half of the run",
     "loss": "no reading after the block's level was reached",
-    "end": "no reading",
+    "end": "no reading off the plateau",
 }
 
 
@@ -81,6 +81,8 @@ def trained(runs: pd.DataFrame) -> list[Column]:
     wanted = [
         _chosen(m.STEPS, "time", at_tuned, mean, _hit),
         _chosen(m.FINAL_LOSS, "loss", at_tuned, columns.final, _rates),
+        _chosen(m.LOSS_SHARE, "loss_share", at_tuned, iqm, _rates),
+        _chosen(m.TRAIN_ACCURACY, "train_percent", at_tuned, iqm, _rates),
         _chosen(m.ACCURACY, "accuracy", at_tuned, iqm, _rates),
         _chosen(m.STEPS_SHARED, "time", at_shared, mean, _hit),
         _chosen(m.ACCURACY_SHARED, "accuracy", at_shared, iqm, _rates),
@@ -89,7 +91,7 @@ def trained(runs: pd.DataFrame) -> list[Column]:
         _chosen(m.STEPS_AVERAGED, "time", mean_lr, mean, _nothing),
         _chosen(m.ACCURACY_AVERAGED, "accuracy", mean_lr, iqm, _nothing),
         _alone(m.DIVERGED, "diverged", runs, columns.rate, _counted),
-        _alone(m.STABLE_LR, "diverged", runs, columns.largest_stable, _stability),
+        _alone(m.STABLE_LR, "dead", runs, columns.largest_stable, _stability),
         _alone(m.STEPS_SPREAD, "time", runs, spread, _grid),
         _alone(m.ACCURACY_SPREAD, "accuracy", runs, spread, _grid),
         _relative(m.STEP_TIME, "seconds_per_step", runs),
@@ -185,7 +187,7 @@ def _rates(rows: pd.DataFrame) -> list[str]:
 
 
 def _hit(rows: pd.DataFrame) -> list[str]:
-    hit = rows["reached"].notna() & (rows["status"] == "ok")
+    hit = rows["reached"].notna() & (rows["status"] == "ok") & ~rows["stuck"].astype(bool)
     return [f"reached by {int(hit.sum())}/{len(rows)}", *_rates(rows)]
 
 
@@ -195,8 +197,8 @@ def _counted(rows: pd.DataFrame) -> list[str]:
 
 def _stability(rows: pd.DataFrame) -> list[str]:
     """Whether the grid ends before the stable range does."""
-    at_top = rows.loc[rows["lr"] == rows["lr"].max(), "diverged"]
-    every = rows.groupby("lr")["diverged"].any().all()
+    at_top = rows.loc[rows["lr"] == rows["lr"].max(), "dead"].astype(bool)
+    every = rows["dead"].astype(bool).groupby(rows["lr"]).any().all()
     return ["none is stable" if every else "" if at_top.any() else "the largest of the grid"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.reductions.over_steps import BLOCK, levels, reach_step
+from analysis.reductions.over_steps import BLOCK, learned_step, levels, reach_step
 from analysis.statistics import estimates as stats
 
 ROW = [*BLOCK, "normalizer"]
@@ -17,29 +17,40 @@ ROW = [*BLOCK, "normalizer"]
 def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Runs with ``level``, ``reached`` (step), ``time``, ``loss``, ``accuracy`` (%), ``score``.
 
-    And ``chance``, the accuracy (%) of a network on its data that has learnt nothing.
+    And ``learned``, the step from which on it has learned something (`reduce`); ``chance``, the
+    accuracy (%) of a network on its data that has learned nothing; ``train_percent`` and
+    ``loss_share``, the final training accuracy (%) and the final loss over the loss at chance;
+    ``dead``: diverged, or stuck at its end.
 
     A run that its time limit cut (``budget``) has the horizon as its time if it had not reached
     the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
     its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
-    networks on its data), its loss the largest first or final loss of its block. The score, by
-    which a learning rate is chosen, is the validation accuracy, or −loss where the data has none.
+    networks on its data), its loss the largest first or final loss of its block. A stuck run has
+    the horizon as its time too, whatever it reached on its way; its other numbers are its own. The
+    score, by which a learning rate is chosen, is the validation accuracy, or −loss where the data
+    has none.
     """
     level = levels(runs, training)
     reached = reach_step(runs, training, level)
     diverged = runs["status"] == "diverged"
-    time = pd.Series(stats.restricted(reached, runs["steps"], diverged), runs.index)
+    dead = diverged | runs["stuck"].astype(bool)
+    time = pd.Series(stats.restricted(reached, runs["steps"], dead), runs.index)
     chance = _chance(runs, training)
     finished = runs["final_train_loss"].where(runs["status"] == "ok")
     loss = finished.mask(diverged, _worst_loss(runs))
+    trained = runs["train_accuracy"].where(runs["status"] == "ok")
     validation = runs["validation_accuracy"].mask(diverged & _measured(runs), chance)
     has_validation = _measured(runs, "validation_accuracy")
     return runs.assign(
         level=level,
+        learned=learned_step(runs, training),
+        dead=dead,
         reached=reached,
         time=time.where(level.notna()),
         loss=loss,
         accuracy=100 * runs["test_accuracy"].mask(diverged & _measured(runs), chance),
+        train_percent=100 * trained.mask(diverged & _measured(runs, "train_accuracy"), chance),
+        loss_share=loss / runs["chance_loss"],
         chance=100 * chance,
         score=validation.where(has_validation, -loss),
     )
@@ -145,9 +156,9 @@ def _whole_sum(values: pd.Series) -> float:
 
 
 def stable_lr(group: pd.DataFrame) -> float:
-    """The largest learning rate of a row's runs at which none diverged; NaN if there is none."""
-    diverged = (group["status"] == "diverged").groupby(group["lr"]).any()
-    return float(diverged.index[~diverged].max()) if not diverged.all() else np.nan
+    """The largest learning rate at which no run of a row is ``dead``; NaN if there is none."""
+    dead = group["dead"].astype(bool).groupby(group["lr"]).any()
+    return float(dead.index[~dead].max()) if not dead.all() else np.nan
 
 
 def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> stats.Estimate:

@@ -105,7 +105,7 @@ class Readings:
         if (name, at) not in self._reduced:
             view, runs = self.probes[name], self.runs
             if at == "step":
-                reduced = reduce.window(view, runs)
+                reduced = reduce.early(view, runs)
             else:
                 reduced = reduce.at_loss(view, runs, runs["reached" if at == "end" else "halfway"])
             in_order = reduced.reindex(runs["cell_id"]).set_axis(runs.index)
@@ -151,6 +151,6 @@ def controls(runs: pd.DataFrame, probes: dict[str, pd.DataFrame]) -> np.ndarray:
     view = probes["landscape"]
     norm = pd.Series(1.0, runs.index)
     if "gradient_norm" in view:
-        norm = runs["cell_id"].map(reduce.window(view, runs)["gradient_norm"]).astype(float)
+        norm = runs["cell_id"].map(reduce.early(view, runs)["gradient_norm"]).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(np.column_stack([runs["lr"], runs["initial_loss"], norm]).astype(float))

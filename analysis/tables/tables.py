@@ -11,7 +11,7 @@ import pandas as pd
 from analysis import metrics as measures
 from analysis.metrics import Measure, Probed
 from analysis.reductions import summaries as lean
-from analysis.reductions.over_steps import BLOCK
+from analysis.reductions.over_steps import BLOCK, is_weak
 from analysis.study import label_order as order
 from analysis.study.study import Study
 from analysis.tables import association_table as relation_table
@@ -40,8 +40,9 @@ _INTERVAL = (
 )
 _TROUBLE = (
     "Columns marked as rescaling change when weights before a normalizer are scaled. A diverged "
-    "run counts with what it recorded before; a stuck run never left its initial loss, where any "
-    "landscape looks smooth."
+    "run counts with what it recorded before. On the plateau, where the loss is above 0.95 of the "
+    "loss at chance, any landscape looks smooth: readings there are left out, and a stuck run, "
+    "which ends there, has none."
 )
 
 
@@ -49,6 +50,9 @@ _RELATED = (
     "Rank correlations oriented so that 1 means: what is smoother, or shifts less, does better. "
     "A stuck run has no reading: on a plateau any landscape looks smooth. A diverged run is last "
     "in every outcome. n counts normalizers where they are ranked, runs elsewhere. Bold: none. "
+    "Holm's correction: over the measures that Q8 asks of, for one outcome in one block; no other "
+    "measure is called associated, for its p stands alone. η·β and η·λ_max order normalizers at "
+    "one learning rate as β and λ_max do: the same comparison, not another. "
 )
 _MATCHED = (
     "Runs at all learning rates of the grid, where the smoothed training loss first reached the "
@@ -227,11 +231,13 @@ def _targets(runs: pd.DataFrame) -> str:
     known = runs.dropna(subset="level").drop_duplicates(BLOCK)
     targets = [
         f"{' '.join(row[key] for key in keys if row[key])}: {row['level']:.3g}"
-        for row in known.to_dict("records")
+        f"{', above half the loss at chance' if weak else ''}"
+        for row, weak in zip(known.to_dict("records"), is_weak(known), strict=True)
     ]
     if not targets:
         return "No target loss: no run trained."
     return (
         "Target: the smallest smoothed training loss that 80 % of a block's runs reach, diverged "
-        f"and stuck ones not counted ({', '.join(targets)})."
+        "and stuck ones not counted, or half the loss at chance where that is lower and some run "
+        f"reaches it ({', '.join(targets)})."
     )

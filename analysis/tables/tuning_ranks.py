@@ -33,9 +33,10 @@ def ranked(runs: pd.DataFrame, outcome: str) -> pd.DataFrame:
 
     Args:
         runs: of `outcomes.outcomes`. outcome: ``time``, or ``accuracy`` (ranked by its negative;
-            chance where it is below it, as a diverged run's is).
+            chance where it is below it, or the run is stuck, as a diverged run's is).
     """
-    cost = runs["time"] if outcome == "time" else -runs["accuracy"].clip(lower=runs["chance"])
+    right = runs["accuracy"].mask(runs["stuck"].astype(bool), runs["chance"])
+    cost = runs["time"] if outcome == "time" else -right.clip(lower=runs["chance"])
     means = cost.groupby([*(runs[name] for name in ROW), runs["lr"]]).mean().unstack("lr")
     places = means.groupby(level=BLOCK).rank(method="min")
     found = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -41,11 +42,37 @@ State = Literal["supported", "contradicted", "open", "not estimable", "shown"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one comparison finds in one block; of a probed measure, in one phase at one rate.
+
+    Attributes:
+        claim: the sentence that says it; the rates of one phase share theirs.
+        part: which half of the claim it is about, in words; empty where the claim is one.
+        measure: the measure's title without its phase. block: name of the block. phase: early,
+        late or loss; empty for outcomes. lr: the rate; NaN where rates are chosen or pooled.
+        effect, low, high: the ratio or difference and the interval that decides. pairs: of runs.
+    """
+
+    state: State
+    claim: Claim
+    part: str = ""
+    measure: str = ""
+    block: str = ""
+    phase: str = ""
+    lr: float = math.nan
+    effect: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    pairs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """A claim or question, what is found of it, and the table that it rests on.
 
     Attributes:
-        key: C1 … Q9. rule: when the verdict is what it is. table: its name, or empty.
+        key: C1 … Q9. rule: when the verdict is what it is. table: its name, or empty. findings:
+        the cells of the verdict, by part, block, phase and learning rate.
     """
 
     key: str
@@ -54,6 +81,7 @@ class Answer:
     verdict: Sentence
     claims: list[Claim]
     table: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 def count(key: str, value: int) -> Number:

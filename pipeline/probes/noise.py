@@ -34,6 +34,9 @@ def noise(
 
         ‖g_B‖₂,   ‖g_B − g_B′‖₂,   ‖g_B − g_B′‖₂ / ‖g_B‖₂,   cos(g_B, g_B′).
 
+    Both kinds of rows are of weights alone: γ, β and biases are left out, of the network's row too,
+    unless ``parameters`` is ``all``.
+
     It is the floor of `gradient_ics`: a shift below it is less than what another batch would have
     made of the same layer. Both batches see the same noise of a noisy normalizer, and B′ is
     augmented as B is. For a batch of independent samples, E‖g_B − g_B′‖² = 2·tr Cov(g) / |B|.

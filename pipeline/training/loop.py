@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.architectures import Network
 from pipeline.data import Dataset
-from pipeline.data._objective import correct, objective
+from pipeline.data._objective import chance_loss, correct, objective
 from pipeline.probes import _view as measure
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
@@ -47,6 +47,8 @@ class Outcome:
     """Rows: step, and loss and accuracy of each split in evaluation mode (`_EVALUATED`)."""
     probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
     """By probe: blocks of columns, one block a step."""
+    chance_loss: float = math.nan
+    """Training loss of the best constant prediction (`objective.chance_loss`)."""
     steps_taken: int = 0
     """Updates made: more than the curve shows where a divergence was found late."""
     training_seconds: float = 0.0
@@ -107,7 +109,8 @@ class _Loop:
         self.optimizer = optimizer(network, self.training)
         self.statistics = EvaluationStatistics(network, self.batches)
         self.observer = Observer(settings, dataset, network, self.statistics)
-        self.outcome = Outcome()
+        size = self.training["batch_size"]
+        self.outcome = Outcome(chance_loss=chance_loss(dataset.task, dataset.train.targets, size))
         self.losses: list[float] = []
         self.accuracies: list[float | None] = []
         self.pending: list[tuple[Tensor, Tensor | None]] = []

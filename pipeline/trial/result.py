@@ -65,9 +65,10 @@ def _status(outcome: Outcome) -> str:
 
 
 def _summary(outcome: Outcome) -> dict[str, float | None]:
-    """First and final losses; the evaluations are those of the trained network, or nothing."""
+    """Losses at chance, first and last; evaluations of the trained network, or none."""
     trained = outcome.evaluations[-1] if _status(outcome) == "ok" else {}
     return {
+        "chance_loss": outcome.chance_loss,
         "initial_loss": outcome.curve["train_loss"][0],
         "final_train_loss": _final_mean(outcome.curve["train_loss"]),
         "train_accuracy": _final_mean(outcome.curve["train_accuracy"]),

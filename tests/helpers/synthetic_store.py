@@ -144,7 +144,7 @@ class _Run:
         self.steps = steps // 2 + 1 if diverges else steps
         time = np.arange(steps + 1) / steps
         rate = 0.0 if stuck else self.truth.speed * 1.5 * (self.lr / 0.1) ** 0.25
-        start = 100.0 if regression else np.log(CLASSES)
+        start = self.chance = 100.0 if regression else float(np.log(CLASSES))
         jitter = 0.02 if stuck else noise
         self.loss = start * np.exp(-rate * time) * np.exp(jitter * self.rng.normal(size=steps + 1))
         self.accuracy = 1 - (1 - 1 / CLASSES) * (self.loss / self.loss.max())
@@ -254,7 +254,7 @@ def _result(cell_id: str, run: _Run) -> dict[str, Any]:
     done = run.diverged_step is None
     tail = run.loss[: run.steps][-max(1, run.steps // 20) :]
     known = done and not run.regression
-    summary = {"steps": run.steps, "initial_loss": float(run.loss[0])}
+    summary = {"steps": run.steps, "chance_loss": run.chance, "initial_loss": float(run.loss[0])}
     summary |= {"final_train_loss": float(tail.mean()) if done else None}
     for split, gap in (("train", 1.0), ("validation", 1.05), ("test", 1.1)):
         if split != "train":

@@ -53,6 +53,22 @@ def test_what_is_real_is_told() -> None:
     assert words.count("predicts") >= 5
 
 
+@pytest.mark.parametrize("claim", _planted.CLAIMS)
+def test_a_verdict_names_where_a_claim_holds(claim: str) -> None:
+    rng = np.random.default_rng(6)
+    right, wrong = np.mean([calibration.claimed(claim, rng) for _ in range(300)], axis=0)
+    assert right >= 0.93
+    assert wrong <= 0.04
+
+
+def test_few_runs_leave_a_claim_undecided_and_not_wrong() -> None:
+    rng = np.random.default_rng(7)
+    few = [calibration.claimed("late only", rng, rates=2, seeds=2) for _ in range(200)]
+    right, wrong = np.mean(few, axis=0)
+    assert right <= 0.5
+    assert wrong <= 0.05
+
+
 def test_diverging_never_pays() -> None:
     rng = np.random.default_rng(5)
     assert not set().union(*(calibration.diverging_pays(rng) for _ in range(30)))

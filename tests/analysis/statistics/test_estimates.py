@@ -163,3 +163,12 @@ def test_holm_by_hand() -> None:
     assert math.isnan(found[1])
     assert stats.holm([]).size == 0
     assert stats.holm([0.9, 0.8]).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_a_difference_that_is_not_known_is_no_evidence(unknown: float) -> None:
+    assert np.isnan(stats.sign_flip([1.0, unknown], [0, 0], rng()))
+    assert np.isnan(stats.sign_flip([1.0] * 20 + [unknown], [0] * 21, rng()))
+    assert np.isnan(stats.hodges_lehmann([1.0, unknown] * 4)[:3]).all()
+    values, strata = np.array([1.0, unknown]), np.zeros(2)
+    assert np.isnan(stats.shuffled(values, strata, np.ones(2), strata, rng())).all()

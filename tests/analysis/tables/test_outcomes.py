@@ -30,6 +30,7 @@ def runs_of(
         for seed, score in enumerate(values)
     ]
     frame = pd.DataFrame(rows).assign(data="d", training="", architecture="a", value=1.0)
+    frame["dead"] = frame["status"] == "diverged"
     return frame.dropna(subset="score").reset_index(drop=True)
 
 
@@ -84,6 +85,7 @@ def plain_runs() -> pd.DataFrame:
     frame["diverged_step"] = [np.nan, np.nan, np.nan, 60, np.nan]
     frame["stuck"] = frame["cell_id"] == "e"
     frame["initial_loss"] = [2.0, 2.0, 2.0, 2.5, 2.0]
+    frame["chance_loss"] = 2.0
     frame["final_train_loss"] = [0.5, 0.6, 0.7, 1e9, 2.0]
     frame["train_accuracy"] = frame["validation_accuracy"] = [0.9, 0.8, 0.7, np.nan, 0.1]
     return frame.assign(test_accuracy=frame["train_accuracy"])
@@ -122,13 +124,62 @@ def test_regressions_are_scored_by_loss() -> None:
 
 
 def test_windows_and_matched_loss_by_hand() -> None:
-    runs = plain_runs().iloc[[0, 3]]
+    runs = plain_runs().iloc[[0, 3]].assign(learned=0.0)
     probes = pd.DataFrame({"cell_id": ["a"] * 4 + ["d"] * 2, "step": [0, 25, 50, 75, 0, 25]})
     probes["y"] = [1.0, 3.0, 5.0, 9.0, 2.0, 4.0]
-    assert reduce.early(probes, runs)["y"].to_dict() == {"a": 2.0, "d": 3.0}
+    assert reduce.early(probes, runs)["y"].to_dict() == {"a": 3.0, "d": 4.0}  # step 25 alone
     assert reduce.late(probes, runs)["y"].to_dict() == {"a": 7.0}
     at_loss = reduce.at_loss(probes, runs, pd.Series([26.0, np.nan]))
     assert at_loss["y"].to_dict() == {"a": 5.0}
+
+
+def test_the_plateau_is_left_out_and_mostly_plateau_is_no_reading() -> None:
+    runs = plain_runs().iloc[[0, 1, 2]].assign(learned=[60.0, 90.0, np.nan])
+    probes = pd.DataFrame({"cell_id": list("aaabbbccc"), "step": [50, 70, 95] * 3})
+    probes["y"] = [100.0, 1.0, 3.0, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0]
+    assert reduce.late(probes, runs)["y"].to_dict() == {"a": 2.0}  # b: one probe of three
+    assert reduce.end(probes, runs)["y"].to_dict() == {"a": 3.0, "b": 1.0}  # c never left
+    assert reduce.early(probes, runs).empty
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "stuck"),
+    [
+        (2.91, 2.306, True),  # ResNet-20 without a normalizer, Glorot, at rate 1: accuracy 0.1000
+        (2.42, 2.24, True),  # DenseNet-13 without a normalizer at rate 0.01
+        (2.81, 2.15, False),
+        (2.20, 2.19, True),  # a first loss below chance is luck
+        (7.82, 0.20, False),
+    ],
+)
+def test_stuck_is_measured_against_chance(first: float, last: float, stuck: bool) -> None:
+    runs = plain_runs().iloc[[0]].assign(chance_loss=np.log(10), initial_loss=first)
+    training = pd.DataFrame({"cell_id": "a", "step": [0, 50], "smooth_loss": [first, last]})
+    assert reduce.is_stuck(runs, training).tolist() == [stuck]
+    learned = reduce.learned_step(runs.assign(stuck=[stuck]), training)
+    assert learned.notna().tolist() == [not stuck]
+    assert not reduce.is_stuck(runs.assign(status="diverged"), training).any()
+
+
+def test_a_target_is_at_most_half_of_chance_where_a_run_gets_there() -> None:
+    runs, training = plain_runs(), plain_training()
+    assert set(reduce.levels(runs.assign(chance_loss=1.3), training)) == {0.65}  # below 0.7
+    weak = runs.assign(chance_loss=0.9)
+    weak["level"] = reduce.levels(weak, training)  # no run is below 0.45
+    assert set(weak["level"]) == {0.7}
+    assert reduce.is_weak(weak).all()
+    assert not reduce.is_weak(runs.assign(level=0.7)).any()
+
+
+def test_a_dead_run_is_not_stable_and_never_reaches_its_target() -> None:
+    runs = plain_runs().assign(lr=[0.1, 0.1, 0.1, 10.0, 1.0])
+    training = plain_training()
+    training.loc[(training["cell_id"] == "e") & (training["step"] == 20), "smooth_loss"] = 0.1
+    found = outcomes.outcomes(runs, training)
+    assert found["dead"].tolist() == [False, False, False, True, True]
+    assert found["time"].tolist()[4] == 100  # it was below the target once, and ended at chance
+    assert outcomes.stable_lr(found) == 0.1
+    assert found["loss_share"].tolist() == [0.25, 0.3, 0.35, 1.25, 1.0]
 
 
 def test_probes_are_medians_over_layers_before_the_divergence() -> None:

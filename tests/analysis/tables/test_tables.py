@@ -64,7 +64,8 @@ def test_estimates_are_the_interquartile_mean_of_runs(tmp_path: Path) -> None:
     table = tables_of(tmp_path, **ONE, lrs=[0.1], seeds=[0, 1, 2, 3, 4])["table1_ics"]
     study = load(str(tmp_path))
     frame = study.records["gradient_ics"]
-    frame = frame[(frame["normalizer"] == "batch") & (frame["index"] > 1) & (frame["step"] < 20)]
+    frame = frame[(frame["normalizer"] == "batch") & (frame["index"] > 1)]
+    frame = frame[frame["step"].between(0.05 * 40, 0.25 * 40)]
     medians = frame.groupby(["cell_id", "step"], observed=True)["relative"].median()
     runs = medians.groupby("cell_id", observed=True).mean().to_numpy()
     found = cell(table, "gradient_ics_relative_early", "batch")
@@ -171,7 +172,10 @@ def test_notes_say_what_happened(tmp_path: Path) -> None:
     options = {"stuck": [("layer", 0.01, 1)], "missing": [("batch", 0.1, 0), ("batch", 0.1, 1)]}
     tables = tables_of(tmp_path, **ONE, **options)
     smooth = tables["table2_smoothness"]
-    assert cell(smooth, "landscape_cosine_min_early", "layer")["note"] == "stuck 1/6"
+    assert (
+        cell(smooth, "landscape_cosine_min_early", "layer")["note"]
+        == "stuck 1/6; known of 5/6 runs"
+    )
     assert cell(smooth, "landscape_cosine_min_early", "none")["note"] == "diverged 2/6"
     assert cell(smooth, "landscape_cosine_min_early", "batch")["n"] == 4
     assert (

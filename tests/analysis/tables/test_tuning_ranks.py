@@ -22,7 +22,7 @@ def one_block(rows: Sequence[tuple[str, float, int, float, float]]) -> pd.DataFr
     """Rows: normalizer, learning rate, seed, time, accuracy."""
     runs = pd.DataFrame(rows, columns=["normalizer", "lr", "seed", "time", "accuracy"])
     labels = {"data": "d", "training": "", "architecture": "a"}
-    return runs.assign(**labels, steps=HORIZON, chance=CHANCE, status="ok")
+    return runs.assign(**labels, steps=HORIZON, chance=CHANCE, status="ok", stuck=False)
 
 
 @st.composite
@@ -73,6 +73,12 @@ def test_a_lone_rate_is_the_better_of_itself_and_what_is_not_known_has_no_place(
     assert ranking.ranked(runs, "time")["of_two"].tolist() == [25]
     assert ranking.ranked(runs, "accuracy").isna().all(axis=None)
     assert ranking.places(runs, "time").iloc[0].tolist() == [1, 1, 1, 1]
+
+
+def test_a_stuck_run_counts_as_chance_whatever_its_accuracy() -> None:
+    lucky = one_block([("none", 0.1, 0, 100.0, 13.0), ("batch", 0.1, 0, 90.0, 50.0)])
+    lucky = lucky.assign(stuck=[True, False])
+    assert ranking.ranked(lucky, "accuracy")["tuned"].tolist() == [-50.0, -CHANCE]
 
 
 def test_below_chance_is_no_better_than_diverged() -> None:

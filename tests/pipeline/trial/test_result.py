@@ -35,6 +35,7 @@ def outcome(losses: list[float], diverged: int | None = None, **changes: Any) ->
         diverged_step=diverged,
         curve=curve,
         evaluations=evaluations,
+        chance_loss=2.5,
         steps_taken=len(losses),
         **changes,
     )
@@ -49,6 +50,7 @@ def test_the_summary_of_a_run() -> None:
     assert (found["status"], found["diverged_step"]) == ("ok", None)
     assert found["summary"] == {
         "steps": 40,
+        "chance_loss": 2.5,
         "initial_loss": 3.0,
         "final_train_loss": 0.375,
         "train_accuracy": 0.385,

@@ -41,6 +41,7 @@ RESULT: dict[str, Any] = {
     },
     "summary": {
         "steps": int,
+        "chance_loss": float,
         "initial_loss": float,
         "final_train_loss": float,
         "train_accuracy": float,
