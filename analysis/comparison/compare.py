@@ -11,13 +11,14 @@ import pandas as pd
 
 from analysis import metrics as measures
 from analysis.comparison.change import Change, change
-from analysis.comparison.merge import SIDES, joined, marked, own
+from analysis.comparison.merge import SIDES, alike, joined, marked
 from analysis.comparison.sentences import changed, lead, verdicts
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import BLOCK
 from analysis.statistics import estimates as stats
 from analysis.study import label_order as order
 from analysis.study.study import Study
+from analysis.study.trainings import Trainings
 from analysis.tables import definitions as contents
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
@@ -75,6 +76,8 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
     may stand for different settings in the two, and those are listed.
     """
     wanted = [m for m in (*measures.ICS, *measures.SMOOTHNESS) if m.measure.key in PROBED]
+    same = len(set(here.runs["cell_id"]) & set(there.runs["cell_id"]))
+    here, there = alike(Trainings(here).study, Trainings(there).study)
     basis = Basis(joined(here, there), seed)
     rows, alone = _rows(here, there)
     columns = [
@@ -94,7 +97,6 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
         cells=cells.drop(columns=[name for name in ROW if name not in keys]),
         extra=("p", "p_holm"),
     )
-    same = len(own(here.runs["cell_id"]) & own(there.runs["cell_id"]))
     return Against(
         title=table.title,
         said=lead(here, there, cells, alone, same),

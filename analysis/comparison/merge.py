@@ -6,12 +6,40 @@ loss per block (data × training × architecture).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
-from analysis.study.study import Study
+from analysis.load.labels import labelled
+from analysis.study.study import LABELS, Study
+from pipeline.spec.labels import varying_training
 
 SIDES = ("here", "there")
 _MARK = "\x1f"
+
+
+def alike(here: Study, there: Study) -> tuple[Study, Study]:
+    """Both studies, their training labelled by what varies within either: like cells, like labels.
+
+    What differs between the two alone is in no label, so that it can be compared.
+    """
+    names: set[str] = set()
+    for study in (here, there):
+        names |= {*varying_training(cell["training"] for cell in study.cells.values())}
+    return _labelled(here, names), _labelled(there, names)
+
+
+def _labelled(study: Study, names: set[str]) -> Study:
+    rows = study.planned.drop_duplicates("cell_id").to_dict("records")
+    own = {str(row["cell_id"]): {name: row[name] for name in LABELS} for row in rows}
+    cells = {cell: settings for cell, settings in study.cells.items() if cell in own}
+    labels = labelled(cells, own, names)
+    training = {cell: each["training"] for cell, each in labels.items()}
+    planned, runs = (
+        frame.assign(training=frame["cell_id"].map(training)) if len(frame) else frame
+        for frame in (study.planned, study.runs)
+    )
+    return replace(study, planned=planned, runs=runs)
 
 
 def joined(here: Study, there: Study) -> Study:
@@ -37,11 +65,6 @@ def joined(here: Study, there: Study) -> Study:
 def marked(normalizer: str, side: str) -> str:
     """The normalizer's name on one side."""
     return f"{normalizer}{_MARK}{side}"
-
-
-def own(cell_ids: pd.Series) -> set[str]:
-    """The ids that the cells have in their stores."""
-    return set(cell_ids.astype(str).str.partition(_MARK)[0])
 
 
 def _marked(rows: pd.DataFrame, side: str) -> pd.DataFrame:

@@ -17,6 +17,10 @@ from analysis.load import (
     batches as stream,
 )
 from analysis.load import (
+    integrity,
+    plans,
+)
+from analysis.load import (
     provenance as facts,
 )
 from analysis.load import (
@@ -41,6 +45,7 @@ class Found:
     Attributes:
         sweeps: names. planned: `Study.planned` without the status. results: by cell what a study
         keeps of its result. failed: cells whose last trial failed. problems: damaged files so far.
+        cells, trainings, notes: see `Study`.
     """
 
     sweeps: list[str]
@@ -48,12 +53,15 @@ class Found:
     results: dict[str, dict[str, Any]]
     failed: list[str]
     problems: list[str]
+    cells: dict[str, dict[str, Any]]
+    trainings: dict[str, str]
+    notes: list[str]
 
     def digest(self) -> str:
         """Of all this; the digest of a cell's result is one of its records, too."""
         rows = self.planned.astype(str).to_numpy().tolist()
         results = {cell: found["row"]["digest"] for cell, found in self.results.items()}
-        known = [self.sweeps, rows, results, self.failed, self.problems]
+        known = [self.sweeps, rows, results, self.failed, self.problems, self.notes]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
@@ -68,19 +76,26 @@ class Reader:
         records: bool = True,
         cache: Path | None = None,
         processes: int = 1,
+        plans: Sequence[str] = (),
     ) -> None:
         """Arguments: see `analysis.load.sources`."""
         self.store, self.strict, self.whole, self.processes = store, strict, records, processes
+        self.wanted = plans
         self.cache = Cache(None if strict else cache)
         self.problems: list[str] = []
 
     def found(self, sweeps: Sequence[str]) -> Found:
         """The plans and the finished cells' results."""
-        names = self._names(sweeps)
-        planned, standing = self._planned(names), self.store.standing()
+        names, standing = self._names(sweeps), self.store.standing()
+        reading = plans.Plans(self.store, standing.finished, self.wanted, self.strict)
+        shown = reading.take(names)
+        self.problems += reading.problems
+        planned = plans.planned(shown)
         results = self._results(sorted(set(planned["cell_id"]) & standing.finished))
         failed = sorted(standing.failed & set(planned["cell_id"]))
-        return Found(names, planned, results, failed, sorted(self.problems))
+        problems, cells = sorted(self.problems), plans.cells(shown)
+        own = plans.trainings(shown)
+        return Found(names, planned, results, failed, problems, cells, own, reading.notes)
 
     def study(self, found: Found) -> Study:
         """All of it, the record tables read and reduced."""
@@ -94,7 +109,8 @@ class Reader:
         known = {cell: own["facts"] for cell, own in results.items()}
         data = dict(zip(runs["cell_id"], runs["data"], strict=True))
         origin = facts.provenance(known, data)
-        problems = facts.gathered([*found.problems, *reading.problems])
+        unlike = integrity.disagreements(self.store, results, found.trainings)
+        problems = facts.gathered([*found.problems, *reading.problems, *unlike])
         problems += facts.inconsistent(planned, known) + facts.mixed(origin)
         return Study(
             sweeps=found.sweeps,
@@ -105,6 +121,9 @@ class Reader:
             provenance=origin,
             settings=settings.seen(results.values()),
             reduced=reduced,
+            cells=found.cells,
+            trainings=found.trainings,
+            notes=found.notes,
         )
 
     def _names(self, sweeps: Sequence[str]) -> list[str]:
@@ -114,27 +133,6 @@ class Reader:
                 has = ", ".join(known) or "none"
                 raise ValueError(f"no sweep {name!r} in {self.store.uri}; sweeps there: {has}")
         return sorted(set(sweeps) or known)
-
-    def _planned(self, names: Sequence[str]) -> pd.DataFrame:
-        rows = [
-            {"sweep": name, "cell_id": cell_id, **{k: plan["labels"][cell_id][k] for k in LABELS}}
-            for name in names
-            for plan in [self._guarded(lambda name=name: self._plan(name))]
-            if plan is not None
-            for cell_id in plan["cells"]
-        ]
-        frame = pd.DataFrame(rows, columns=["sweep", "cell_id", *LABELS])
-        return _told_apart(frame.astype({"lr": float, "seed": int}))
-
-    def _plan(self, name: str) -> dict[str, Any]:
-        plan = self.store.plan(name)
-        try:
-            rows = [[plan["labels"][cell][key] for key in LABELS] for cell in plan["cells"]]
-            pd.DataFrame(rows, columns=LABELS).astype({"lr": float, "seed": int})
-        except (KeyError, TypeError, ValueError):
-            message = f"sweeps/{name}.json: a planned cell lacks its labels, or they are damaged"
-            raise StoreError(message) from None
-        return plan
 
     def _results(self, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Of each undamaged result what a study keeps of it."""
@@ -164,17 +162,6 @@ class Reader:
         if self.strict and reading.problems:
             raise StoreError(reading.problems[0])
         return reading
-
-
-def _told_apart(planned: pd.DataFrame) -> pd.DataFrame:
-    """Name the sweep in ``training`` where cells of two sweeps bear the same labels.
-
-    Labels tell what varies *within* a sweep, so two sweeps may use the same ones for unlike cells.
-    """
-    distinct = planned.drop_duplicates("cell_id")
-    if distinct.duplicated(LABELS).any():
-        planned["training"] = (planned["training"] + " in " + planned["sweep"]).str.strip()
-    return planned
 
 
 def _status(found: Found, results: dict[str, Any]) -> list[str]:

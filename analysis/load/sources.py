@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from analysis.load.reader import Reader
 from analysis.study.study import LABELS, Study
@@ -23,6 +24,8 @@ def load(
     records: bool = True,
     cache: Path | None = None,
     processes: int = 1,
+    plans: Sequence[str] = (),
+    tracking_store: str | None = None,
 ) -> Study:
     """Read the sweeps' plans and finished cells from a store, or from MLflow alone.
 
@@ -34,18 +37,25 @@ def load(
             (`Study.reduced`), about 20 kB a cell.
         cache: folder of reductions made earlier; used, and added to, where ``records`` is false.
         processes: how many read where ``records`` is false.
+        plans: ids of the plans to show of sweeps that have several, or how they begin; else of each
+            the one with the most finished cells (`pipeline.store.plans.best_first`).
+        tracking_store: id of the store whose runs to read where several have tracked a sweep.
 
     Raises:
         ValueError: for a sweep that is not there, and for damaged files if ``strict``.
     """
-    with opened(storage, tracking, sweeps) as store:
-        reader = Reader(store, strict=strict, records=records, cache=cache, processes=processes)
+    with opened(storage, tracking, sweeps, tracking_store) as store:
+        how: Any = {"records": records, "cache": cache, "processes": processes, "plans": plans}
+        reader = Reader(store, strict=strict, **how)
         return reader.study(reader.found(sweeps))
 
 
 @contextmanager
 def opened(
-    storage: str | None, tracking: str | None = None, sweeps: Sequence[str] = ()
+    storage: str | None,
+    tracking: str | None = None,
+    sweeps: Sequence[str] = (),
+    tracking_store: str | None = None,
 ) -> Iterator[Store]:
     """The store, or one made of what MLflow has, which is there as long as this is."""
     if (storage is None) == (tracking is None):
@@ -56,5 +66,5 @@ def opened(
     from pipeline.tracking.client import download
 
     with tempfile.TemporaryDirectory() as folder:
-        download(tracking, sweeps, folder)
+        download(tracking, sweeps, folder, tracking_store)
         yield Store(folder)

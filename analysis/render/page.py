@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison import Against
 from analysis.render.table_layout import Sheet, head
 from analysis.study.study import Study
-from analysis.tables.tables import STATUSES, Table
+from analysis.tables.tables import Table
 from analysis.text.sentences import Answer, Label, Number, Part, Sentence, count, said
 
 GLANCE = (
@@ -38,6 +38,19 @@ class Definitions:
 
     title: str
     entries: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the planned cells ended.
+
+    Attributes:
+        rows: of `tables.health`. totals: of `tables.totals`. trainings: finished ones.
+    """
+
+    rows: pd.DataFrame
+    totals: Mapping[str, int]
+    trainings: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +100,7 @@ class Page:
 
 def compose(
     study: Study,
-    health: pd.DataFrame,
+    health: Health,
     tables: Sequence[Table],
     sheets: Sequence[Sheet],
     answers: Sequence[Answer],
@@ -95,14 +108,15 @@ def compose(
     compared: Compared | None = None,
 ) -> Page:
     """Put the report together."""
+    studies = [study, *([compared.against.other] if compared else [])]
     return Page(
         title="normscope: " + ", ".join(study.sweeps),
-        lead=[_lead(study)],
+        lead=[_lead(study, health.trainings)],
         glance=GLANCE,
         answers=list(answers),
-        health_said=_health(health),
-        health=health,
-        problems=[*study.problems, *(compared.against.other.problems if compared else [])],
+        health_said=_health(health, study),
+        health=health.rows,
+        problems=[line for each in studies for line in (*each.notes, *each.problems)],
         sheets=list(sheets),
         figures=list(figures),
         definitions=[_definitions(table) for table in tables],
@@ -111,25 +125,22 @@ def compose(
     )
 
 
-def _lead(study: Study) -> Sentence:
+def _lead(study: Study, trainings: int) -> Sentence:
     names: list[Part] = []
     for sweep in study.sweeps:
         names += [", ", Label(sweep)]
     return (
         "How normalization layers change the training of deep networks: internal covariate shift "
         "(ICS), smoothness of the loss, and what training gains, measured in ",
-        count("runs", len(study.runs)),
+        count("runs", trainings),
         " runs of ",
         *names[1:],
         ". Every number in the text is in results.json under its own key.",
     )
 
 
-def _health(health: pd.DataFrame) -> list[Sentence]:
-    totals = {
-        name: count(f"health/{name}", int(health[name].sum()))
-        for name in ("planned", *STATUSES, "stuck")
-    }
+def _health(health: Health, study: Study) -> list[Sentence]:
+    totals = {name: count(f"health/{name}", value) for name, value in health.totals.items()}
     return [
         (
             totals["planned"],
@@ -148,8 +159,29 @@ def _health(health: pd.DataFrame) -> list[Sentence]:
             " are stuck: they end above nineteen twentieths of the loss at chance, that of the "
             "best constant prediction. A diverged run is an outcome and is never dropped; failed "
             "and absent cells are missing data.",
-        )
+        ),
+        *_shared(health, study),
     ]
+
+
+def _shared(health: Health, study: Study) -> list[Sentence]:
+    """What does not add up at first sight: cells of several sweeps, and of one training."""
+    said: list[Sentence] = []
+    if len(study.planned) > health.totals["planned"]:
+        repeated = study.planned["cell_id"].duplicated(keep=False)
+        number = study.planned.loc[repeated, "cell_id"].nunique()
+        shared = count("health/shared", int(number))
+        said.append((shared, " cells belong to several sweeps; each sweep's rows count them."))
+    if len(study.runs) > health.trainings:
+        said.append(
+            (
+                count("health/finished", len(study.runs)),
+                " finished cells are ",
+                count("health/trainings", health.trainings),
+                " trainings: cells that differ in their probes alone are one, and count once.",
+            )
+        )
+    return said
 
 
 def _definitions(table: Table) -> Definitions:

@@ -16,11 +16,12 @@ from analysis.load.progress import told
 from analysis.render import html, latex, markdown
 from analysis.render import table_files as data
 from analysis.render.figure_cache import Drawings
-from analysis.render.page import Compared, Page, Shown, compose
+from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import drawn, drawn_by_two
 from analysis.render.table_layout import sheet
 from analysis.report.up_to_date import MANIFEST
 from analysis.study.study import Study
+from analysis.study.variants import with_variants
 from analysis.tables import tables
 
 
@@ -75,10 +76,11 @@ def _files(
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.Basis(study, seed)
     made = tables.of_basis(basis)
-    sheets = [sheet(table) for table in made]
+    whole = with_variants(basis, made)
+    sheets = [sheet(table) for table in whole]
     found = against(study, other, seed) if other is not None else None
     compared = Compared(against=found, sheet=sheet(found.table)) if found else None
-    for table in [*made, *([found.table] if found else [])]:
+    for table in [*whole, *([found.table] if found else [])]:
         yield from _table_files(table)
     shown, drawings = [], figures.build(basis, made)
     for figure, images in _images(drawings, kept):
@@ -87,7 +89,8 @@ def _files(
         shown.append(_shown(figure, images["svg"]))
     kept.tidy()
     answered = answers.build(basis, made, [figure.name for figure in drawings])
-    page = compose(study, tables.health(study), made, sheets, answered, shown, compared)
+    health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
+    page = compose(study, health, whole, sheets, answered, shown, compared)
     yield "results.json", data.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()

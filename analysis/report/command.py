@@ -56,6 +56,8 @@ def _write_and_attach(options: argparse.Namespace) -> int:
         known = not options.strict and written.holds(out, sides.cache(options), source)
         if not known:
             _write(options, both, out, source)
+    for note in [note for side in both for note in side.found.notes]:
+        print(note, file=sys.stderr)
     print(f"report: {out / 'report.html'}{', in which nothing has changed' if known else ''}")
     _attach(options, own.found.sweeps, out)
     return 0
@@ -82,15 +84,20 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     """
     from pipeline.tracking.uri import existing_tracking
 
+    storage = None
+    if options.storage or not options.tracking:
+        storage = storage_location(options.storage)
     uri = options.tracking or existing_tracking(storage_location(options.storage))
     if uri in (None, "none"):
         return
+    from pipeline.store.store import Store, StoreError
     from pipeline.tracking.client import TrackingError, attach_report
 
     try:
+        own = options.tracking_store if storage is None else Store(storage).store_id
         for sweep in sweeps:
-            attach_report(uri, sweep, str(out))
-    except TrackingError as error:
+            attach_report(uri, sweep, str(out), own)
+    except (TrackingError, StoreError) as error:  # of a store that cannot be written, for one
         if options.tracking:
             raise
         print_error(f"not attached in MLflow: {error}")
@@ -102,7 +109,9 @@ def _command(options: argparse.Namespace) -> str:
     """The command, without the places that it reads and writes: these change no number."""
     strict = ["--strict"] if options.strict else []
     against = ["--against", options.against] if options.against else []
-    words = ["python -m analysis.report", *options.sweeps, *against, *strict]
+    against += [word for each in options.against_plan for word in ("--against-plan", each)]
+    plans = [word for each in options.plan for word in ("--plan", each)]
+    words = ["python -m analysis.report", *options.sweeps, *plans, *against, *strict]
     words += ["--seed", str(options.seed)]
     return " ".join(words)
 
@@ -124,6 +133,26 @@ def _parser() -> argparse.ArgumentParser:
         type=local_path,
         metavar="WHERE",
         help="where that one's results are (--storage)",
+    )
+    parser.add_argument(
+        "--plan",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="of a sweep's name with several plans (--set, an edited file) the one to report; the "
+        "report names them; default: the one with the most finished cells; repeatable",
+    )
+    parser.add_argument(
+        "--against-plan",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="the same of the sweep of --against, which may then be SWEEP itself",
+    )
+    parser.add_argument(
+        "--tracking-store",
+        metavar="ID",
+        help="where several stores have tracked a sweep in one MLflow: whose runs to read",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
     parser.add_argument(

@@ -7,6 +7,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analysis.load.reader import Found, Reader
 from analysis.load.sources import opened
@@ -41,7 +42,8 @@ class Side:
 
 def own(options: argparse.Namespace, stores: ExitStack) -> Side:
     """What is asked for."""
-    return _found(options, options.storage, options.sweeps, cache(options), stores)
+    sweeps, plans = options.sweeps, options.plan
+    return _found(options, options.storage, sweeps, plans, cache(options), stores)
 
 
 def other(options: argparse.Namespace, stores: ExitStack) -> Side | None:
@@ -54,9 +56,10 @@ def other(options: argparse.Namespace, stores: ExitStack) -> Side | None:
         raise ValueError(f"--against {options.against}: say which SWEEP is compared with it")
     storage = options.against_storage or options.storage
     same_store = storage_location(storage) == storage_location(options.storage)
-    if options.against in options.sweeps and same_store:
+    if options.against in options.sweeps and same_store and not options.against_plan:
         raise ValueError(f"--against {options.against}: a sweep cannot be compared with itself")
-    return _found(options, storage, [options.against], cache(options, "against"), stores)
+    place, plans = cache(options, "against"), options.against_plan
+    return _found(options, storage, [options.against], plans, place, stores)
 
 
 def cache(options: argparse.Namespace, suffix: str = "cache") -> Path:
@@ -70,16 +73,18 @@ def _found(
     options: argparse.Namespace,
     storage: str | None,
     sweeps: list[str],
+    plans: list[str],
     place: Path,
     stores: ExitStack,
 ) -> Side:
     if options.tracking not in (None, "none") and not storage:
-        store = stores.enter_context(opened(None, options.tracking, sweeps))
+        store = stores.enter_context(opened(None, options.tracking, sweeps, options.tracking_store))
     else:
         _check(storage_location(storage), sweeps)
         store = stores.enter_context(opened(storage_location(storage)))
     two = min(2, os.cpu_count() or 1)
-    reader = Reader(store, strict=options.strict, records=False, cache=place, processes=two)
+    how: Any = {"records": False, "cache": place, "processes": two, "plans": plans}
+    reader = Reader(store, strict=options.strict, **how)
     return Side(reader, reader.found(sweeps))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-LABELS = ["data", "architecture", "normalizer", "training", "lr", "seed"]
-"""What names a cell to a reader, in the order of sorting."""
+LABELS = ["data", "architecture", "normalizer", "training", "probes", "lr", "seed"]
+"""What names a cell to a reader, in the order of sorting (`analysis.load.labels`)."""
 
 RECORDS = ("training", "gradient_ics", "moment_ics", "landscape")
 """Record tables that a study has, if empty ones, whatever its cells recorded."""
@@ -41,3 +41,9 @@ class Study:
     reduced: dict[str, pd.DataFrame] = field(default_factory=dict)
     """All that tables, answers and figures read of the records (`analysis.reductions.summaries`),
     with the labels."""
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By planned cell: its settings."""
+    trainings: dict[str, str] = field(default_factory=dict)
+    """By planned cell: its training's id, which cells that differ in probes alone share."""
+    notes: list[str] = field(default_factory=list)
+    """Which plan was read of each sweep that has several, and which others there are."""

@@ -14,6 +14,7 @@ from analysis.reductions import summaries as lean
 from analysis.reductions.over_steps import BLOCK, is_weak
 from analysis.study import label_order as order
 from analysis.study.study import Study
+from analysis.study.trainings import Trainings
 from analysis.tables import association_table as relation_table
 from analysis.tables import columns
 from analysis.tables import definitions as contents
@@ -22,7 +23,7 @@ from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
 from analysis.tables.outcomes import ROW, outcomes
 
-__all__ = ["Basis", "Measure", "Table", "build", "health", "of_basis", "varying_in"]
+__all__ = ["Basis", "Measure", "Table", "build", "health", "of_basis", "totals", "varying_in"]
 
 _POOLED = "Runs at all learning rates of the grid, seeds paired across normalizers. "
 _TUNED = (
@@ -88,7 +89,9 @@ class Basis:
     """What tables, answers and figures are made from: runs with outcomes, and columns of them."""
 
     def __init__(self, study: Study, seed: int = 0) -> None:
-        self.study, self.seed = study, seed
+        self.trainings = Trainings(study)
+        self.study, self.seed = self.trainings.study, seed
+        study = self.study
         self.training = study.reduced["records/training"]
         self.runs = outcomes(study.runs, self.training)
         self.rows = order.by_labels(study.planned[ROW].drop_duplicates(), ROW)
@@ -97,17 +100,8 @@ class Basis:
     @cached_property
     def columns(self) -> dict[str, list[Column]]:
         """The columns of the tables that compare normalizers, by the table's name."""
-        read = contents.probed
-        matched = contents.matched(self.runs, self.training)
-        return {
-            "table1_ics": read(measures.ICS, self.probes, self.runs),
-            "table2_smoothness": read(measures.SMOOTHNESS, self.probes, self.runs),
-            "table3_training": contents.trained(self.runs),
-            "table5_generalization": [
-                *matched,
-                *read(measures.SHARPNESS, self.probes, self.runs),
-            ],
-        }
+        read = [columns_of(name, self.probes, self.runs, self.training) for name in PROBED]
+        return {**dict(zip(PROBED, read, strict=True)), _TRAINED: contents.trained(self.runs)}
 
     @cached_property
     def relations(self) -> list[Relation]:
@@ -120,6 +114,34 @@ class Basis:
         return contents.missing(wanted, self.probes)
 
 
+PROBED: dict[str, Sequence[Probed]] = {
+    "table1_ics": measures.ICS,
+    "table2_smoothness": measures.SMOOTHNESS,
+    "table5_generalization": measures.SHARPNESS,
+}
+"""The tables of probes' measures."""
+_TRAINED = "table3_training"
+_TITLES = {
+    "table1_ics": "Internal covariate shift",
+    "table2_smoothness": "Smoothness of the loss",
+    "table5_generalization": "Generalization at matched training loss",
+}
+ABOUT = {
+    "table1_ics": _POOLED + _INTERVAL + _TROUBLE,
+    "table2_smoothness": _POOLED + _INTERVAL + _TROUBLE,
+    "table5_generalization": _MATCHED + _INTERVAL,
+}
+"""What the cells of each of `PROBED` are."""
+
+
+def columns_of(
+    name: str, probes: dict[str, pd.DataFrame], runs: pd.DataFrame, training: pd.DataFrame
+) -> list[Column]:
+    """The columns of one of `PROBED`, over some runs."""
+    matched = contents.matched(runs, training) if name == "table5_generalization" else []
+    return [*matched, *contents.probed(PROBED[name], probes, runs)]
+
+
 _RELATE = [
     item
     for item in [*measures.SMOOTHNESS, *measures.ICS]
@@ -129,25 +151,20 @@ _RELATE = [
 
 def build(study: Study, seed: int = 0) -> list[Table]:
     """Tables 1–5 of a study. Same study and seed, same numbers, to the last bit."""
-    return of_basis(Basis(study, seed))
+    from analysis.study.variants import with_variants
+
+    basis = Basis(study, seed)
+    return with_variants(basis, of_basis(basis))
 
 
 def of_basis(basis: Basis) -> list[Table]:
-    """Tables 1–5."""
-    pooled, targets = _POOLED + _INTERVAL + _TROUBLE, _TUNED + _INTERVAL + _targets(basis.runs)
-    return [
-        _table(basis, "table1_ics", "Internal covariate shift", pooled, measures.ICS),
-        _table(basis, "table2_smoothness", "Smoothness of the loss", pooled, measures.SMOOTHNESS),
-        _table(basis, "table3_training", "Training", targets, []),
-        _relation_table(basis),
-        _table(
-            basis,
-            "table5_generalization",
-            "Generalization at matched training loss",
-            _MATCHED + _INTERVAL,
-            measures.SHARPNESS,
-        ),
-    ]
+    """Tables 1–5, of one reading per training; `variants.with_variants` adds the others."""
+    one, two, five = (
+        _table(basis, name, title, ABOUT[name], PROBED[name]) for name, title in _TITLES.items()
+    )
+    targets = _TUNED + _INTERVAL + _targets(basis.runs)
+    three = _table(basis, _TRAINED, "Training", targets, [])
+    return [one, two, three, _relation_table(basis), five]
 
 
 def _relation_table(basis: Basis) -> Table:
@@ -169,28 +186,45 @@ def _relation_table(basis: Basis) -> Table:
 def health(study: Study) -> pd.DataFrame:
     """Per sweep × architecture × normalizer: planned = the sum of `STATUSES`; and stuck."""
     keys = ["sweep", "architecture", "normalizer"]
-    stuck = study.runs.set_index("cell_id")["stuck"]
-    status = study.planned["status"]
-    counted = study.planned[keys].assign(
-        planned=1,
-        **{name: (status == name).astype(int) for name in STATUSES},
-        stuck=study.planned["cell_id"].isin(stuck.index[stuck]).astype(int),
-    )
+    counted = _counted(study, study.planned)[[*keys, "planned", *STATUSES, "stuck"]]
     return order.by_labels(counted.groupby(keys).sum().reset_index(), keys)
 
 
-def _table(basis: Basis, name: str, title: str, caption: str, wanted: Sequence[Probed]) -> Table:
-    filled, rows = basis.columns[name], basis.rows
+def totals(study: Study) -> dict[str, int]:
+    """The same over all sweeps, a cell of several of them counted once."""
+    counted = _counted(study, study.planned.drop_duplicates("cell_id"))
+    return {name: int(counted[name].sum()) for name in ("planned", *STATUSES, "stuck")}
+
+
+def _counted(study: Study, planned: pd.DataFrame) -> pd.DataFrame:
+    """Planned cells, with a 1 where a count counts them."""
+    stuck = study.runs.set_index("cell_id")["stuck"]
+    ended = {name: (planned["status"] == name).astype(int) for name in STATUSES}
+    is_stuck = planned["cell_id"].isin(stuck.index[stuck]).astype(int)
+    return planned.assign(planned=1, **ended, stuck=is_stuck)
+
+
+def reference_in(rows: pd.DataFrame) -> str:
+    """The normalizer that others are compared with: batch, or the first."""
     names = list(rows["normalizer"].unique())
-    reference = "batch" if "batch" in names else next(iter(order.names(names)), "")
-    cells = columns.fill(filled, rows, reference, basis.seed)
+    return "batch" if "batch" in names else next(iter(order.names(names)), "")
+
+
+def caption(basis: Basis, about: str, cells: pd.DataFrame, wanted: Sequence[Probed]) -> str:
+    """What a table's cells are, what bold means, over how many runs, and what is missing."""
+    reference = reference_in(basis.rows)
+    said = [about.strip(), _said_of_bold(cells, reference), _said_of_n(cells)]
+    return " ".join(part for part in [*said, basis.missing(wanted)] if part)
+
+
+def _table(basis: Basis, name: str, title: str, about: str, wanted: Sequence[Probed]) -> Table:
+    filled, rows = basis.columns[name], basis.rows
+    cells = columns.fill(filled, rows, reference_in(rows), basis.seed)
     varying = varying_in(rows)
-    said = [caption.strip(), _said_of_bold(cells, reference), _said_of_n(cells)]
-    said += [basis.missing(wanted)]
     return Table(
         name=name,
         title=title,
-        caption=" ".join(part for part in said if part),
+        caption=caption(basis, about, cells, wanted),
         keys=[*varying, "normalizer"],
         measures=[column.measure for column in filled],
         cells=cells.drop(columns=[key for key in BLOCK if key not in varying]),

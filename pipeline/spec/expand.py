@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from pipeline.catalog.registry import find, parts, resolve
 from pipeline.spec.contents import Contents
 from pipeline.spec.errors import Mistakes, each, joined
 from pipeline.spec.exclude import excluded, rule
+from pipeline.spec.labels import label, varying_training, written
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify
@@ -47,14 +47,14 @@ def expand(file: SweepFile) -> list[Cell]:
         raise SpecError("no cell is left; exclude less", "exclude")
     _check_steps(points)
     contents, names = _read_contents(file, points)
-    label = _Labels(points, names)
+    labels = _Labels(points, names)
     cells: dict[str, Cell] = {}
     for seed in file.seeds:
         for point, digests in zip(points, contents, strict=True):
             settings = {**point, "seed": seed}
             cell_id = identify(settings, digests)
             if cell_id not in cells:
-                cells[cell_id] = Cell(settings, label(settings), cell_id, digests)
+                cells[cell_id] = Cell(settings, labels(settings), cell_id, digests)
     return list(cells.values())
 
 
@@ -219,11 +219,8 @@ class _Labels:
     """What tables call a cell's settings; each section's label is made once."""
 
     def __init__(self, points: Sequence[Point], names: Mapping[str, str]) -> None:
-        seen: dict[str, set[str]] = {name: set() for name in Training.model_fields}
-        for training in {id(p["training"]): p["training"] for p in points}.values():
-            for name, value in training.items():
-                seen[name].add(repr(value))
-        self.varying = sorted(k for k, values in seen.items() if len(values) > 1 and k != "lr")
+        trainings = {id(p["training"]): p["training"] for p in points}
+        self.varying = varying_training(trainings.values())
         self.names = names
         self.known: dict[tuple[str, int], str] = {}
 
@@ -242,7 +239,7 @@ class _Labels:
 
     def _made(self, section: str, config: Any) -> str:
         if section == "training":
-            return ", ".join(f"{name}={_written(config[name])}" for name in self.varying)
+            return label(config, self.varying)
         members = config if isinstance(config, list) else [config]
         return "+".join(_part_label(KINDS[section], member, self.names) for member in members)
 
@@ -251,7 +248,7 @@ def _part_label(kind: str, config: dict[str, Any], names: Mapping[str, str]) -> 
     """A part's name, and in parentheses the options that are not as by default."""
     options = parts(kind)[config["name"]].options
     own = [
-        f"{name}={_written(_named(config[name], names) if option.location else config[name])}"
+        f"{name}={written(_named(config[name], names) if option.location else config[name])}"
         for name, option in options.items()
         if option.required or config[name] != option.default
     ]
@@ -262,7 +259,3 @@ def _named(location: str | list[str] | None, names: Mapping[str, str]) -> str | 
     if isinstance(location, list):
         return [names[each] for each in location]
     return None if location is None else names[location]
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -126,7 +126,7 @@ def _structure(data: Any, mistakes: Mistakes) -> SweepFile:
 
 
 def plan(sweep: Sweep) -> dict[str, Any]:
-    """What the store keeps of a sweep: its cells in order, their settings and labels."""
+    """What the store keeps of a sweep: its cells in order, their settings, labels and contents."""
     return {
         "schema": SCHEMA,
         "name": sweep.name,
@@ -134,6 +134,7 @@ def plan(sweep: Sweep) -> dict[str, Any]:
         "cells": [cell.cell_id for cell in sweep.cells],
         "settings": {cell.cell_id: cell.settings for cell in sweep.cells},
         "labels": {cell.cell_id: cell.labels for cell in sweep.cells},
+        "contents": {cell.cell_id: cell.contents for cell in sweep.cells if cell.contents},
     }
 
 
@@ -168,11 +169,21 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def training_id(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD) -> str:
+    """The id that a cell would have without probes: cells that share it train alike, bit for bit.
+
+    Probes never change the training that they observe. So such cells are one training, which
+    counts once wherever training is counted. Arguments are those of `identify`.
+    """
+    return identify({**settings, "probes": {}}, contents)
+
+
 def placeless(
     kind: str, config: dict[str, Any], key: str, contents: Mapping[str, str]
 ) -> dict[str, Any]:
     """A part's settings with every location replaced by what it contains, or else its name."""
-    options = catalog.parts(kind)[config["name"]].options
+    part = catalog.parts(kind).get(config["name"])
+    options = part.options if part else {}  # of a part that is gone, a store may still know
     places = {
         name: _identity(config[name], f"{key}.{name}", contents)
         for name, option in options.items()

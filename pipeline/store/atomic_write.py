@@ -36,6 +36,29 @@ def write_whole(path: str, data: bytes) -> None:
             os.remove(partial)
 
 
+def write_first(path: str, data: bytes) -> None:
+    """Write a file that is seen whole or not at all, unless there is one.
+
+    Where there are no hard links, a file that another process writes meanwhile is replaced.
+
+    Raises:
+        FileExistsError: if there is one. OSError: if the disk refuses.
+    """
+    if os.path.exists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    draft = f"{path}.{uuid4().hex}.draft"
+    write_whole(draft, data)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.replace(draft, path)
+    finally:
+        with suppress(OSError):
+            os.remove(draft)
+
+
 def _write_and_read(path: str, data: bytes) -> bytes:
     with open(path, "wb+") as file:
         file.write(data)

@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.cli.redaction import redacted
 from pipeline.spec.read import SCHEMA
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_first, write_whole
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -62,6 +62,12 @@ class Files:
             self.filesystem.invalidate_cache()
             return list(self.filesystem.find(self._full(folder)))
 
+    def _sizes(self, folder: str) -> dict[str, int]:
+        """Files below a folder, with their sizes in bytes."""
+        self.filesystem.invalidate_cache()
+        found = self.filesystem.find(self._full(folder), detail=True)
+        return {path: int(each["size"]) for path, each in dict(found).items()}
+
     def _exists(self, path: str) -> bool:
         with self._errors(path, "read"):
             self.filesystem.invalidate_cache()
@@ -95,6 +101,22 @@ class Files:
                 write_whole(self._full(path), data)
             else:
                 self.filesystem.pipe_file(self._full(path), data)  # an object is published whole
+
+    def _write_once(self, path: str, data: bytes) -> None:
+        """Write a file, unless there is one: of several that write at once, the first one's stays.
+
+        A file system without hard links, or storage without conditional writes, keeps the last.
+        """
+        full = self._full(path)
+        try:
+            with suppress(FileExistsError):
+                if isinstance(self.filesystem, LocalFileSystem):
+                    write_first(full, data)
+                else:
+                    self.filesystem.pipe_file(full, data, mode="create")
+        except OSError as error:
+            problem = error.strerror or error
+            raise StoreError(f"{full}: cannot be written: {problem}") from None
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError), self._errors(path, "removed"):

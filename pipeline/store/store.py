@@ -1,6 +1,7 @@
 """The store: where planned sweeps and finished cells live, on a disk or in object storage.
 
-    <root>/sweeps/<name>.json            what a sweep file asked for: its cells, in order
+    <root>/store.json                    the id by which MLflow knows the store's runs
+    <root>/sweeps/<name>/<plan_id>.json  what a sweep file asked for: its cells, in order
     <root>/cells/<cell_id>/*.parquet     the records, one table a file
     <root>/cells/<cell_id>/result.json   written last: its presence means that the cell is finished
     <root>/cells/<cell_id>/failure.json  why the last trial of an unfinished cell raised
@@ -23,10 +24,13 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from pipeline.spec.read import SCHEMA
-from pipeline.store.filesystem import Files, MissingFileError, StoreError, checked, json_bytes
+from pipeline.store.filesystem import MissingFileError, StoreError, checked, json_bytes
+from pipeline.store.plans import Plans
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 10
 """Times that a trial writes its cell before it gives up: another writer can make it try again."""
 
+_IDENTITY = "store.json"
 _Bytes = Mapping[str, bytes]
 """Files by name."""
 SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
@@ -52,30 +57,29 @@ class Standing:
     """Have none: their workers were lost."""
 
 
-class Store(Files):
+class Store(Plans):
     """A store at ``root``: a local folder or an fsspec URI (``s3://bucket/folder``)."""
 
     # What was asked for ---------------------------------------------------------------------------
 
-    def write_plan(self, plan: Mapping[str, Any]) -> None:
-        """Save a sweep's planned cells under its name."""
-        self._write(f"sweeps/{checked(plan['name'])}.json", json_bytes(plan))
+    def plan(self, name: str, plan_id: str | None = None) -> dict[str, Any]:
+        """Read a sweep's planned cells: of one plan, or of the one to show (`best_first`).
 
-    def plan(self, name: str) -> dict[str, Any]:
-        """Read a sweep's planned cells."""
-        return self._read_json(f"sweeps/{checked(name)}.json")
+        Raises:
+            StoreError: if there is none.
+        """
+        if plan_id is not None:
+            return self.read_plan(name, plan_id, ()).content
+        if not self.plan_ids(name):
+            raise StoreError(f"{self._full('sweeps')}/{name}: no such file in the store")
+        return self.plans_of(name, self.finished())[0].content
 
-    def plan_bytes(self, name: str) -> bytes:
-        """The file of a sweep's planned cells, as it is."""
-        return self._read(f"sweeps/{checked(name)}.json")
-
-    def plans(self) -> list[str]:
-        """Names of the sweeps that this store knows, sorted."""
-        return sorted(
-            path.rsplit("/", 1)[-1].removesuffix(".json")
-            for path in self._find("sweeps")
-            if path.endswith(".json")
-        )
+    @cached_property
+    def store_id(self) -> str:
+        """The store's own id, made when it is first asked for; a store that is moved keeps it."""
+        if not self._exists(_IDENTITY):
+            self._write_once(_IDENTITY, _identity(uuid4().hex[:12]))
+        return self._read_json(_IDENTITY)["id"]
 
     # What was found -------------------------------------------------------------------------------
 
@@ -294,9 +298,25 @@ class Store(Files):
 
     # Files ----------------------------------------------------------------------------------------
 
+    def file_sizes(self) -> dict[str, dict[str, int]]:
+        """By cell, the names and sizes of the files in its folder, from one listing."""
+        found: dict[str, dict[str, int]] = {}
+        for path, size in self._sizes("cells").items():
+            cell_id, name = path.split("/")[-2:]
+            found.setdefault(cell_id, {})[name] = size
+        return found
+
+    def write_identity(self, store_id: str) -> None:
+        """Give a copied store the id of the one that it is a copy of."""
+        self._write(_IDENTITY, _identity(store_id))
+
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file of a copied store (`pipeline.tracking.client.download`), atomically."""
         self._write("/".join(checked(part) for part in path.split("/")), data)
+
+
+def _identity(store_id: str) -> bytes:
+    return json_bytes({"schema": SCHEMA, "id": store_id})
 
 
 def parquet_bytes(table: pyarrow.Table) -> bytes:

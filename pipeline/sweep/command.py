@@ -111,12 +111,12 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
     with ExitStack() as ends:
         ends.callback(clear_notes, lease.id)
         ends.enter_context(lease.held())
-        store.write_plan(plan(sweep))
+        plan_id = store.write_plan(plan(sweep), options.set)
         standing = store.standing()
         again = options.retry_failed, options.rerun_changed
         chosen = to_run(sweep.cells, store, standing, *again)[: options.limit]
         if chosen:
-            _run_cells(sweep, chosen, standing, store, tracking, lease, options)
+            _run_cells(sweep, plan_id, chosen, standing, store, tracking, lease, options)
         elif tracking:
             mirroring.complete(sweep, store, tracking)
     return chosen
@@ -124,6 +124,7 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
 
 def _run_cells(
     sweep: Sweep,
+    plan_id: str,
     chosen: list[Cell],
     standing: Standing,
     store: Store,
@@ -147,7 +148,7 @@ def _run_cells(
     except StoreError as error:  # what is damaged concerns the report, and no cell to run
         print_error(error)
         expected = Estimate({}, None, False)
-    with beside(sweep.name, store, tracking) as mirror, orchestrator.cluster():
+    with beside((sweep.name, plan_id), store, tracking) as mirror, orchestrator.cluster():
         install_signal_handlers()
         count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
         lease.confirm()
@@ -170,8 +171,8 @@ def _sync(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
     uri = tracking_uri(options.tracking, options.storage)
     if uri is None:
         raise ValueError("--sync: tracking is none; say where MLflow is with --tracking")
-    store.write_plan(plan(sweep))
-    print(f"{sweep.name}: MLflow says what the store says ({mirroring.sync(sweep, store, uri)})")
+    store.write_plan(plan(sweep), options.set)
+    print(f"{sweep.name}: {mirroring.sync(sweep, store, uri)}")
     return 0
 
 

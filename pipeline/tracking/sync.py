@@ -24,35 +24,41 @@ def complete(sweep: Sweep, store: Store, uri: str) -> None:
     from pipeline.tracking import client as tracking
 
     try:
-        tracking.prepare(uri, sweep.name, sweep.description)
-        tracking.complete(uri, sweep.name, store, [cell.cell_id for cell in sweep.cells])
+        tracking.prepare(uri, sweep.name, sweep.description, store)
+        tracking.complete(uri, sweep.name, store, store.planned_cells(sweep.name))
         store.write_mirrored(sweep.name, digest)
     except Exception as error:  # the store behind a URI may raise anything
         print_error(f"tracking is incomplete, --sync makes up for it: {error}")
 
 
 def sync(sweep: Sweep, store: Store, uri: str) -> str:
-    """Make MLflow say exactly what the store says; gives what that took, in words.
+    """Bring MLflow in sync with the store; gives what was done and checked, in a sentence.
 
     Raises:
         ValueError: if MLflow cannot be used.
     """
     from pipeline.tracking import client as tracking
 
-    tracking.prepare(uri, sweep.name, sweep.description)
-    changes = tracking.sync(uri, sweep.name, store, [cell.cell_id for cell in sweep.cells])
+    tracking.prepare(uri, sweep.name, sweep.description, store)
+    changes = tracking.sync(uri, sweep.name, store, store.planned_cells(sweep.name))
     store.write_mirrored(sweep.name, _digest(sweep, store, uri))
-    return ", ".join(f"{count} runs {what}" for what, count in changes.items())
+    return (
+        f"MLflow is in sync with the store: {changes.created} runs created, {changes.superseded} "
+        f"superseded; {changes.checked} runs checked by the digests of their results and the names "
+        "and sizes of their files"
+    )
 
 
 def _digest(sweep: Sweep, store: Store, uri: str) -> str:
-    """Of where MLflow is and of all that it has to know."""
+    """Of where MLflow is and of all that it has to know, of all plans of the sweep's name."""
     standing = store.standing()
-    ends = [
-        [cell.cell_id, cell.cell_id in standing.finished, cell.cell_id in standing.failed]
-        for cell in sweep.cells
-    ]
-    return hashlib.sha256(json.dumps([uri, sweep.description, ends]).encode()).hexdigest()
+    plans = sorted(store.plans_of(sweep.name, standing.finished), key=lambda plan: plan.plan_id)
+    cells = sorted({cell for plan in plans for cell in plan.cells})
+    ends = [[cell, cell in standing.finished, cell in standing.failed] for cell in cells]
+    # A plan alone is not run again for its time; of several the time decides which is shown.
+    runs = [[p.plan_id, p.time, list(p.changes)] for p in plans] if len(plans) > 1 else []
+    known = [uri, store.store_id, sweep.description, ends, runs]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _is_gone(uri: str) -> bool:

@@ -58,10 +58,11 @@ class Mirror:
 
 
 @contextmanager
-def beside(sweep: str, store: Store, uri: str | None) -> Iterator[Mirror]:
+def beside(plan: tuple[str, str], store: Store, uri: str | None) -> Iterator[Mirror]:
     """Within it, a process mirrors a sweep whose plan is in the store (none if ``uri`` is None).
 
-    What the process has to say goes to standard error.
+    The plan is given as the sweep's name and its id. What the process prints goes to standard
+    error.
     """
     if uri is None:
         yield Mirror(None)
@@ -70,7 +71,7 @@ def beside(sweep: str, store: Store, uri: str | None) -> Iterator[Mirror]:
         relay = threading.Thread(target=_relay, args=[process.stderr], daemon=True)
         relay.start()
         mirror = Mirror(process.stdin)
-        mirror._say(json.dumps([sweep, store.uri, uri]))
+        mirror._say(json.dumps([*plan, store.uri, uri]))
         try:
             yield mirror
             _close(process)
@@ -143,13 +144,13 @@ class _Patience:
 def main() -> None:
     """Mirror the cells that standard input names."""
     _give_way()
-    name, storage, uri = json.loads(sys.stdin.readline())
+    name, plan_id, storage, uri = json.loads(sys.stdin.readline())
     words: SimpleQueue[str] = SimpleQueue()
     gone = threading.Event()
     threading.Thread(target=_listen, args=[words, gone], daemon=True).start()
     store = Store(storage)
     try:
-        sweep = planned(store, name)
+        sweep = planned(store, name, plan_id)
         if work(words, gone, sweep, store, uri):
             mirroring.complete(sweep, store, uri)
     except Exception as error:
@@ -163,9 +164,9 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
-def planned(store: Store, name: str) -> Sweep:
+def planned(store: Store, name: str, plan_id: str) -> Sweep:
     """A sweep as far as its plan tells: the resources of its cells are not asked for here."""
-    plan = store.plan(name)
+    plan = store.plan(name, plan_id)
     cells = [Cell(plan["settings"][each], plan["labels"][each], each) for each in plan["cells"]]
     return Sweep(name, plan["description"], cells, Resources(), Path(f"{name}.yaml"))
 
@@ -189,7 +190,7 @@ def work(
     patience = _Patience()
 
     def prepare() -> None:
-        tracking.prepare(uri, sweep.name, sweep.description)
+        tracking.prepare(uri, sweep.name, sweep.description, store)
 
     is_ready = patience.call(prepare)
     while (word := words.get()) != _COMPLETE and not gone.is_set():

@@ -38,7 +38,7 @@ CHAIN = (
 )
 """Modules of the pipeline in the order in which imports point, from the imported one on."""
 
-OWNERS = {"mlflow": {"pipeline/tracking/client.py"}}
+OWNERS = {"mlflow": {"pipeline/tracking/client.py", "pipeline/tracking/runs.py"}}
 OWNERS["ray"] = {
     f"pipeline/{name}.py" for name in ("sweep/tune", "sweep/node_check", "cluster/job")
 }

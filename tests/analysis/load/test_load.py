@@ -31,6 +31,12 @@ def cell_of(folder: Path, normalizer: str, lr: float, seed: int, sweep: str = "s
     return found[0]
 
 
+def plan_file(folder: Path, sweep: str = "synthetic") -> Path:
+    """The file of a sweep's only plan."""
+    (file,) = (folder / "sweeps" / sweep).iterdir()
+    return file
+
+
 def test_every_planned_cell_has_a_status(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL, failed=[("batch", 0.1, 0)], missing=[("batch", 0.1, 1)])
     study = load(str(tmp_path))
@@ -149,9 +155,10 @@ def test_a_cell_of_another_schema_version_is_refused_in_one_line(tmp_path: Path)
 def test_a_sweep_of_another_schema_version_is_refused_in_one_line(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL)
     write_store(tmp_path, **SMALL, sweep="newer", steps=20)
-    of_version(tmp_path / "sweeps" / "newer.json", SCHEMA + 1)
+    file = plan_file(tmp_path, "newer")
+    of_version(file, SCHEMA + 1)
     study = load(str(tmp_path))
-    line = f"newer.json: schema {SCHEMA + 1}, this version reads {SCHEMA}"
+    line = f"newer/{file.name}: schema {SCHEMA + 1}, this version reads {SCHEMA}"
     assert [problem.endswith(line) for problem in study.problems] == [True]
     assert set(study.planned["sweep"]) == {"synthetic"}
 
@@ -176,9 +183,9 @@ def test_a_deleted_record_file_is_named(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL)
     write_store(tmp_path, **SMALL, sweep="other", steps=20)
-    damage(tmp_path / "sweeps" / "other.json")
+    damage(plan_file(tmp_path, "other"))
     study = load(str(tmp_path))
-    assert "other.json" in study.problems[0]
+    assert "sweeps/other/" in study.problems[0]
     assert len(study.planned) == 8
 
 
@@ -289,7 +296,7 @@ def test_two_sweeps_share_cells_and_tell_like_labels_apart(tmp_path: Path) -> No
     assert set(both.runs["training"]) == {""}
     write_store(tmp_path, **SMALL, sweep="shorter", steps=20)
     told = load(str(tmp_path), sweeps=["shorter", "synthetic"])
-    assert set(told.runs["training"]) == {"in shorter", "in synthetic"}
+    assert set(told.runs["training"]) == {"steps=20", "steps=40"}
     assert load(str(tmp_path), sweeps=["shorter"]).runs["steps"].unique().tolist() == [20]
 
 
@@ -311,7 +318,8 @@ def test_tracking_is_read_through_a_copied_store(
 ) -> None:
     write_store(tmp_path, **SMALL)
 
-    def download(uri: str, sweeps: list[str], folder: str) -> None:
+    def download(uri: str, sweeps: list[str], folder: str, store_id: str | None) -> None:
+        assert store_id is None
         assert (uri, sweeps) == ("somewhere", ["synthetic"])
         shutil.copytree(tmp_path, folder, dirs_exist_ok=True)
 
@@ -325,13 +333,13 @@ def test_tracking_is_read_through_a_copied_store(
 @pytest.mark.parametrize("labels", [{}, {"lr": "fast"}, {"seed": None}])
 def test_a_plan_with_wrong_labels_is_named(tmp_path: Path, labels: dict[str, object]) -> None:
     write_store(tmp_path, **SMALL)
-    path = tmp_path / "sweeps" / "synthetic.json"
+    path = plan_file(tmp_path)
     plan = json.loads(path.read_text())
     cell = plan["cells"][0]
     plan["labels"][cell] = {**plan["labels"][cell], **labels} if labels else {}
     path.write_text(json.dumps(plan))
     study = load(str(tmp_path))
-    assert "synthetic.json" in study.problems[0]
+    assert "sweeps/synthetic/" in study.problems[0]
     assert study.planned.empty
 
 

@@ -28,7 +28,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
         failed=[LOST],
     )
     store, uri = Store(str(folder / "results")), f"sqlite:///{folder}/mlflow.db"
-    tracking.prepare(uri, "synthetic", "")
+    tracking.prepare(uri, "synthetic", "", store)
     tracking.complete(uri, "synthetic", store, store.plan("synthetic")["cells"])
     one, other = folder / "one", folder / "other"
     source = ["synthetic", "--storage", str(folder / "results"), "--tracking", "none"]

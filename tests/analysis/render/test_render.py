@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from analysis.load.sources import Study
 from analysis.render import html, latex, markdown
 from analysis.render import table_files as data
-from analysis.render.page import compose
+from analysis.render.page import Health, compose
 from analysis.render.save_figure import drawn
 from analysis.render.table_layout import sheet
 from analysis.tables.tables import Measure, Table
@@ -161,8 +161,17 @@ class Tags(HTMLParser):
 
 def page_of(label: str) -> str:
     health = pd.DataFrame([{"sweep": label, "architecture": label, "normalizer": label}])
-    health = health.assign(planned=1, ok=1, diverged=0, budget=0, failed=0, absent=0, stuck=0)
-    study = Study([label], pd.DataFrame(), pd.DataFrame(), {}, [label], {"devices": [label]})
+    counts = {"planned": 1, "ok": 1}
+    counts |= dict.fromkeys(("diverged", "budget", "failed", "absent", "stuck"), 0)
+    health = Health(health.assign(**counts), counts, 1)
+    study = Study(
+        [label],
+        pd.DataFrame({"cell_id": ["aa"]}),
+        pd.DataFrame(),
+        {},
+        [label],
+        {"devices": [label]},
+    )
     table = example(label)
     return html.page(compose(study, health, [table], [sheet(table)], [], []))
 

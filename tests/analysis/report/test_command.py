@@ -14,11 +14,12 @@ import pytest
 
 from analysis import answers
 from analysis.load.sources import Study, load
-from analysis.render.page import compose
+from analysis.render.page import Health, compose
 from analysis.render.table_layout import sheet
 from analysis.report.command import main
 from analysis.tables import tables
 from analysis.text.sentences import Number, Sentence
+from pipeline.store.store import Store
 from tests.helpers.synthetic_store import write_store
 
 SMALL: dict[str, Any] = {
@@ -99,7 +100,8 @@ def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
     basis = tables.Basis(study)
     made = tables.of_basis(basis)
     said = answers.build(basis, made)
-    page = compose(study, tables.health(study), made, [sheet(t) for t in made], said, [])
+    health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
+    page = compose(study, health, made, [sheet(t) for t in made], said, [])
     return [*page.lead, *page.health_said, *page.spoken()], page.numbers()
 
 
@@ -190,8 +192,9 @@ def test_the_report_is_attached_to_every_sweep(
     for sweep in ("one", "two"):
         write_store(tmp_path, **{**SMALL, "sweep": sweep})
     report(tmp_path, tmp_path / "out", "--tracking", "sqlite:///x.db")
+    whose = Store(str(tmp_path)).store_id
     out = str(tmp_path / "out")
-    assert attached == [("sqlite:///x.db", "one", out), ("sqlite:///x.db", "two", out)]
+    assert attached == [("sqlite:///x.db", name, out, whose) for name in ("one", "two")]
 
 
 def test_an_interrupt_is_130(

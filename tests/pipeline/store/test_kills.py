@@ -84,7 +84,8 @@ def test_what_a_killed_process_left_is_not_read(local: Store, tmp_path: Path) ->
     left = tmp_path / "cells/bb"
     left.mkdir()
     (left / "result.json.0123.partial").write_text("{")
-    (tmp_path / "sweeps/other.json.0123.partial").write_text("{")
+    (tmp_path / "sweeps/other").mkdir()
+    (tmp_path / "sweeps/other/aa.json.0123.partial").write_text("{")
     assert (local.finished(), local.plans()) == ({"aa"}, ["small"])
 
 

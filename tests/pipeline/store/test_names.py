@@ -19,11 +19,14 @@ from tests.pipeline.store.conftest import failure, files, result, tables
 def test_a_name_that_could_leave_the_store_is_refused(
     name: str, local: Store, tmp_path: Path
 ) -> None:
-    plan = {"schema": SCHEMA, "name": name}
+    plan = {"schema": SCHEMA, "name": name, "cells": []}
     attempts: list[Callable[[], Any]] = [
         lambda: local.write_plan(plan),
         lambda: local.plan(name),
-        lambda: local.plan_bytes(name),
+        lambda: local.plan("small", name),
+        lambda: local.plan_bytes(name, "aa"),
+        lambda: local.plan_bytes("small", name),
+        lambda: local.planned_cells(name),
         lambda: local.write_result(result(name), tables()),
         lambda: local.write_result(result(), {name: tables()["training"]}),
         lambda: local.write_failure(failure(name)),

@@ -228,7 +228,7 @@ def test_a_dead_tracking_server_stops_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - start < 120
     later = sweep(file, tmp_path / "results", "--sync")
     assert later.returncode == 0, later.stderr
-    assert "2 runs made" in later.stdout
+    assert "MLflow is in sync with the store: 2 runs created, 0 superseded" in later.stdout
     client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
@@ -276,3 +276,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_trial_run_of_the_same_name_is_a_plan_of_its_own(tmp_path: Path) -> None:
+    """MLflow keeps the runs of both, and the finished sweep stays the one to show."""
+    file, storage = write_sweep(tmp_path, seeds=1), tmp_path / "results"
+    assert sweep(file, storage).returncode == 0
+    store = Store(str(storage))
+    (first,) = store.plan_ids("small")
+    assert sweep(file, storage, "--set", "training.steps=3", "--limit", "1").returncode == 0
+    shown, trial = store.plans_of("small", store.finished())
+    assert (shown.plan_id, shown.finished, trial.finished) == (first, 2, 1)
+    assert list(trial.changes) == ["training.steps=3"]
+    done = sweep(file, storage, "--sync")
+    assert done.returncode == 0, done.stderr
+    assert "0 runs created, 0 superseded; 3 runs checked" in done.stdout

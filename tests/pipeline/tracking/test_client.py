@@ -59,9 +59,9 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def uri(tmp_path: Path, fresh_database: Path) -> str:
+def uri(tmp_path: Path, fresh_database: Path, store: Store) -> str:
     uri = f"sqlite:///{shutil.copy(fresh_database, tmp_path / 'mlflow.db')}"
-    tracking.prepare(uri, SWEEP, "a small sweep")
+    tracking.prepare(uri, SWEEP, "a small sweep", store)
     return uri
 
 
@@ -144,9 +144,15 @@ def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
     experiment = client.get_experiment_by_name(SWEEP)
     assert experiment is not None
     client.create_run(
-        experiment.experiment_id, tags={"cell_id": "aa", "normscope.kind": "cell", "status": "ok"}
+        experiment.experiment_id,
+        tags={
+            "cell_id": "aa",
+            "normscope.kind": "cell",
+            "normscope.store": store.store_id,
+            "status": "ok",
+        },
     )
-    tracking.prepare(uri, SWEEP, "a small sweep")
+    tracking.prepare(uri, SWEEP, "a small sweep", store)
     (run,) = runs(uri)
     assert run.info.status == "KILLED"
     tracking.complete(uri, SWEEP, store, ["aa"])
@@ -175,7 +181,8 @@ def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_p
     (run,) = runs(uri)
     path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")
     assert Path(path).read_text() == "<p>conclusions</p>"
-    plan = MlflowClient(uri).download_artifacts(run.info.run_id, f"sweep/{SWEEP}.json")
+    (plan_id,) = store.plan_ids(SWEEP)
+    plan = MlflowClient(uri).download_artifacts(run.info.run_id, f"sweep/{plan_id}.json")
     assert json.loads(Path(plan).read_text())["cells"] == ["aa", "bb"]
 
 
@@ -203,15 +210,15 @@ def test_a_sync_makes_the_runs_equal_to_the_store(store: Store, uri: str) -> Non
     again = client.create_run(first.info.experiment_id, tags=copied)
     client.set_terminated(again.info.run_id)
     client.create_run(first.info.experiment_id, tags=copied)
-    tracking.prepare(uri, SWEEP, "a small sweep")
+    tracking.prepare(uri, SWEEP, "a small sweep", store)
     made = tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"])
-    assert made == {"set aside": 3, "made": 1}
+    assert made == (1, 3, 2)
     live = [run for run in runs(uri) if run.data.tags.get("superseded") != "true"]
     losses = {r.data.tags["cell_id"]: r.data.metrics for r in live if "cell_id" in r.data.tags}
     assert set(losses) == {"aa", "bb"}
     assert losses["bb"]["final/final_train_loss"] == 0.25
     assert {run.info.status for run in runs(uri)} == {"FINISHED", "KILLED"}
-    assert tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"]) == {"set aside": 0, "made": 0}
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"]) == (0, 0, 2)
 
 
 def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path: Path) -> None:
@@ -224,7 +231,7 @@ def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path
         "from pipeline.tracking import client as tracking\nfrom pipeline.store.store import Store\n"
         "prepared = get_context('fork').Barrier(16)\n"
         "def work(number):\n"
-        f"    tracking.prepare({uri!r}, {SWEEP!r}, '')\n"
+        f"    tracking.prepare({uri!r}, {SWEEP!r}, '', Store({store.uri!r}))\n"
         "    prepared.wait(120)\n"
         f"    tracking.mirror({uri!r}, {SWEEP!r}, Store({store.uri!r}), f'c{{number}}')\n"
         "children = []\n"
@@ -249,7 +256,7 @@ def test_a_server_that_never_answers_costs_a_trial_ten_seconds_at_most() -> None
         uri = f"http://ada:hunter2@127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()
         with pytest.raises(tracking.TrackingError, match="cannot be used") as raised:
-            tracking.prepare(uri, SWEEP, "")
+            tracking.prepare(uri, SWEEP, "", Store("memory://none"))
         assert time.monotonic() - start < 12
     assert "hunter2" not in str(raised.value)
 
@@ -257,5 +264,161 @@ def test_a_server_that_never_answers_costs_a_trial_ten_seconds_at_most() -> None
 def test_a_dead_server_is_given_up_within_seconds() -> None:
     start = time.monotonic()
     with pytest.raises(tracking.TrackingError, match=r"http://127.0.0.1:9: cannot be used"):
-        tracking.prepare("http://127.0.0.1:9", SWEEP, "")
+        tracking.prepare("http://127.0.0.1:9", SWEEP, "", Store("memory://none"))
     assert time.monotonic() - start < 30
+
+
+def second_store(tmp_path: Path) -> Store:
+    """Another store with a sweep of the same name, of which cell ``aa`` came out otherwise."""
+    other = Store(str(tmp_path / "elsewhere"))
+    other.write_plan({"schema": SCHEMA, "name": SWEEP, "cells": ["aa"]})
+    add_cell(other, "aa", final_loss=0.125)
+    return other
+
+
+def test_two_stores_on_one_server_leave_each_other_alone(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    other = second_store(tmp_path)
+    tracking.complete(uri, SWEEP, store, ["aa", "bb"])
+    client = MlflowClient(uri)
+    (mine,) = [run for run in runs(uri) if run.data.tags.get("cell_id") == "bb"]
+    tags = {k: v for k, v in mine.data.tags.items() if "mlflow" not in k}
+    running = client.create_run(mine.info.experiment_id, tags=tags)
+    tracking.prepare(uri, SWEEP, "", other)
+    assert client.get_run(running.info.run_id).info.status == "RUNNING"
+    client.set_terminated(running.info.run_id, status="KILLED")
+    tracking.complete(uri, SWEEP, other, ["aa"])
+    assert tracking.sync(uri, SWEEP, other, ["aa"]) == (0, 0, 1)
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (0, 0, 2)
+    for own, loss in ((store, 1.0), (other, 0.125)):
+        folder = tmp_path / f"copy-{loss}"
+        assert tracking.download(uri, [SWEEP], str(folder), own.store_id[:6]) == {
+            SWEEP: own.store_id
+        }
+        assert Store(str(folder)).result("aa")["summary"]["final_train_loss"] == loss
+        assert Store(str(folder)).store_id == own.store_id
+    with pytest.raises(tracking.TrackingError, match=r"of these stores: .*--tracking-store"):
+        tracking.download(uri, [SWEEP], str(tmp_path / "which"))
+    with pytest.raises(tracking.TrackingError, match=r"of these stores, not zz: .*\(2 cells\)"):
+        tracking.download(uri, [SWEEP], str(tmp_path / "which"), "zz")
+
+
+def test_a_sync_looks_at_the_files_themselves(store: Store, uri: str) -> None:
+    """A run whose files are gone, or are not whole, is no mirror, whatever its tags say."""
+    tracking.complete(uri, SWEEP, store, ["aa", "bb"])
+    for run in runs(uri):
+        place = Path(str(run.info.artifact_uri).removeprefix("file://")) / "cell"
+        if run.data.tags.get("cell_id") == "aa":
+            shutil.rmtree(place)
+        elif run.data.tags.get("cell_id") == "bb":
+            (place / "training.parquet").write_bytes(b"PAR1")
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (2, 2, 2)
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (0, 0, 2)
+
+
+def test_a_sync_that_does_not_hold_is_said(
+    store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "log_files", lambda *_: None)
+    with pytest.raises(tracking.TrackingError, match="still differs from the store in 2 cells"):
+        tracking.sync(uri, SWEEP, store, ["aa", "bb"])
+
+
+def test_a_deleted_experiment_is_said_with_what_to_do(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    tracking.complete(uri, SWEEP, store, ["aa"])
+    experiment = MlflowClient(uri).get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    number = experiment.experiment_id
+    MlflowClient(uri).delete_experiment(number)
+    attempts = [
+        lambda: tracking.prepare(uri, SWEEP, "", store),
+        lambda: tracking.sync(uri, SWEEP, store, ["aa"]),
+        lambda: tracking.complete(uri, SWEEP, store, ["aa"]),
+        lambda: tracking.attach_report(uri, SWEEP, str(tmp_path)),
+        lambda: tracking.download(uri, [SWEEP], str(tmp_path / "copy")),
+    ]
+    for attempt in attempts:
+        with pytest.raises(tracking.TrackingError, match=r"deleted in MLflow; .* --sync") as raised:
+            attempt()
+        assert f"mlflow experiments restore --experiment-id {number}" in str(raised.value)
+        assert "\n" not in str(raised.value)
+    MlflowClient(uri).restore_experiment(number)
+    assert tracking.sync(uri, SWEEP, store, ["aa"]) == (0, 0, 1)
+
+
+def test_a_long_description_is_cut_and_said(
+    store: Store, tmp_path: Path, fresh_database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{shutil.copy(fresh_database, tmp_path / 'long.db')}"
+    tracking.prepare(uri, SWEEP, "x" * 20_001, store)
+    assert "has 20001 characters, MLflow takes 20000; it is cut there" in capsys.readouterr().err
+    experiment = MlflowClient(uri).get_experiment_by_name(SWEEP)
+    assert experiment is not None
+    assert experiment.tags["mlflow.note.content"] == "x" * 19_999 + "…"
+
+
+def test_what_mlflow_raises_is_one_line(
+    store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*words: object, **options: object) -> None:
+        raise ConnectionError("http://ada:hunter2@host went away\nin the midst of it")
+
+    monkeypatch.setattr(MlflowClient, "create_run", refuse)
+    with pytest.raises(tracking.TrackingError) as raised:
+        tracking.mirror(uri, SWEEP, store, "aa")
+    assert str(raised.value) == "MLflow: http://***@host went away"
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_results_in_another_folder_have_their_artifacts_there(
+    tmp_path: Path, fresh_database: Path, how: str
+) -> None:
+    old, new = tmp_path / "old results", tmp_path / "new place"
+    first = Store(str(old))
+    first.write_plan({"schema": SCHEMA, "name": SWEEP, "cells": ["aa"]})
+    add_cell(first, "aa")
+    shutil.copy(fresh_database, old / "mlflow.db")
+    at_first = (
+        "from pipeline import tracking\nfrom pipeline.store import Store\n"
+        f"words = {f'sqlite:///{old}/mlflow.db'!r}, {SWEEP!r}\n"
+        f"tracking.prepare(*words, '', Store({first.uri!r}))\n"
+        f"tracking.complete(*words, Store({first.uri!r}), ['aa'])\n"
+    )  # in another process, since MLflow keeps the places of artifacts in memory
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", at_first], cwd=root, check=True)
+    before = {str(p.relative_to(old)) for p in old.rglob("*")}
+    if how == "moved":
+        old.rename(new)
+    else:
+        shutil.copytree(old, new)
+    uri, moved = f"sqlite:///{new}/mlflow.db", Store(str(new))
+    tracking.download(uri, [SWEEP], str(tmp_path / "copy"))
+    assert Store(str(tmp_path / "copy")).result("aa") == moved.result("aa")
+    assert tracking.sync(uri, SWEEP, moved, ["aa"]) == (0, 0, 1)
+    add_cell(moved, "bb")
+    tracking.complete(uri, SWEEP, moved, ["aa", "bb"])
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.html").write_text("here")
+    tracking.attach_report(uri, SWEEP, str(folder), moved.store_id)
+    assert list(new.glob("mlflow-artifacts/*/*/artifacts/report/report.html"))
+    assert old.exists() == (how == "copied")
+    if how == "copied":
+        assert {str(p.relative_to(old)) for p in old.rglob("*")} == before
+
+
+def test_a_database_moved_without_its_artifacts(store: Store, uri: str, tmp_path: Path) -> None:
+    """While they are where they were, they are found; once gone, what to do is said, and done."""
+    tracking.complete(uri, SWEEP, store, ["aa"])
+    (tmp_path / "there").mkdir()
+    shutil.move(tmp_path / "mlflow.db", tmp_path / "there/mlflow.db")
+    moved = f"sqlite:///{tmp_path}/there/mlflow.db"
+    assert tracking.sync(moved, SWEEP, store, ["aa"]) == (0, 0, 1)
+    shutil.rmtree(tmp_path / "mlflow-artifacts")
+    with pytest.raises(tracking.TrackingError, match=r"not where MLflow has them: .* --sync"):
+        tracking.download(moved, [SWEEP], str(tmp_path / "copy"))
+    assert tracking.sync(moved, SWEEP, store, ["aa"]) == (1, 1, 1)
+    tracking.download(moved, [SWEEP], str(tmp_path / "copy"))

@@ -115,11 +115,16 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+def planned(store: Store) -> tuple[str, str]:
+    """The sweep's name, and the id of its only plan."""
+    return "small", store.plan_ids("small")[0]
+
+
 def test_the_process_mirrors_and_makes_up_for_what_it_was_not_told(
     store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    with beside("small", store, uri) as mirror:
+    with beside(planned(store), store, uri) as mirror:
         mirror.ended("lost-one", "lost")
         mirror.complete()
     client = MlflowClient(uri)
@@ -144,9 +149,9 @@ def test_an_interrupted_driver_ends_the_process_and_one_that_fails_is_told_of(
         mirror_process, "_started", lambda: processes.append(started()) or processes[-1]
     )
     uri = "http://127.0.0.1:9"
-    with pytest.raises(KeyboardInterrupt), beside("small", store, uri):
+    with pytest.raises(KeyboardInterrupt), beside(planned(store), store, uri):
         raise KeyboardInterrupt
-    with beside("no-such-plan", store, uri) as mirror:
+    with beside(("small", "no-such-plan"), store, uri) as mirror:
         mirror.complete()
     assert [process.returncode for process in processes] == [0, 1]
     said = capsys.readouterr().err
@@ -158,6 +163,6 @@ def test_without_tracking_there_is_no_process(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_process, "_started", lambda: pytest.fail("started one"))
-    with beside("small", store, None) as mirror:
+    with beside(planned(store), store, None) as mirror:
         mirror.ended("aa", "ok")
         mirror.complete()
