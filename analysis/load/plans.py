@@ -104,13 +104,11 @@ def cells(plans: Sequence[Plan]) -> dict[str, dict[str, Any]]:
 
 def trainings(plans: Sequence[Plan]) -> dict[str, str]:
     """By planned cell, its training's id (`pipeline.spec.read.training_id`)."""
-    return {
-        cell: training_id(
-            plan.content["settings"][cell], plan.content.get("contents", {}).get(cell, {})
-        )
-        for plan in plans
-        for cell in plan.cells
-    }
+    found: dict[str, str] = {}
+    for plan in plans:
+        settings, contents = plan.content["settings"], plan.content.get("contents", {})
+        found |= {cell: training_id(settings[cell], contents.get(cell, {})) for cell in plan.cells}
+    return found
 
 
 def _own(plans: Sequence[Plan]) -> Mapping[str, Labels]:

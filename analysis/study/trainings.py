@@ -149,7 +149,7 @@ class Trainings:
 
 
 def _probe_of(name: str) -> str | None:
-    """The probe that a reduction (`analysis.reductions.summaries`) is of; None: of the training itself."""
+    """The probe that a reduction (`reductions.summaries`) is of; None: of the training itself."""
     kind, _, what = name.partition("/")
     found = {"probes": lambda: VIEWS[what].table, "curves": lambda: _CURVES[what]}
     table = found[kind]() if kind in found else what or "moment_ics"

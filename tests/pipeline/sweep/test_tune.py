@@ -218,7 +218,7 @@ def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyP
 _ONE_PROCESSOR = """
 import os
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from pipeline import orchestrator
+from pipeline.sweep import tune as orchestrator
 with orchestrator.cluster() as cpus:
     print(cpus, orchestrator.ray.cluster_resources().get("GPU", 0))
 """

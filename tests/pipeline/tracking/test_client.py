@@ -382,7 +382,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
     add_cell(first, "aa")
     shutil.copy(fresh_database, old / "mlflow.db")
     at_first = (
-        "from pipeline import tracking\nfrom pipeline.store import Store\n"
+        "from pipeline.tracking import client as tracking\nfrom pipeline.store.store import Store\n"
         f"words = {f'sqlite:///{old}/mlflow.db'!r}, {SWEEP!r}\n"
         f"tracking.prepare(*words, '', Store({first.uri!r}))\n"
         f"tracking.complete(*words, Store({first.uri!r}), ['aa'])\n"

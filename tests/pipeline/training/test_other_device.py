@@ -24,9 +24,9 @@ from tests.helpers.training_fixtures import (
 )
 
 LOOKS = {
-    "training._look",  # at losses, for one that has exploded
+    "loop._look",  # at losses, for one that has exploded
     "evaluation.evaluate",
-    "observation._on_host",  # a probe's records, when it has ended
+    "probe_runner._on_host",  # a probe's records, when it has ended
     "_lanczos.lanczos",  # at the residuals
     "_lanczos._extremes",  # the small problem's solution, back to the device
 }
@@ -121,7 +121,7 @@ def test_losses_are_looked_at_seldom():
     steps = 40
     with away() as waits:
         train(settings({}, ["batch"], steps=steps), dataset("meta"), network_of(["batch"], "meta"))
-    assert 0 < waits["training._look"] < steps / 4
+    assert 0 < waits["loop._look"] < steps / 4
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ GIB = 2**30
 
 HUNGRY = """
 import time
-from pipeline import exhaustion
+from pipeline.trial import memory_guard as exhaustion
 space = min(exhaustion.spaces(), key=lambda space: space.left / space.total)
 exhaustion._LEFT, exhaustion._LEAST = (space.left - 2**29) / space.total, {least}
 hoard = []
