@@ -131,7 +131,7 @@ PICTURES: dict[str, tuple[Panel, Panel]] = {
         Line("index", "w1", (UNIT, "W₁ / σ of one update"), logs="y"),
         Line("index", "w1_floor", (UNIT, "W₁ / σ of another batch"), logs="y"),
     ),
-    "noise": (
+    "gradient_noise": (
         Line("step", "relative", (STEP, "‖g − g′‖ / ‖g‖"), "index == 0", level=1.0),
         Line("index", "cosine", (LAYER, "cosine of g and g′"), "index > 0"),
     ),
@@ -143,7 +143,7 @@ PICTURES: dict[str, tuple[Panel, Panel]] = {
         Line("step", "lambda_max", (STEP, "λ_max\n(nats / distance²)"), logs="y"),
         Line("step", "trace", (STEP, "trace of H\n(nats / distance²)"), error="trace_error"),
     ),
-    "scale_free": (
+    "scale_invariant": (
         Line("step", "angular_update", (STEP, "angle of a step (rad)\nmean over layers"), logs="y"),
         Line(
             "index",
@@ -153,7 +153,7 @@ PICTURES: dict[str, tuple[Panel, Panel]] = {
             "y",
         ),
     ),
-    "descent": (
+    "descent_lemma": (
         Points("predicted", "realised", ("predicted change of the loss (nats)", "realised (nats)")),
         Line("step", "eta_gradient_curvature", (STEP, "η·ĝᵀHĝ"), level=2.0),
     ),
@@ -161,11 +161,11 @@ PICTURES: dict[str, tuple[Panel, Panel]] = {
         Line("index", "share", (LAYER, "‖H_{i,<i} g_{<i}‖ / ‖(Hg)_i‖"), "index > 1", level=1.0),
         Line("step", "share", (STEP, "the same\nmean over layers"), "index > 1", level=1.0),
     ),
-    "signal": (
+    "signal_propagation": (
         Line("index", "stable_rank", (UNIT, "stable rank\nof 64 samples, step 0"), "step == 0"),
         Line("index", "sample_cosine", (UNIT, "cosine of samples\nstep 0"), "step == 0"),
     ),
-    "theory": (
+    "batchnorm_theorems": (
         Terms(
             "batch",
             "scaled_squared",

@@ -53,16 +53,16 @@ GROUPED = ("group", "evonorm_s0", "iterative_whitening", "decorrelated_batch")
 PROBES: dict[str, dict[str, Any]] = {
     "cross_layer": {},
     "curvature": {"products": 10, "tolerance": 1e-12, "trace_samples": 1},
-    "descent": {},
+    "descent_lemma": {},
     "distribution_ics": {},
     "gradient_ics": {},
     "landscape": {"lengths": 2, "directions": ("gradient", "random")},
     "moment_ics": {},
-    "noise": {},
-    "scale_free": {"blocks": 1, "products": 5, "tolerance": 1e-12},
+    "gradient_noise": {},
+    "scale_invariant": {"blocks": 1, "products": 5, "tolerance": 1e-12},
     "sharpness": {"directions": 1, "steps": 2},
-    "signal": {},
-    "theory": {},
+    "signal_propagation": {},
+    "batchnorm_theorems": {},
 }
 """Every probe, with options that cost less. Lanczos takes a fixed number of products."""
 
@@ -79,7 +79,7 @@ def _column(name: str) -> Unit:
 
 UNITS: dict[str, dict[str, Unit]] = {
     "curvature": dict.fromkeys(("lambda_max_residual", "lambda_min_residual"), _one),
-    "descent": {
+    "descent_lemma": {
         "realised": lambda _, view: view.value[None],
         "ratio": lambda columns, view: view.value / columns["predicted"],
     },
@@ -117,10 +117,10 @@ UNITS: dict[str, dict[str, Unit]] = {
             lambda columns, _: columns["mean_shift_per_update"] / columns["mean_shift"],
         ),
     },
-    "noise": {"l2": _column("gradient_norm"), "relative": _one, "cosine": _one},
-    "scale_free": {"block_lambda_residual": _one},
+    "gradient_noise": {"l2": _column("gradient_norm"), "relative": _one, "cosine": _one},
+    "scale_invariant": {"block_lambda_residual": _one},
     "sharpness": {"sharpness": _column("loss")},
-    "theory": {
+    "batchnorm_theorems": {
         "curvature": lambda c, _: c["scaled_curvature"].abs() + c["curvature_term"].abs(),
         "gap_41": _one,
         "gap_42": _one,

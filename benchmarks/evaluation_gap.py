@@ -125,7 +125,9 @@ def main(arguments: list[str] | None = None) -> None:
 def averaging() -> list[str]:
     """Normalizers of the catalog whose evaluation uses averages of batch statistics."""
     made = {name: catalog.load(part)() for name, part in catalog.parts("normalizers").items()}
-    return [name for name, norm in made.items() if norm.traits.running_stats and name != "spectral"]
+    return [
+        name for name, norm in made.items() if norm.traits.running_stats and name != "spectral_norm"
+    ]
 
 
 def _heading() -> str:

@@ -26,7 +26,7 @@ def build(evidence: Evidence) -> list[Answer]:
 def _depths(evidence: Evidence) -> dict[str, int]:
     """Weight layers by architecture, from the records of gradient ICS or of scale-free forms."""
     found: dict[str, int] = {}
-    for name in ("gradient_ics", "scale_free", "cross_layer"):
+    for name in ("gradient_ics", "scale_invariant", "cross_layer"):
         frame = evidence.basis.study.reduced.get(f"layers/{name}")
         if frame is not None and {"architecture", "layers"} <= set(frame):
             depths = frame.groupby("architecture", observed=True)["layers"].max()

@@ -93,9 +93,9 @@ def _alone(key: str, value: float) -> Sentence:
 
 def descent(evidence: Evidence) -> list[Sentence]:
     """The slope of realised on predicted descent: 1 where the descent lemma's model holds."""
-    frame = evidence.basis.study.reduced.get("records/descent", pd.DataFrame())
+    frame = evidence.basis.study.reduced.get("records/descent_lemma", pd.DataFrame())
     if not {"predicted", "realised"} <= set(frame):
-        return [("The descent lemma: not estimable, no run recorded descent",)]
+        return [("The descent lemma: not estimable, no run recorded descent_lemma",)]
     slopes = lemma(frame)
     rng = np.random.default_rng(evidence.basis.seed)
     slope = stats.interval(slopes, np.zeros(len(slopes)), rng)

@@ -29,14 +29,18 @@ def hold(evidence: Evidence) -> Answer:
         for finding in _gap(block, evidence, key, name)
     ]
     if not found:
-        said = Claim(("not estimable: no run recorded theory (it needs batch normalization)",))
+        said = Claim(
+            ("not estimable: no run recorded batchnorm_theorems (it needs batch normalization)",)
+        )
         found = [Finding(state="not estimable", claim=said)]
     return answer("C12", text, _RULE, found, "")
 
 
 def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Finding]:
-    own = _of(evidence.basis.probes["theory"], block, column)
-    single = _of(evidence.basis.study.reduced.get("layers/theory", pd.DataFrame()), block, column)
+    own = _of(evidence.basis.probes["batchnorm_theorems"], block, column)
+    single = _of(
+        evidence.basis.study.reduced.get("layers/batchnorm_theorems", pd.DataFrame()), block, column
+    )
     if own.empty:
         return []
     stem = f"answers/C12/{block.name}/{column}"

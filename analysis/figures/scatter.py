@@ -111,7 +111,7 @@ def _corner(panel: Axes, text: str) -> None:
 
 
 def _descent(scene: Scene) -> list[Figure]:
-    frame = scene.rows("records/descent")
+    frame = scene.rows("records/descent_lemma")
     if frame is None or not {"predicted", "realised"} <= set(frame):
         return []
     points = frame.assign(x=-frame["predicted"], y=-frame["realised"])

@@ -41,7 +41,7 @@ def disagreements(
 
 def _compared(store: Store, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     start = f"cells {one['cell_id']} and {other['cell_id']} differ in their probes alone, yet "
-    statuses = {one["row"]["status"], other["row"]["status"]} - {"budget"}
+    statuses = {one["row"]["status"], other["row"]["status"]} - {"time_limit"}
     if len(statuses) > 1:
         return [f"{start}one ended {' and one '.join(sorted(statuses))}; the first counts"]
     if one["records"].get(_CURVE) == other["records"].get(_CURVE):

@@ -12,8 +12,8 @@ from analysis.load import provenance as facts
 from pipeline.store.filesystem import json_bytes
 from pipeline.store.store import Store, StoreError
 
-FINISHED = ("ok", "diverged", "budget")
-"""How a finished cell ended; ``budget``: its time limit cut it."""
+FINISHED = ("ok", "diverged", "time_limit")
+"""How a finished cell ended; ``time_limit``: its time limit cut it."""
 
 
 def result(store: Store, cell_id: str) -> tuple[dict[str, Any], dict[str, Any]]:

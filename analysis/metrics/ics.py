@@ -121,7 +121,7 @@ ICS = [
     *probed("gradient_ics", _RELATIVE, "early"),
     *probed("gradient_ics", _COSINE, "early"),
     *probed("gradient_ics", _TURN, *_EACH),
-    *probed("noise", _NOISE, "early"),
+    *probed("gradient_noise", _NOISE, "early"),
     *probed("cross_layer", _LOWER, "early"),
     *probed("moment_ics", _MEAN_SHIFT, *_EACH),
     *probed("moment_ics", _LOG_STD_SHIFT, *_EACH),

@@ -140,9 +140,12 @@ SMOOTHNESS = [
     *probed("curvature", _TRACE, "early", "late"),
     *probed("curvature", _ALONG_G, "early", "late"),
     *probed("curvature", _ETA_LAMBDA, "early", "late"),
-    *probed("scale_free", _SCALED_BLOCK, "early", "late", "loss"),
-    *probed("scale_free", _ANGLE, "early", "late"),
+    *probed("scale_invariant", _SCALED_BLOCK, "early", "late", "loss"),
+    *probed("scale_invariant", _ANGLE, "early", "late"),
 ]
 TWINS = ("landscape_scaled_beta_early", "curvature_eta_lambda_max_early")
 """Measures that order normalizers at one learning rate exactly as β and λ_max do."""
-THEORY = [*probed("theory", _GAP, "early"), *probed("theory", _GAP_42, "early")]
+THEORY = [
+    *probed("batchnorm_theorems", _GAP, "early"),
+    *probed("batchnorm_theorems", _GAP_42, "early"),
+]

@@ -8,7 +8,8 @@ Every reduction is of one cell alone, so cells may come in any batches, and from
   reading skips (`_training`);
 - ``curves/CURVE``: a run's line in a figure, x and y;
 - ``fans``: the quantiles of the activations of three layers;
-- ``layers/TABLE``: how many weight layers a network has; of ``theory`` the largest gap of one.
+- ``layers/TABLE``: how many weight layers a network has; of ``batchnorm_theorems`` the largest gap
+  of one.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ Records = Mapping[str, pd.DataFrame]
 _WHOLE = {
     "landscape": ["range", "direction", "gradient_norm", *lines.LANDSCAPE],
     "sharpness": ["kind", "rho"],
-    "descent": ["predicted", "realised"],
+    "descent_lemma": ["predicted", "realised"],
 }
 """Tables whose rows are kept, and their columns besides the measures."""
-_LAYERED = ("gradient_ics", "scale_free", "cross_layer")
+_LAYERED = ("gradient_ics", "scale_invariant", "cross_layer")
 
 
 def of(records: Records, runs: pd.DataFrame) -> Frames:
@@ -48,8 +49,8 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
     found |= {f"records/{name}": known[name] for name in _WHOLE if name in known}
     found["records/training"] = _training(records["training"], known.get("landscape"))
     found |= {f"layers/{name}": _layers(records[name]) for name in _LAYERED if name in records}
-    if "theory" in known:
-        found["layers/theory"] = _largest(known["theory"], runs)
+    if "batchnorm_theorems" in known:
+        found["layers/batchnorm_theorems"] = _largest(known["batchnorm_theorems"], runs)
     return {**found, **lines.of(records, runs)}
 
 
@@ -139,7 +140,7 @@ def _layers(frame: pd.DataFrame) -> pd.DataFrame:
 def _largest(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Per cell, the largest finite value of any layer and probe before the divergence."""
     end = frame["cell_id"].map(runs.set_index("cell_id")["diverged_step"]).astype(float)
-    names = [name for name in _MEASURED["theory"] if name in frame]
+    names = [name for name in _MEASURED["batchnorm_theorems"] if name in frame]
     own = frame.loc[~(frame["step"] >= end), ["cell_id", *names]]
     own = own.assign(**{name: own[name].abs().where(np.isfinite(own[name])) for name in names})
     return own.groupby("cell_id", observed=True).max().reset_index()

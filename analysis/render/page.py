@@ -149,7 +149,7 @@ def _health(health: Health, study: Study) -> list[Sentence]:
             " ok + ",
             totals["diverged"],
             " diverged + ",
-            totals["budget"],
+            totals["time_limit"],
             " cut by their time limit + ",
             totals["failed"],
             " failed + ",

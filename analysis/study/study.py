@@ -20,7 +20,7 @@ class Study:
 
     sweeps: list[str]
     planned: pd.DataFrame
-    """A row per planned cell: sweep, cell_id, labels, status (ok, diverged, budget, failed,
+    """A row per planned cell: sweep, cell_id, labels, status (ok, diverged, time_limit, failed,
     absent)."""
     runs: pd.DataFrame
     """A row per finished cell: cell_id, labels, status, diverged_step, stuck, optimizer,

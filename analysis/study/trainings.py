@@ -26,7 +26,7 @@ from analysis.study import label_order as order
 from analysis.study.study import LABELS, Study
 
 _CURVES = {curve.name: curve.table for curve in CURVES}
-_ENDINGS = ("ok", "diverged", "budget")
+_ENDINGS = ("ok", "diverged", "time_limit")
 """Of cells that are one training the first of these counts: a time limit may cut one of them."""
 
 

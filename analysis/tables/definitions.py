@@ -170,7 +170,7 @@ def _count(what: str, rows: pd.Series) -> str:
 
 
 def _troubles(rows: pd.DataFrame) -> list[str]:
-    counts = {name: rows["status"] == name for name in ("diverged", "budget")}
+    counts = {name: rows["status"] == name for name in ("diverged", "time_limit")}
     return [*(_count(*item) for item in counts.items()), _count("stuck", rows["stuck"])]
 
 

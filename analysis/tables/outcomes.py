@@ -22,7 +22,7 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     ``loss_share``, the final training accuracy (%) and the final loss over the loss at chance;
     ``dead``: diverged, or stuck at its end.
 
-    A run that its time limit cut (``budget``) has the horizon as its time if it had not reached
+    A run that its time limit cut (``time_limit``) has the horizon as its time if it had not reached
     the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
     its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
     networks on its data), its loss the largest first or final loss of its block. A stuck run has

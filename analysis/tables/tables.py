@@ -62,8 +62,8 @@ _MATCHED = (
 )
 
 
-STATUSES = ("ok", "diverged", "budget", "failed", "absent")
-"""How a planned cell ended; ``budget``: its time limit cut it; the last two are missing data."""
+STATUSES = ("ok", "diverged", "time_limit", "failed", "absent")
+"""How a planned cell ended; ``time_limit``: it ran out of time; the last two are missing data."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def mean_only(*, momentum: float = 0.1, affine: bool = True) -> Normalizer:
 
     y = x − μ + β, with μ the mean over (N) or (N, H, W). Evaluation uses a running average instead:
     r ← (1 − momentum)·r + momentum·μ. The source joins it with weight normalization, which sets the
-    scale: ``[weight, mean_only]``. Alone it leaves deep networks on the plateau of `none`.
+    scale: ``[weight_norm, mean_only]``. Alone it leaves deep networks on the plateau of `none`.
 
     Args:
         momentum: weight of the newest batch in the running average, in [0, 1].

@@ -23,7 +23,7 @@ from pipeline.normalizers._ops.running_stats import SteppedAverages
 
 
 class PowerNorm(SteppedAverages):
-    """The normalization of `power`, without γ and β."""
+    """The normalization of `power_norm`, without γ and β."""
 
     running_square: Tensor
     used_square: Tensor
@@ -59,7 +59,7 @@ class PowerNorm(SteppedAverages):
         return self.used_gradient
 
 
-def power(
+def power_norm(
     *,
     warmup: int = 100,
     eps: float = 1e-5,

@@ -16,7 +16,7 @@ _FIRST_ITERATIONS = 15
 
 
 class SpectralNorm(nn.Module):
-    """w = v/σ(v) by power iteration; see `spectral`.
+    """w = v/σ(v) by power iteration; see `spectral_norm`.
 
     Written out, since torch's own moves its buffers in every training forward, whoever looks, and
     draws their start from the global generator.
@@ -55,7 +55,7 @@ class SpectralNorm(nn.Module):
             left = self.left
 
 
-def spectral(*, iterations: int = 1) -> Normalizer:
+def spectral_norm(*, iterations: int = 1) -> Normalizer:
     """Spectral normalization: weights divided by their largest singular value.
 
     w = v/σ with σ = aᵀVb, V being v as a matrix (out, in·kh·kw) and a, b its leading singular

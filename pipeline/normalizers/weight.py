@@ -79,15 +79,15 @@ class ScaledStandardization(nn.Module):
         return weight, weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
 
 
-def weight(*, from_data: bool = True) -> Normalizer:
+def weight_norm(*, from_data: bool = True) -> Normalizer:
     """Weight normalization: the length and the direction of every unit's weights learned apart.
 
     w = g·v/‖v‖₂ per output unit of convolutions and linear layers, the norm over its fan-in. The
     common initialization is drawn for v, so that directions stay paired between normalizers. With
     ``from_data``, g and the bias are then set layer by layer, once, such that on the probe batch
     every unit's output has mean 0 and variance 1: with t = v·x/‖v‖, g = 1/σ(t) and b = −μ(t)/σ(t)
-    over (N) or (N, H, W). Of a layer without bias (``[weight, mean_only]``) g alone is set, of a
-    unit with a constant output b alone.
+    over (N) or (N, H, W). Of a layer without bias (``[weight_norm, mean_only]``) g alone is set, of
+    a unit with a constant output b alone.
 
     Its output scales with g, so it is not scale invariant, though it is in v alone.
 
@@ -133,8 +133,8 @@ def weight_standardization(*, eps: float = 1e-5) -> Normalizer:
     )
 
 
-def centred_weight() -> Normalizer:
-    """Centred weight normalization: `weight`, with every unit's mean weight taken off first.
+def centered_weight_norm() -> Normalizer:
+    """Centered weight normalization: `weight_norm`, with every unit's mean weight taken off first.
 
     w = g·(v − v̄)/‖v − v̄‖₂ per output unit of convolutions and linear layers, mean and norm over
     its fan-in. At the start v is the common initialization and g = ‖v − v̄‖, so that w is the drawn

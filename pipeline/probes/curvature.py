@@ -55,7 +55,7 @@ def curvature(
     λ_min is what the products for λ_max leave of it, not below the true one, unless ``ends`` asks
     for both. The eigenvalues are those with a part in the start: the gradient, the eigenvector
     found at the last step (a warm start), and chance. Units: loss over squared parameters. A
-    weight-scale invariant network's H shrinks as its weights grow; see `scale_free`.
+    weight-scale invariant network's H shrinks as its weights grow; see `scale_invariant`.
 
     Everything is null for a normalizer whose backward is not the gradient of its forward.
 

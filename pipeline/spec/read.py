@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.catalog import registry as catalog
 from pipeline.spec.contents import name_of
 from pipeline.spec.yaml_reader import SpecError, read
+from pipeline.store.filesystem import SCHEMA
 
 if TYPE_CHECKING:
     from pipeline.spec.errors import Mistakes
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
 
-SCHEMA = 2
-"""Version of the settings' meaning, the store's layout and the record columns; in every cell id."""
+CELL_VERSION = 3
+"""Version of the settings' meaning; it is in every cell id. Raise it when the same settings come to
+give other numbers: every finished cell then runs again. The files' version is the store's."""
 COMMON = ("every", "at", "log", "mode", "batch", "batch_size")
 """The keys of a probe's settings that every probe has: when it measures, and what it is shown."""
 KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normalizers"}
@@ -164,7 +166,7 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
             for name, options in settings["probes"].items()
         },
     }
-    whole = {"schema": SCHEMA, **settings, **named}
+    whole = {"version": CELL_VERSION, **settings, **named}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

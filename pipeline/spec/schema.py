@@ -70,7 +70,7 @@ class Training(Strict, title="training"):
     """Steps between evaluations on the validation and the test split."""
     evaluate_samples: AtLeastOne | None = None
     """Samples of each split in evaluations before the last one, which takes all; null: all."""
-    explode: Annotated[float, Field(gt=1)] = 100.0
+    divergence_factor: Annotated[float, Field(gt=1)] = 100.0
     """A cell is diverged once its loss exceeds this multiple of the initial loss."""
 
     @field_validator("milestones")
@@ -122,7 +122,7 @@ class ResourceSettings(Strict, title="resources"):
     gpus: Any = None
     """GPUs, or a share of one, for all or by architecture; null: a whole one if there is any."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Seconds after which a cell ends with what it has (status budget); null: none."""
+    """Seconds after which a cell ends with what it has (status time_limit); null: none."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Minutes between two checkpoints of a cell: what a lost worker costs at most."""
 

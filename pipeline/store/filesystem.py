@@ -12,10 +12,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.cli.redaction import redacted
-from pipeline.spec.read import SCHEMA
 from pipeline.store.atomic_write import write_first, write_whole
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+SCHEMA = 3
+"""Version of the files' layout and of the record columns; every file has it, no cell id."""
 
 
 class StoreError(ValueError):

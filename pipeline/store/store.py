@@ -28,8 +28,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from pipeline.spec.read import SCHEMA
-from pipeline.store.filesystem import MissingFileError, StoreError, checked, json_bytes
+from pipeline.store.filesystem import (
+    SCHEMA,
+    MissingFileError,
+    StoreError,
+    checked,
+    json_bytes,
+)
 from pipeline.store.plans import Plans
 
 if TYPE_CHECKING:

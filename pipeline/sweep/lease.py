@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.spec.read import SCHEMA
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 
 BEAT = 15.0

@@ -67,7 +67,7 @@ class Progress:
     how_far: Callable[[str], str] = lambda cell_id: ""
     """How far a current cell is, in words."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Ended cells by status: ok, diverged, budget, failed, lost."""
+    """Ended cells by status: ok, diverged, time_limit, failed, lost."""
     running: dict[str, float] = field(default_factory=dict)
     """Current cells and when each started."""
 
@@ -174,7 +174,7 @@ class Progress:
         done = self.finished_before + self.counts.total()
         parts = [f"[{done}/{total}]"]
         parts += [f"{self.counts[s]} {s}" for s in ("ok", "diverged", "failed")]
-        parts += [f"{self.counts[s]} {s}" for s in ("budget", "lost") if self.counts[s]]
+        parts += [f"{self.counts[s]} {s}" for s in ("time_limit", "lost") if self.counts[s]]
         if self.finished_before:
             parts.append(f"{self.finished_before} from before")
         parts.append(f"{len(self.running)} running")

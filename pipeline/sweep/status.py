@@ -72,7 +72,11 @@ def to_run(
 
     def is_wanted(cell: Cell) -> bool:
         state = _state(cell.cell_id, standing)
-        cut = state == "done" and retry_failed and store.result(cell.cell_id)["status"] == "budget"
+        cut = (
+            state == "done"
+            and retry_failed
+            and store.result(cell.cell_id)["status"] == "time_limit"
+        )
         if state == "lost" and not retry_failed:
             return store.times_lost(cell.cell_id) < LOST_AT_MOST
         return cut or state in wanted or cell.cell_id in changed

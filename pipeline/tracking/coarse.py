@@ -21,16 +21,16 @@ Curve = list[tuple[int, float]]
 HEADLINES = {
     "cross_layer": ("share", "lower"),
     "curvature": ("lambda_max", "eta_lambda_max", "lambda_min"),
-    "descent": ("ratio", "eta_gradient_curvature", "realised"),
+    "descent_lemma": ("ratio", "eta_gradient_curvature", "realised"),
     "distribution_ics": ("w1", "w1_floor", "gaussian_w2"),
     "gradient_ics": ("relative", "cosine", "l2"),
     "landscape": ("effective_beta", "loss_range", "gradient_difference_max"),
     "moment_ics": ("mean_shift", "log_std_shift", "mean_drift"),
-    "noise": ("relative", "cosine", "l2"),
-    "scale_free": ("angular_update", "weight_squared_times_lambda", "effective_lr"),
+    "gradient_noise": ("relative", "cosine", "l2"),
+    "scale_invariant": ("angular_update", "weight_squared_times_lambda", "effective_lr"),
     "sharpness": ("sharpness", "worst_loss"),
-    "signal": ("stable_rank", "variance", "gradient_norm"),
-    "theory": ("gap_41", "gap_42", "scale"),
+    "signal_propagation": ("stable_rank", "variance", "gradient_norm"),
+    "batchnorm_theorems": ("gap_41", "gap_42", "scale"),
 }
 """Of each probe, the columns that come first."""
 

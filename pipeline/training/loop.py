@@ -72,9 +72,9 @@ def train(
     """Run the cell's training from the network's present weights, or from its checkpoint.
 
     Every quantity of step t is taken at θ_t, before the update t → t + 1. A loss that is not
-    finite, or above ``explode`` times the first, ends the run there, as a result; so does the end
-    of its time, after the step that is being taken. What a resumed run finds is bit for bit what an
-    uninterrupted one finds on the same machine.
+    finite, or above ``divergence_factor`` times the first, ends the run there, as a result; so does
+    the end of its time, after the step that is being taken. What a resumed run finds is bit for
+    bit what an uninterrupted one finds on the same machine.
 
     Args:
         settings: a cell's settings, resolved.
@@ -247,7 +247,7 @@ class _Loop:
         self.accuracies += shares
         self.pending.clear()
         note(len(self.losses), self.training["steps"], self.losses[-1])
-        limit = self.training["explode"] * abs(self.losses[0])
+        limit = self.training["divergence_factor"] * abs(self.losses[0])
         self.outcome.diverged_step = next(
             (t for t in range(first, len(self.losses)) if not _in_bounds(self.losses[t], limit)),
             None,

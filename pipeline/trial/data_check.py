@@ -14,7 +14,8 @@ from pipeline.catalog import registry as catalog
 from pipeline.cli.redaction import redact, redacted
 from pipeline.data._sources import is_data_error
 from pipeline.spec.contents import SECTIONS, Contents, Location, locations, name_of, read
-from pipeline.spec.read import SCHEMA, Cell, placeless
+from pipeline.spec.read import Cell, placeless
+from pipeline.store.filesystem import SCHEMA
 
 if TYPE_CHECKING:
     from pipeline.data import Dataset

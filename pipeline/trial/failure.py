@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.cli.redaction import redact
-from pipeline.spec.read import SCHEMA, Cell
+from pipeline.spec.read import Cell
+from pipeline.store.filesystem import SCHEMA
 
 
 def describe_failure(cell: Cell, error: str, trace: str) -> dict[str, Any]:

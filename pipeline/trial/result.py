@@ -10,7 +10,7 @@ import pyarrow as pa
 from torch import nn
 
 from pipeline.spec.read import Cell
-from pipeline.store.store import SCHEMA
+from pipeline.store.filesystem import SCHEMA
 from pipeline.training.loop import Outcome
 from pipeline.trial import record_tables as records
 from pipeline.trial.provenance import provenance
@@ -58,10 +58,10 @@ def tables(outcome: Outcome) -> dict[str, pa.Table]:
 
 
 def _status(outcome: Outcome) -> str:
-    """``diverged`` says more than ``budget``: a run that its time limit cut, censored there."""
+    """``diverged`` says more than ``time_limit``: a run that its time limit cut, censored there."""
     if outcome.diverged_step is not None:
         return "diverged"
-    return "budget" if outcome.cut else "ok"
+    return "time_limit" if outcome.cut else "ok"
 
 
 def _summary(outcome: Outcome) -> dict[str, float | None]:

@@ -48,7 +48,7 @@ def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE
     machine could not do (write, read, reach) is none: the cell is lost, to be tried again.
 
     Returns:
-        The status: ``ok``, ``diverged``, ``budget``, ``failed`` or ``lost``.
+        The status: ``ok``, ``diverged``, ``time_limit``, ``failed`` or ``lost``.
     """
     own = cell, store, resources
     with captured() as log, _watched(*own, log), _bounded(*own, log):

@@ -58,7 +58,7 @@ def freeze() -> None:
         seeds=[0, 1],
         steps=20,
         diverge=[("none", 0.1, 1)],
-        tables=["training", "gradient_ics", "landscape", "theory"],
+        tables=["training", "gradient_ics", "landscape", "batchnorm_theorems"],
         sweep="golden",
     )
     for name, content in report(STORE).items():

@@ -83,7 +83,7 @@ def curvature(view: View, hessian: Tensor, signs: list[Tensor]) -> dict[str, flo
     }
 
 
-def descent(view: View, hessian: Tensor) -> dict[str, float]:
+def descent_lemma(view: View, hessian: Tensor) -> dict[str, float]:
     gradient = flat(view.grad, view)
     update = flat(view.after, view) - flat(view.before, view)
     (before, _), (after, _) = (
@@ -123,7 +123,7 @@ def cross_layer(view: View, hessian: Tensor) -> Rows:
     return rows
 
 
-def scale_free(view: View, hessian: Tensor) -> Rows:
+def scale_invariant(view: View, hessian: Tensor) -> Rows:
     values = [flat(part, view) for part in (view.before, view.after, view.grad)]
     rows: Rows = {}
     for layer in range(len(weight_layer_names(view.network))):

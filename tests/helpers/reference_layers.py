@@ -64,7 +64,7 @@ def distribution_ics(view: View, places: Sequence[str]) -> Rows:
     return rows
 
 
-def noise(view: View, other: Batch, parameters: str) -> Rows:
+def gradient_noise(view: View, other: Batch, parameters: str) -> Rows:
     """Two whole gradients, of the network and then layer by layer."""
     owner, layers = owners(view.network), weight_layer_names(view.network)
     _, first = loss_and_gradient(view, view.before, view.batch)
@@ -81,7 +81,7 @@ def noise(view: View, other: Batch, parameters: str) -> Rows:
     return rows
 
 
-def signal(view: View) -> Rows:
+def signal_propagation(view: View) -> Rows:
     """Singular values, all pairs of samples, and a finite difference of none: plain backward."""
     network, seen = copy_with(view, view.before), []
 
@@ -153,7 +153,7 @@ def _derivatives(loss: Any, at: Tensor, along: Tensor | None) -> tuple[Tensor, f
     return gradient.detach(), float((product * along).sum())
 
 
-def theory(view: View) -> Rows:
+def batchnorm_theorems(view: View) -> Rows:
     """Every layer in a network cut at it, twice: at its input and at its output; unit by unit."""
     rows: Rows = {}
     norms = [n for n, m in view.network.named_modules() if type(m) is BatchNorm]

@@ -29,7 +29,7 @@ def curvature(run: Any) -> dict[str, Any]:
     return rows | {"eta_lambda_max": run.lr * largest, "hvps": np.full(size, 20.0)}
 
 
-def scale_free(run: Any) -> dict[str, Any]:
+def scale_invariant(run: Any) -> dict[str, Any]:
     rows = layers(run)
     size = len(rows["step"])
     block = run.scatter(10 * run.truth.smooth, size)
@@ -57,7 +57,7 @@ def sharpness(run: Any) -> dict[str, Any]:
     return rows | {"loss": loss, "worst_loss": loss + rise, "sharpness": rise}
 
 
-def descent(run: Any) -> dict[str, Any]:
+def descent_lemma(run: Any) -> dict[str, Any]:
     norm = run.loss[run.probed] ** 2
     rows: dict[str, Any] = {"step": run.probed, "predicted": -run.lr * norm}
     realised = run.scatter(-0.9 * run.lr * norm, len(run.probed))
@@ -66,7 +66,7 @@ def descent(run: Any) -> dict[str, Any]:
     return rows | {"eta_gradient_curvature": run.lr * (3.0 + 0 * norm)}
 
 
-def noise(run: Any) -> dict[str, Any]:
+def gradient_noise(run: Any) -> dict[str, Any]:
     own = layers(run)
     network = {"step": run.probed, "layer": ["network"] * len(run.probed)}
     network |= {"index": 0 * run.probed, "layers": 0 * run.probed + LAYERS}
@@ -93,13 +93,13 @@ def _distributions(run: Any, place: str) -> dict[str, Any]:
     return rows
 
 
-def theory(run: Any) -> dict[str, Any]:
+def batchnorm_theorems(run: Any) -> dict[str, Any]:
     rows = layers(run)
     size = len(rows["step"])
     return rows | {"gap_41": run.scatter(1e-5, size), "gap_42": run.scatter(1e-4, size)}
 
 
-def signal(run: Any) -> dict[str, Any]:
+def signal_propagation(run: Any) -> dict[str, Any]:
     rows = layers(run)
     size = len(rows["step"])
     rows |= {"variance": run.scatter(1.0, size), "stable_rank": run.scatter(5.0, size)}

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.store.store import SCHEMA, Store
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store
 from tests.helpers import synthetic_probes
 from tests.helpers.synthetic_probes import layers
 
@@ -102,7 +103,7 @@ def write_store(
         records = {name: pa.table(RECORDS[name](run)) for name in names}
         result = _result(cell_id, run)
         if cell in budget:
-            result |= {"status": "budget", "summary": result["summary"] | CUT}
+            result |= {"status": "time_limit", "summary": result["summary"] | CUT}
         store.write_result(result, records)
     store.write_plan(plan)
 
@@ -233,14 +234,14 @@ RECORDS = {
     "moment_ics": _moment_ics,
     "landscape": _landscape,
     "curvature": synthetic_probes.curvature,
-    "scale_free": synthetic_probes.scale_free,
+    "scale_invariant": synthetic_probes.scale_invariant,
     "cross_layer": synthetic_probes.cross_layer,
     "sharpness": synthetic_probes.sharpness,
-    "descent": synthetic_probes.descent,
-    "noise": synthetic_probes.noise,
+    "descent_lemma": synthetic_probes.descent_lemma,
+    "gradient_noise": synthetic_probes.gradient_noise,
     "distribution_ics": synthetic_probes.distribution_ics,
-    "theory": synthetic_probes.theory,
-    "signal": synthetic_probes.signal,
+    "batchnorm_theorems": synthetic_probes.batchnorm_theorems,
+    "signal_propagation": synthetic_probes.signal_propagation,
 }
 FIRST = ("training", "gradient_ics", "moment_ics", "landscape")
 """What tests read that are not about the other probes: fewer files to write."""

@@ -30,7 +30,7 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 CHEAP: dict[str, dict[str, Any]] = {
     "curvature": {"products": 3, "ends": "both", "trace_samples": 1},
-    "scale_free": {"blocks": 1, "products": 3},
+    "scale_invariant": {"blocks": 1, "products": 3},
     "sharpness": {"directions": 1, "steps": 1},
     "gradient_ics": {"parameters": "all"},
     "landscape": {"lengths": 1, "ranges": ["relative"], "directions": ["gradient", "random"]},
@@ -73,7 +73,7 @@ TRAINING: dict[str, Any] = {
     "augment": [],
     "evaluate_every": 2,
     "evaluate_samples": None,
-    "explode": 1e30,
+    "divergence_factor": 1e30,
 }
 
 

@@ -35,7 +35,7 @@ NORMALIZERS: dict[str, list[str | dict[str, Any]]] = {
     "noisy_batch": ["noisy_batch"],
     "layer": ["layer"],
     "group": [{"name": "group", "groups": 2}],
-    "weight": ["weight"],
+    "weight": ["weight_norm"],
     "weight_standardization+group": ["weight_standardization", {"name": "group", "groups": 2}],
 }
 

@@ -194,7 +194,7 @@ def test_a_plateau_is_no_answer_at_its_rate(tmp_path: Path) -> None:
                 "C6": "no run recorded landscape",
                 "C2": "no run recorded moment_ics at place output",
                 "Q8": "no smoothness was measured",
-                "C12": "no run recorded theory",
+                "C12": "no run recorded batchnorm_theorems",
                 "K2": "no run recorded curvature",
             },
         ),

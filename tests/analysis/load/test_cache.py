@@ -19,7 +19,7 @@ from pipeline.store.store import Store
 from tests.helpers.synthetic_store import FIRST, write_store
 
 SMALL = {"architectures": ["vgg11"], "lrs": [0.1], "seeds": [0, 1], "steps": 20}
-ALL = [*FIRST, "sharpness", "descent", "scale_free", "distribution_ics"]
+ALL = [*FIRST, "sharpness", "descent_lemma", "scale_invariant", "distribution_ics"]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_batches_of_any_size_in_any_order_reduce_the_same(
     write_store(tmp_path / "a", **SMALL, tables=ALL)
     write_store(tmp_path / "b", **SMALL, tables=ALL, order=1)
     whole = load(str(tmp_path / "a"))
-    assert {"fans", "records/training", "probes/moment_ics", "layers/scale_free"} <= set(
+    assert {"fans", "records/training", "probes/moment_ics", "layers/scale_invariant"} <= set(
         whole.reduced
     )
     monkeypatch.setattr(stream, "BATCH", 2)

@@ -14,7 +14,8 @@ import pytest
 
 from analysis.load.sources import LABELS, load
 from analysis.reductions import over_steps as reduce
-from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store, StoreError
 from tests.helpers.synthetic_store import write_store
 
 SMALL: dict[str, Any] = {

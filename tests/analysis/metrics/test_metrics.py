@@ -44,9 +44,9 @@ def test_a_turn_is_one_minus_the_cosine_and_never_negative() -> None:
 
 def test_the_largest_gap_is_that_of_one_layer(tmp_path: Path) -> None:
     options = {"architectures": ["vgg11"], "normalizers": ["batch"], "seeds": [0]}
-    write_store(tmp_path, **options, lrs=[0.1], steps=20, tables=["training", "theory"])
+    write_store(tmp_path, **options, lrs=[0.1], steps=20, tables=["training", "batchnorm_theorems"])
     study = load(str(tmp_path))
-    rows, largest = study.records["theory"], study.reduced["layers/theory"]
+    rows, largest = study.records["batchnorm_theorems"], study.reduced["layers/batchnorm_theorems"]
     for name in ("gap_41", "gap_42"):
         assert largest[name].tolist() == [rows[name].max()]
         assert rows[name].max() > rows.groupby("step")[name].median().max()

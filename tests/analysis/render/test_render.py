@@ -162,7 +162,7 @@ class Tags(HTMLParser):
 def page_of(label: str) -> str:
     health = pd.DataFrame([{"sweep": label, "architecture": label, "normalizer": label}])
     counts = {"planned": 1, "ok": 1}
-    counts |= dict.fromkeys(("diverged", "budget", "failed", "absent", "stuck"), 0)
+    counts |= dict.fromkeys(("diverged", "time_limit", "failed", "absent", "stuck"), 0)
     health = Health(health.assign(**counts), counts, 1)
     study = Study(
         [label],

@@ -153,7 +153,7 @@ def test_a_curve_that_a_time_limit_cut_agrees_with_the_whole_one(tmp_path: Path)
     result = store.result(store.plan("six")["cells"][0])
     training = store.records(result, "training")
     assert training is not None
-    store.write_result({**result, "status": "budget"}, {"training": training.slice(0, 20)})
+    store.write_result({**result, "status": "time_limit"}, {"training": training.slice(0, 20)})
     study = load(str(tmp_path))
     assert study.problems == []
     runs = tables.Basis(study).runs

@@ -208,10 +208,12 @@ def test_a_run_cut_by_its_limit_is_censored(tmp_path: Path) -> None:
     cut = [("none", 0.1, 0)]
     write_store(tmp_path, architectures=["vgg11"], budget=cut, diverge=(), seeds=[0])
     study = load(str(tmp_path))
-    assert set(study.runs["status"]) == {"ok", "budget"}
+    assert set(study.runs["status"]) == {"ok", "time_limit"}
     found = outcomes.outcomes(study.runs, study.records["training"]).set_index("status")
     names = ["accuracy", "loss", "time", "steps", "reached"]
-    accuracy, loss, time, steps, reached = found[names].astype(float).loc[["budget"]].to_numpy()[0]
+    accuracy, loss, time, steps, reached = (
+        found[names].astype(float).loc[["time_limit"]].to_numpy()[0]
+    )
     assert np.isnan([accuracy, loss]).all()
     assert time == np.fmin(steps, reached)
 

@@ -58,7 +58,7 @@ def test_a_family_refuses_a_normalizer_in_words():
     assert "does not suit deep_linear" in refused
 
 
-@pytest.mark.parametrize("probe", ["gradient_ics", "curvature", "noise"])
+@pytest.mark.parametrize("probe", ["gradient_ics", "curvature", "gradient_noise"])
 def test_a_nudged_step_agrees_and_another_batch_does_not(
     probe: str, monkeypatch: pytest.MonkeyPatch
 ):

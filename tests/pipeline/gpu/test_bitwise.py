@@ -20,7 +20,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "vgg, batch": IMAGES,
     "vgg, noisy_batch": {**IMAGES, "normalizer": "noisy_batch"},
     "resnet, none": {**IMAGES, "architecture": RESNET, "normalizer": "none"},
-    "resnet, spectral": {**IMAGES, "architecture": RESNET, "normalizer": "spectral"},
+    "resnet, spectral": {**IMAGES, "architecture": RESNET, "normalizer": "spectral_norm"},
     "densenet, group": {
         **IMAGES,
         "architecture": DENSENET,

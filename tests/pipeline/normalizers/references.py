@@ -92,7 +92,7 @@ REFERENCES: dict[str, Reference] = {
         variants=(*AFFINE, {"window": 3, "r_from": 0, "r_max": 1.5}),
         later={"steps": 200, "squares": 1.3, "gradients": 0.4},
     ),
-    "power": Reference(
+    "power_norm": Reference(
         moving_average.power,
         variants=(*AFFINE, {"warmup": 0}, {"momentum": 0.7, "backward_momentum": 0.2}),
         later={"steps": 200, "running_gradient": 0.4, "used_gradient": 0.3},
@@ -154,13 +154,13 @@ REFERENCES: dict[str, Reference] = {
     "skipinit": Reference(residual=unnormalized.multiplied, variants=({}, {"alpha": 1.0})),
     "selu": Reference(activation=unnormalized.selu),
     "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0})),
-    "weight": Reference(weight=weight.weight),
-    "centred_weight": Reference(weight=weight.centred_weight),
+    "weight_norm": Reference(weight=weight.weight),
+    "centered_weight_norm": Reference(weight=weight.centered_weight_norm),
     "scaled_weight_standardization": Reference(
         weight=weight.scaled_weight_standardization,
         variants=({}, {"gamma": 1.0}, {"learned_gain": False}, {"eps": 20.0}),
     ),
-    "spectral": Reference(weight=weight.spectral, variants=({}, {"iterations": 3})),
+    "spectral_norm": Reference(weight=weight.spectral, variants=({}, {"iterations": 3})),
     "weight_standardization": Reference(
         weight=weight.weight_standardization, variants=({}, {"eps": 0.1})
     ),

@@ -42,14 +42,14 @@ def test_centered_l2_is_batch_normalization_in_training() -> None:
 
 
 def test_weight() -> None:
-    made = block("weight", {})
+    made = block("weight_norm", {})
     theirs = parametrizations.weight_norm(nn.Conv2d(3, 6, 3, padding=1)).double()
     theirs.load_state_dict(made.layer.state_dict())
     torch.testing.assert_close(made(inputs()), theirs(inputs()))
 
 
 def test_spectral() -> None:
-    made = block("spectral", {})
+    made = block("spectral_norm", {})
     theirs = parametrizations.spectral_norm(nn.Conv2d(3, 6, 3, padding=1)).double()
     names = {"0.left": "0._u", "0.right": "0._v"}
     state = made.layer.state_dict()

@@ -52,7 +52,7 @@ def _normed(network: Network) -> dict[str, nn.Module]:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_outputs_of_normed_layers_are_standardized(name: str) -> None:
-    dataset, network = parts_of(cell(ARCHITECTURES[name] | {"normalizer": "weight"}))
+    dataset, network = parts_of(cell(ARCHITECTURES[name] | {"normalizer": "weight_norm"}))
     layers = _normed(network)
     outputs = _outputs(network, dataset, nn.Conv2d) | _outputs(network, dataset, nn.Linear)
     assert len(layers) > 2
@@ -69,7 +69,7 @@ def test_outputs_of_normed_layers_are_standardized(name: str) -> None:
 
 
 def test_with_mean_only_what_leaves_it_is_standardized() -> None:
-    parts = IMAGES | {"normalizer": ["weight", "mean_only"]}
+    parts = IMAGES | {"normalizer": ["weight_norm", "mean_only"]}
     dataset, network = parts_of(cell(parts))
     for key, values in _outputs(network, dataset, Centering).items():
         deviation, mean = torch.std_mean(values.double(), 1, correction=0)
@@ -81,8 +81,10 @@ def test_with_mean_only_what_leaves_it_is_standardized() -> None:
 
 
 def test_directions_are_those_of_the_common_draw() -> None:
-    plain = {"name": "weight", "from_data": False}
-    layers = [_normed(parts_of(cell(IMAGES | {"normalizer": n}))[1]) for n in ("weight", plain)]
+    plain = {"name": "weight_norm", "from_data": False}
+    layers = [
+        _normed(parts_of(cell(IMAGES | {"normalizer": n}))[1]) for n in ("weight_norm", plain)
+    ]
     for set_by_data, drawn in zip(*(found.values() for found in layers), strict=True):
         key = "parametrizations.weight.original1"
         assert torch.equal(set_by_data.get_parameter(key), drawn.get_parameter(key))
@@ -91,7 +93,9 @@ def test_directions_are_those_of_the_common_draw() -> None:
 def test_a_trial_calibrates_before_its_first_step(tmp_path: Path) -> None:
     losses = []
     for from_data in (True, False):
-        one = cell(IMAGES | {"normalizer": {"name": "weight", "from_data": from_data}}, steps=1)
+        one = cell(
+            IMAGES | {"normalizer": {"name": "weight_norm", "from_data": from_data}}, steps=1
+        )
         result = run_trial(one, Store(str(tmp_path)), "cpu")
         losses.append(result["summary"]["initial_loss"])
         assert losses[-1] == pytest.approx(run(one).curve["train_loss"][0], rel=1e-5)

@@ -42,7 +42,9 @@ def test_one_replaced_activation_is_kept_and_two_are_refused() -> None:
         compose([tanh, tanh])
 
 
-@pytest.mark.parametrize("names", [("weight", "weight_standardization"), ("weight", "weight")])
+@pytest.mark.parametrize(
+    "names", [("weight_norm", "weight_standardization"), ("weight_norm", "weight_norm")]
+)
 def test_two_weight_normalizers_are_refused(names: tuple[str, str]) -> None:
     norm = compose([make(name) for name in names])
     with pytest.raises(ValueError, match="at most one normalizer"):
@@ -70,7 +72,7 @@ def test_traits_join() -> None:
 
 def test_assigning_the_weight_sets_what_the_right_inverse_can() -> None:
     wanted = inputs()[0, :, :, 0].float()
-    normalized = make("weight").weight(nn.Linear(3, 3))
+    normalized = make("weight_norm").weight(nn.Linear(3, 3))
     standardized = make("weight_standardization").weight(nn.Linear(3, 3))
     for layer in (normalized, standardized):
         setattr(layer, "weight", wanted)  # noqa: B010  (a parametrized attribute)

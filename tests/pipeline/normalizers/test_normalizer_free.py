@@ -110,7 +110,7 @@ def test_networks_without_residual_branches_are_refused(architecture: str, name:
 
 @pytest.mark.parametrize("name", ["fixup", "selu"])
 def test_weight_normalizers_are_refused(name: str) -> None:
-    norm = compose([make("weight"), make(name)])
+    norm = compose([make("weight_norm"), make(name)])
     network = BUILD["resnet20"](norm)
     with pytest.raises(ValueError, match=f"^{name} sets the scale of weights, and so does"):
         initialize(network, norm, "he", 0)

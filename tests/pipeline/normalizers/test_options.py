@@ -24,8 +24,12 @@ from tests.helpers.normalizer_blocks import make
         ("batch_renorm", {"r_max_at": 10}, "r_max_at must be at least 5000, not 10"),
         ("moving_average_batch", {"window": 0}, "window must be at least 1, not 0"),
         ("moving_average_batch", {"eps": 0.0}, "eps must be above 0, not 0"),
-        ("power", {"warmup": -1}, "warmup must be at least 0, not -1"),
-        ("power", {"backward_momentum": 2.0}, "backward_momentum must be between 0 and 1, not 2"),
+        ("power_norm", {"warmup": -1}, "warmup must be at least 0, not -1"),
+        (
+            "power_norm",
+            {"backward_momentum": 2.0},
+            "backward_momentum must be between 0 and 1, not 2",
+        ),
         ("evonorm_b0", {"eps": 0.0}, "eps must be above 0, not 0"),
         ("switchable", {"eps": 0.0}, "eps must be above 0, not 0"),
         ("batch_instance", {"momentum": -0.5}, "momentum must be between 0 and 1, not -0.5"),
@@ -50,7 +54,7 @@ from tests.helpers.normalizer_blocks import make
         ("weight_standardization", {"eps": -1.0}, "eps must be at least 0, not -1"),
         ("scaled_weight_standardization", {"eps": -1.0}, "eps must be at least 0, not -1"),
         ("scaled_weight_standardization", {"gamma": 0.0}, "gamma must be above 0, not 0"),
-        ("spectral", {"iterations": 0}, "iterations must be at least 1, not 0"),
+        ("spectral_norm", {"iterations": 0}, "iterations must be at least 1, not 0"),
         ("layer_per_pixel", {"eps": -1.0}, "eps must be at least 0, not -1"),
         ("position", {"eps": -1.0}, "eps must be at least 0, not -1"),
         ("local_response", {"size": 4}, "size must be an odd number, at least 1, not 4"),
@@ -107,7 +111,7 @@ def test_channels_per_group_overrules_groups() -> None:
 
 RANKED = ("batch", "noise", "l1", "layer", "instance", "rms", "layer_per_pixel", "local_response")
 RANKED += ("mean_only", "variance_only", "ghost_batch", "batch_renorm", "moving_average_batch")
-RANKED += ("power", "evonorm_b0", "switchable", "batch_instance", "iterative_whitening")
+RANKED += ("power_norm", "evonorm_b0", "switchable", "batch_instance", "iterative_whitening")
 RANKED += ("divisive", "global_response", "filter_response", "dynamic_tanh")
 
 
@@ -118,7 +122,7 @@ def test_inputs_of_another_rank(name: str) -> None:
 
 
 OVER_BATCHES = ["batch", "noisy_batch", "l1", "l2", "linf", "mean_only", "variance_only"]
-OVER_BATCHES += ["ghost_batch", "batch_renorm", "moving_average_batch", "power", "evonorm_b0"]
+OVER_BATCHES += ["ghost_batch", "batch_renorm", "moving_average_batch", "power_norm", "evonorm_b0"]
 OVER_BATCHES += ["switchable", "iterative_whitening"]
 
 
@@ -141,7 +145,7 @@ def test_constant_channels_stay_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["weight_standardization", "scaled_weight_standardization", "centred_weight"]
+    "name", ["weight_standardization", "scaled_weight_standardization", "centered_weight_norm"]
 )
 def test_centring_single_weights(name: str) -> None:
     with pytest.raises(ValueError, match=r"at least 2 weights a unit.*shape \(4, 1, 1, 1\)"):

@@ -10,7 +10,11 @@ from tests.helpers.normalizer_blocks import inputs, make, stop_tracking
 
 
 def layer(weight: Tensor, **options: int) -> Any:
-    made = make("spectral", **options).weight(nn.Linear(weight.shape[1], weight.shape[0])).double()
+    made = (
+        make("spectral_norm", **options)
+        .weight(nn.Linear(weight.shape[1], weight.shape[0]))
+        .double()
+    )
     setattr(made, "weight", weight)  # noqa: B010  (a parametrized attribute)
     return made
 

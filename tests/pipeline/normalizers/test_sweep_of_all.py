@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.spec.read import read_sweep
 from tests.helpers.normalizer_blocks import NAMES
 
-SWEEP = Path(__file__).parents[3] / "sweeps" / "plethora.yaml"
+SWEEP = Path(__file__).parents[3] / "sweeps" / "all_normalizers.yaml"
 
 
 def test_every_normalizer_is_in_the_sweep() -> None:

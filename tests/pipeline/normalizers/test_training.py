@@ -58,13 +58,13 @@ FAMILIES = {
 GROUPED = ("group", "evonorm_s0", "iterative_whitening", "decorrelated_batch")
 COMPOSED: dict[str, list[str]] = {
     # As their sources have them.
-    "mean_only": ["weight", "mean_only"],
+    "mean_only": ["weight_norm", "mean_only"],
     "weight_standardization": ["weight_standardization", "group"],
 }
 FADING = {
     "dynamic_tanh": "tanh(x/2) halves small signals",
     "local_response": "k = 2 divides them by 1.68",
-    "spectral": "a weight's largest singular value is 1, its others are below",
+    "spectral_norm": "a weight's largest singular value is 1, its others are below",
 }
 """Why signals and gradients fade layer by layer, so that plain SGD does not leave the plateau of
 eleven layers at any learning rate. Adam's steps do not fade with the gradient, and with it they

@@ -11,7 +11,7 @@ from torch.func import functional_call, grad
 
 from tests.helpers.normalizer_blocks import block, inputs, make, stop_tracking
 
-STEPPED = ("batch_renorm", "moving_average_batch", "power")
+STEPPED = ("batch_renorm", "moving_average_batch", "power_norm")
 WEIGHTS = torch.randn(5, 3, 3, 2, generator=torch.Generator().manual_seed(9)).double()
 
 
@@ -58,7 +58,7 @@ def test_limits_of_batch_renorm(step: int, r_limit: float, d_limit: float) -> No
     torch.testing.assert_close(deviations, torch.full((3,), r_limit).double())
 
 
-@pytest.mark.parametrize("name", ["moving_average_batch", "power"])
+@pytest.mark.parametrize("name", ["moving_average_batch", "power_norm"])
 def test_in_warmup_outputs_are_over_the_root_mean_square(name: str) -> None:
     module = _module(name, warmup=2)
     if name == "moving_average_batch":
@@ -93,7 +93,7 @@ def test_backward_of_moving_averages_fills_its_window() -> None:
 
 
 def test_backward_of_power_moves_what_the_next_one_subtracts() -> None:
-    module = _module("power", backward_momentum=0.3)
+    module = _module("power_norm", backward_momentum=0.3)
     nu = torch.zeros(3, dtype=torch.float64)
     for seed in range(3):
         z = _rms(inputs(seed=seed))

@@ -13,13 +13,13 @@ from torch import Tensor
 from pipeline.probes import _view as measure
 from pipeline.probes._activations import PlaceName
 from pipeline.probes._view import Records, View
+from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
+from pipeline.probes.gradient_noise import gradient_noise
 from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
-from pipeline.probes.noise import noise
-from pipeline.probes.signal import signal
-from pipeline.probes.theory import theory
+from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers import reference_layers as twins_layers
 from tests.helpers import reference_probes as twins
 from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, view_of
@@ -119,8 +119,10 @@ def test_distribution_ics_of_weight_layers(family: str, norm: str):
 def assert_noise(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
     with measure.untouched(view.network):
-        records = noise(view, parameters=parameters)
-    assert_close(records, twins_layers.noise(view, view.draw(len(view.batch.targets)), parameters))
+        records = gradient_noise(view, parameters=parameters)
+    assert_close(
+        records, twins_layers.gradient_noise(view, view.draw(len(view.batch.targets)), parameters)
+    )
     assert records["layer"] == ["network", *twins.weight_layer_names(view.network)]
     assert records["index"] == list(range(len(numbers(records["l2"]))))
     assert min(numbers(records["l2"])) > 0
@@ -140,8 +142,8 @@ def test_noise_of_all_parameters(family: str, norm: str):
 def test_signal(family: str, norm: str):
     view = view_of(family, norm)
     with measure.untouched(view.network):
-        records = signal(view)
-    assert_close(records, twins_layers.signal(view))
+        records = signal_propagation(view)
+    assert_close(records, twins_layers.signal_propagation(view))
     assert records["layer"] == [layer.name for layer in view.network.activation_layers()]
 
 
@@ -151,8 +153,8 @@ def test_signal(family: str, norm: str):
 def test_theory(family: str, norm: str):
     view = view_of(family, norm)
     with measure.untouched(view.network):
-        records = theory(view)
-    expected = twins_layers.theory(view)
+        records = batchnorm_theorems(view)
+    expected = twins_layers.batchnorm_theorems(view)
     gaps = {key: expected.pop(key) for key in ("gap_41", "gap_42")}
     assert_close({k: v for k, v in records.items() if k not in gaps}, expected)
     for key, values in gaps.items():  # differences of nearly equal numbers

@@ -13,20 +13,20 @@ from torch import Tensor
 from pipeline.normalizers import Traits
 from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
-from pipeline.probes.descent import descent
-from pipeline.probes.scale_free import scale_free
+from pipeline.probes.descent_lemma import descent_lemma
+from pipeline.probes.scale_invariant import scale_invariant
 from tests.helpers import view_fixtures as views
 from tests.helpers.known_hessian import Probe, observed
 from tests.helpers.view_fixtures import view_of
 
-PROBES: list[Probe] = [curvature, descent, scale_free, cross_layer]
+PROBES: list[Probe] = [curvature, descent_lemma, scale_invariant, cross_layer]
 EACH = pytest.mark.parametrize("probe", PROBES)
 
 
 NULL = {
     curvature: {"lambda_max", "lambda_min", "converged", "trace", "gradient_curvature"},
-    descent: {"predicted", "ratio", "gradient_curvature", "eta_gradient_curvature"},
-    scale_free: {"block_lambda", "block_lambda_residual", "weight_squared_times_lambda"},
+    descent_lemma: {"predicted", "ratio", "gradient_curvature", "eta_gradient_curvature"},
+    scale_invariant: {"block_lambda", "block_lambda_residual", "weight_squared_times_lambda"},
     cross_layer: {"lower", "whole", "share"},
 }
 
@@ -49,9 +49,9 @@ def test_same_step_same_numbers(probe: Probe):
 
 @EACH
 @pytest.mark.parametrize("mode", ["train", "eval"])
-@pytest.mark.parametrize("norm", [*views.NORMALIZERS, "spectral"])
+@pytest.mark.parametrize("norm", [*views.NORMALIZERS, "spectral_norm"])
 def test_no_trace(probe: Probe, norm: str, mode: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(views.NORMALIZERS, "spectral", ["spectral", "batch"])
+    monkeypatch.setitem(views.NORMALIZERS, "spectral_norm", ["spectral_norm", "batch"])
     view = replace(view_of("vgg", norm, dtype=torch.float32), mode=mode)
 
     def state() -> list[Tensor]:

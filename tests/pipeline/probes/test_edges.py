@@ -12,13 +12,13 @@ from torch import Tensor
 
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
+from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
+from pipeline.probes.gradient_noise import gradient_noise
 from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
-from pipeline.probes.noise import noise
-from pipeline.probes.signal import signal
-from pipeline.probes.theory import theory
+from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers import view_fixtures as views
 from tests.helpers.view_fixtures import view_of
 
@@ -39,9 +39,9 @@ PROBES: dict[str, Probe] = {
     "moment": moment_ics,
     "distribution": distribution_ics,
     "landscape": all_lines,
-    "noise": noise,
-    "signal": signal,
-    "theory": theory,
+    "gradient_noise": gradient_noise,
+    "signal_propagation": signal_propagation,
+    "batchnorm_theorems": batchnorm_theorems,
 }
 EACH = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
 

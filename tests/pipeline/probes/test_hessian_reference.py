@@ -16,8 +16,8 @@ from pipeline.probes._hessian import hessian_of
 from pipeline.probes._view import View
 from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
-from pipeline.probes.descent import descent
-from pipeline.probes.scale_free import scale_free
+from pipeline.probes.descent_lemma import descent_lemma
+from pipeline.probes.scale_invariant import scale_invariant
 from tests.helpers import reference_hessian as twins
 from tests.helpers import view_fixtures as views
 
@@ -63,13 +63,13 @@ def test_every_probe_of_curvature(family: str, norm: str, monkeypatch: pytest.Mo
     assert torch.allclose(matrix, matrix.mT, rtol=0, atol=1e-10 * matrix.abs().max().item())
     with measure.untouched(view.network):
         found = curvature(view, tolerance=CERTIFIED, products=300, ends="both", trace_samples=3)
-        along, layers = descent(view), cross_layer(view)
-        blocks = scale_free(view, blocks=99, tolerance=CERTIFIED, products=200)
+        along, layers = descent_lemma(view), cross_layer(view)
+        blocks = scale_invariant(view, blocks=99, tolerance=CERTIFIED, products=200)
     assert found["converged"] == [1]
     assert_rows(found, {k: [v] for k, v in twins.curvature(view, matrix, signs(view)).items()})
-    assert_rows(along, {k: [v] for k, v in twins.descent(view, matrix).items()})
+    assert_rows(along, {k: [v] for k, v in twins.descent_lemma(view, matrix).items()})
     assert_rows(layers, twins.cross_layer(view, matrix))
-    assert_rows(blocks, twins.scale_free(view, matrix))
+    assert_rows(blocks, twins.scale_invariant(view, matrix))
     assert {*map(float, blocks["eta_lambda_max"])} == {*map(float, found["eta_lambda_max"])}
 
 

@@ -22,7 +22,7 @@ from tests.helpers.view_fixtures import view_of
 
 OF_DATA = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
 """Operations whose result, or its size, the host must read: `item`, `if tensor`, `x[mask]`, …"""
-LOOKS = {"curvature": {}, "scale_free": {"blocks": 1}}
+LOOKS = {"curvature": {}, "scale_invariant": {"blocks": 1}}
 """Probes whose Lanczos must look at its residuals to know whether to go on; options of one run."""
 
 

@@ -34,7 +34,7 @@ from tests.helpers.view_fixtures import normalizer
 PAST_WARMUP: dict[str, dict[str, Any]] = {
     "batch_renorm": {"relax_from": 0, "r_max_at": 1, "d_max_at": 1},
     "moving_average_batch": {"window": 2, "warmup": 0, "r_from": 0},
-    "power": {"warmup": 0},
+    "power_norm": {"warmup": 0},
 }
 """Options with which a normalizer's forward depends on its past from the first steps on."""
 

@@ -87,7 +87,7 @@ def test_a_cell_holds_every_setting(tmp_path: Path) -> None:
             "augment": [],
             "evaluate_every": 50,
             "evaluate_samples": None,
-            "explode": 100.0,
+            "divergence_factor": 100.0,
         },
         "probes": {
             "gradient_ics": {**COMMON, "every": 50, "parameters": "weights"},
@@ -106,7 +106,7 @@ def test_a_cell_holds_every_setting(tmp_path: Path) -> None:
 
 
 def test_the_id_of_a_known_cell(tmp_path: Path) -> None:
-    """A change here makes every finished cell of every store unfinished: raise SCHEMA with it."""
+    """A change here makes every finished cell unfinished: raise CELL_VERSION with it."""
     assert ids(tmp_path, small_parts.QUICKSTART)[0] == "9ae6abbd4f4e5aea"
 
 

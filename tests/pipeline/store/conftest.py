@@ -10,7 +10,8 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from pipeline.store.store import SCHEMA, Store
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store
 
 ODD = "ein Ordner – größer (1) [a] 100%"
 """A folder's name with spaces, unicode, and what globs and URLs give a meaning to."""

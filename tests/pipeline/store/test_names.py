@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store, StoreError
 from tests.pipeline.store.conftest import failure, files, result, tables
 
 

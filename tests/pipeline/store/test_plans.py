@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.plans import chosen
-from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.store.store import Store, StoreError
 from tests.pipeline.store.conftest import result, tables
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipeline.store.store import SCHEMA, Standing, Store, StoreError
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Standing, Store, StoreError
 from tests.pipeline.store.conftest import failure, result, tables
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.spec.read import SCHEMA, Cell
+from pipeline.spec.read import Cell
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep.durations import estimate, in_order
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.spec.read import SCHEMA
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep import lease as leases
 from pipeline.sweep.lease import Lease, is_running

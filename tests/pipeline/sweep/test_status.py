@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.spec.read import SCHEMA, Cell, read_sweep
+from pipeline.spec.read import Cell, read_sweep
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Standing, Store
 from pipeline.sweep.command import main
 from pipeline.sweep.status import to_run
@@ -62,7 +63,7 @@ def store(file: Path, tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "results"))
     first, second, third, fourth, fifth, _ = read_sweep(file).cells
     finish(store, first)
-    finish(store, second, "budget")
+    finish(store, second, "time_limit")
     store.write_failure(ended(third, "ValueError: 7 of 10"))
     store.write_failure(ended(fourth, "ValueError: 8 of 10"))
     store.write_lost(ended(fifth, "its worker was lost twice"))

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from pipeline.spec.read import SCHEMA, Cell, Resources
+from pipeline.spec.read import Cell, Resources
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.sweep import tune as orchestrator
 from pipeline.trial import run as trial

@@ -13,7 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.store.store import SCHEMA, Store
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
 from pipeline.tracking.coarse import MAX_KEYS
 

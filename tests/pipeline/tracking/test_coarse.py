@@ -101,7 +101,7 @@ def test_one_place_and_the_whole_network_stand_for_a_probe() -> None:
     tables = {
         "training": training([1.0]),
         "moment_ics": probe_table([{**places, "mean_shift": [1.0, 3.0, 100.0]}]),
-        "noise": probe_table([{**rows, "relative": [7.0, 1.0, 2.0]}]),
+        "gradient_noise": probe_table([{**rows, "relative": [7.0, 1.0, 2.0]}]),
     }
     curves = coarse_curves(RESULT, tables)
     assert curves["moment_ics/mean_shift"] == [(0, 2.0)]

@@ -11,7 +11,8 @@ from queue import SimpleQueue
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.spec.read import SCHEMA, Resources, Sweep
+from pipeline.spec.read import Resources, Sweep
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
 from pipeline.tracking import worker as mirror_process
@@ -55,7 +56,7 @@ def told(*words: str, gone: bool = False) -> bool:
 
 
 def test_each_ended_cell_is_mirrored_as_it_ended(server: Server) -> None:
-    assert told("aa ok", "bb failed", "cc budget", "complete")
+    assert told("aa ok", "bb failed", "cc time_limit", "complete")
     assert server.asked == ["prepare", "aa", "failed bb", "cc"]
 
 

@@ -252,7 +252,7 @@ def test_time_before_a_checkpoint_counts(store: Store, monkeypatch: pytest.Monke
     store.keep(small.cell_id, "checkpoint.npz", encode(saved))
     result = run_trial(small, store, "cpu", Resources(time_limit=900))
     assert result["cost"]["seconds"] > 1000
-    assert (result["status"], result["summary"]["steps"]) == ("budget", 3)
+    assert (result["status"], result["summary"]["steps"]) == ("time_limit", 3)
 
 
 # The time limit -----------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_time_before_a_checkpoint_counts(store: Store, monkeypatch: pytest.Monke
 def test_a_cell_that_its_time_limit_cuts_is_a_result_of_what_it_did(store: Store) -> None:
     long = cell(REGRESSION, steps=10_000_000, evaluate_every=10_000_000)
     result = run_trial(long, store, "cpu", Resources(time_limit=0.3))
-    assert result["status"] == "budget"
+    assert result["status"] == "time_limit"
     assert 1 <= result["summary"]["steps"] < 10_000_000
     assert result["summary"]["validation_loss"] is None
     table = store.records(result, "training")
@@ -273,5 +273,5 @@ def test_a_cell_that_its_time_limit_cuts_is_a_result_of_what_it_did(store: Store
 def test_a_cell_that_diverges_is_diverged_whatever_its_time(store: Store) -> None:
     wild = cell(REGRESSION, steps=1000, lr=1e30)
     result = run_trial(wild, store, "cpu", Resources(time_limit=1e-9))
-    assert result["status"] in ("diverged", "budget")
+    assert result["status"] in ("diverged", "time_limit")
     assert result["summary"]["validation_loss"] is None

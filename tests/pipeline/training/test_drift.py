@@ -53,9 +53,9 @@ def test_a_record_does_not_depend_on_the_steps_before_it_that_are_measured(name:
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        ("power", "train"),
+        ("power_norm", "train"),
         ("moving_average_batch", "train"),
-        ("spectral", "train"),
+        ("spectral_norm", "train"),
         ("batch", "eval"),
     ],
 )

@@ -127,8 +127,8 @@ def test_running_averages_are_used_where_they_estimate_what_was_trained() -> Non
     batch_family = dict.fromkeys(exact.keys() - {"noisy_batch"}, 44)
     special = {"noisy_batch": None, "batch_renorm": 459, "moving_average_batch": 228}
     assert exact == batch_family | special
-    assert {"batch", "ghost_batch", "l1", "power", "switchable", "mean_only"} < exact.keys()
-    assert not {"none", "noise", "layer", "weight", "spectral"} & exact.keys()
+    assert {"batch", "ghost_batch", "l1", "power_norm", "switchable", "mean_only"} < exact.keys()
+    assert not {"none", "noise", "layer", "weight_norm", "spectral_norm"} & exact.keys()
 
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])

@@ -22,7 +22,7 @@ from tests.helpers.training_fixtures import (
 EVAL = {
     name: settings | {"mode": "eval", "batch": "probe"}
     for name, settings in ALL.items()
-    if name != "theory"  # refuses it
+    if name != "batchnorm_theorems"  # refuses it
 }
 
 
@@ -63,7 +63,9 @@ def test_probes_leave_no_trace(config: list[Any], device: str):
         ends.append(state_of(loop))
         # Theory measures batch normalization layers, which not every network has.
         blocks = {n: len(b) for n, b in loop.outcome.probes.items()}
-        assert {"theory": 1} | blocks == {"theory": 1} | dict.fromkeys(probes, 1)
+        assert {"batchnorm_theorems": 1} | blocks == {"batchnorm_theorems": 1} | dict.fromkeys(
+            probes, 1
+        )
     assert_same(*ends)
 
 

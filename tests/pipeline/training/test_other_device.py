@@ -109,10 +109,10 @@ def test_the_watch_lets_pass_what_cuda_kernels_accept():
 def test_training_stays_on_the_device(config: list[Any]):
     """A step, an evaluation, and a probe that runs the normalizer forward and backward anew."""
     network, data = network_of(config, "meta"), dataset("meta")
-    probes = {"noise": probe_settings("noise")}
+    probes = {"gradient_noise": probe_settings("gradient_noise")}
     with away() as waits:
         outcome = train(settings(probes, config, steps=1), data, network)
-    assert (outcome.curve["step"], len(outcome.probes["noise"])) == ([0], 1)
+    assert (outcome.curve["step"], len(outcome.probes["gradient_noise"])) == ([0], 1)
     assert all(x.is_meta for x in (*network.parameters(), *network.buffers()))
     assert set(waits) <= LOOKS
 

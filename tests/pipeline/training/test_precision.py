@@ -91,7 +91,9 @@ def test_every_probe(probe: str, name: str, device: str) -> None:
     assert_within(errors(view_of(SMALL, name, device=device), [probe]))
 
 
-@pytest.mark.parametrize("probe", ["gradient_ics", "moment_ics", "descent", "theory"])
+@pytest.mark.parametrize(
+    "probe", ["gradient_ics", "moment_ics", "descent_lemma", "batchnorm_theorems"]
+)
 def test_probes_under_batch_normalization(probe: str) -> None:
     found = errors(view_of(SMALL, "batch"), [probe])
     assert any(key.startswith(f"{probe}.") for key in found)

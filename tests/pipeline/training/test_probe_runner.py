@@ -20,7 +20,7 @@ from tests.helpers.view_fixtures import NORMALIZERS
 
 def test_the_order_of_probes_in_the_file_changes_nothing():
     """The cell id does not know it either."""
-    names = ["scale_free", "curvature", "landscape"]
+    names = ["scale_invariant", "curvature", "landscape"]
     probes = {name: probe_settings(name) for name in names}
     found = [
         train(settings(dict(given)), dataset(), network_of(["batch"])).probes
@@ -28,7 +28,7 @@ def test_the_order_of_probes_in_the_file_changes_nothing():
     ]
     for name in names:
         assert repr(found[0][name]) == repr(found[1][name])  # NaN is not itself
-    assert math.isfinite(found[0]["scale_free"][0]["eta_lambda_max"][0])
+    assert math.isfinite(found[0]["scale_invariant"][0]["eta_lambda_max"][0])
 
 
 def test_records_have_their_step_and_the_time_is_kept():
@@ -53,7 +53,7 @@ def test_copies_are_made_only_where_a_probe_is_due():
 @pytest.mark.parametrize("norm", ["none", "noisy_batch", "weight_standardization+group"])
 @pytest.mark.parametrize("lr", [1e4, 1e30])
 def test_a_run_that_diverges_is_observed_to_its_end(norm: str, lr: float):
-    training = {"lr": lr, "explode": float("inf"), "momentum": 0.0}
+    training = {"lr": lr, "divergence_factor": float("inf"), "momentum": 0.0}
     probes = {name: probe | {"every": 1} for name, probe in ALL.items()}
     cell = settings(probes, NORMALIZERS[norm], **training)
     outcome = train(cell, dataset(), network_of(NORMALIZERS[norm]))

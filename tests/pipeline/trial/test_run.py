@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pipeline.spec.read import Cell
-from pipeline.store.store import SCHEMA, Store, StoreError
+from pipeline.store.filesystem import SCHEMA
+from pipeline.store.store import Store, StoreError
 from pipeline.trial import run as trial
 from pipeline.trial.run import attempt, run_trial
 from tests.helpers.cells import DROPPED, NOISY, PROBES, REGRESSION, cell

@@ -14,7 +14,7 @@ def weight(state: State) -> tuple[Tensor, Buffers]:
     return torch.stack(units), {}
 
 
-def centred_weight(state: State) -> tuple[Tensor, Buffers]:
+def centered_weight_norm(state: State) -> tuple[Tensor, Buffers]:
     magnitudes, raw = state.parameters[f"{RAW}0"], state.parameters[f"{RAW}1"]
     centred = torch.stack([unit - unit.sum() / unit.numel() for unit in raw])
     return weight(State({f"{RAW}0": magnitudes, f"{RAW}1": centred}, {}, state.training, 0))

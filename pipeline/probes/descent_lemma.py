@@ -9,7 +9,7 @@ from pipeline.probes._hessian import hessian_of, hessian_times_gradient
 from pipeline.probes._view import Records, View, flat, norm, ratio
 
 
-def descent(view: View) -> Records:
+def descent_lemma(view: View) -> Records:
     """The change of the loss that gradient and Hessian predict for the step, and the real one.
 
     With Δθ = θ_{t+1} − θ_t, the update as the optimizer made it, g and H the gradient and the

@@ -14,7 +14,7 @@ from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._view import View
 from pipeline.probes.curvature import curvature
-from pipeline.probes.scale_free import scale_free
+from pipeline.probes.scale_invariant import scale_invariant
 from tests.helpers import view_fixtures as views
 from tests.helpers.known_hessian import normal, number, observed
 from tests.helpers.view_fixtures import view_of
@@ -39,7 +39,7 @@ def test_scale_of_normalized_weights():
     plain, scaled = (
         {k: v for k, v in found.items() if isinstance(v, Tensor)}
         for found in (
-            observed(scale_free, scaled_view(c), blocks=4, tolerance=1e-5, products=100)
+            observed(scale_invariant, scaled_view(c), blocks=4, tolerance=1e-5, products=100)
             for c in (1.0, 3.0)
         )
     )
@@ -78,7 +78,7 @@ def test_angle_of_a_tiny_step_in_float32():
     aside[0], aside[1] = turned[1], -turned[0]
     view = replace(view, after=view.after | {name: turned + 1e-5 * aside})
     expected = 1e-5 * (aside.norm() / turned.norm()).item()
-    angle = observed(scale_free, view, blocks=0)["angular_update"][0].item()
+    angle = observed(scale_invariant, view, blocks=0)["angular_update"][0].item()
     assert angle == pytest.approx(expected, rel=0.02)  # float32 holds the step to a percent
 
 
@@ -86,17 +86,17 @@ def test_blocks_are_spread_from_first_to_last():
     view = view_of("vgg", "batch")
     count = len(view.network.weight_layers())
     for wanted, places in ((0, set()), (1, {0}), (2, {0, count - 1}), (99, set(range(count)))):
-        column = observed(scale_free, view, blocks=wanted, products=2)["block_lambda"]
+        column = observed(scale_invariant, view, blocks=wanted, products=2)["block_lambda"]
         assert {i for i, value in enumerate(column.tolist()) if math.isfinite(value)} == places
     with pytest.raises(ValueError, match="blocks must be at least 0, not -2"):
-        observed(scale_free, view, blocks=-2)
+        observed(scale_invariant, view, blocks=-2)
 
 
 def test_sizes_of_the_whole_network_come_from_its_own_probes():
     view = replace(view_of("resnet", "batch"), shared={"effective_beta": torch.tensor(5.0)})
-    before = observed(scale_free, view, blocks=0)
+    before = observed(scale_invariant, view, blocks=0)
     assert before["eta_lambda_max"].isnan().all()
     assert before["eta_beta"].tolist() == pytest.approx([5 * view.lr] * len(before["layer"]))
     largest = number(observed(curvature, view)["eta_lambda_max"])
-    after = observed(scale_free, view, blocks=0)["eta_lambda_max"]
+    after = observed(scale_invariant, view, blocks=0)["eta_lambda_max"]
     assert after.tolist() == [largest] * len(before["layer"])

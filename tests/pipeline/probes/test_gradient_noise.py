@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.data import Batch
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
-from pipeline.probes.noise import noise
+from pipeline.probes.gradient_noise import gradient_noise
 from tests.helpers.view_fixtures import linear_view, view_of
 
 
@@ -22,7 +22,7 @@ def normal(*shape: int, rng: torch.Generator) -> Tensor:
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
     with measure.untouched(view.network):
-        return dict(noise(view, **options))
+        return dict(gradient_noise(view, **options))
 
 
 def test_variance_of_linear_regression():
@@ -69,7 +69,9 @@ def test_the_network_is_all_its_layers():
     some = observed(view, parameters="all", layers=[3])
     assert some["index"] == [0, 3]
     assert some["l2"].tolist() == found["l2"][[0, 3]].tolist()
-    with pytest.raises(ValueError, match=r"noise.layers: there is no layer 99; the last is 9"):
+    with pytest.raises(
+        ValueError, match=r"gradient_noise.layers: there is no layer 99; the last is 9"
+    ):
         observed(view, layers=[99])
 
 

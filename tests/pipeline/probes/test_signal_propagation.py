@@ -13,7 +13,7 @@ from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
-from pipeline.probes.signal import signal
+from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers.view_fixtures import view_of, view_of_step
 
 
@@ -23,7 +23,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
     with measure.untouched(view.network):
-        return dict(signal(view, **options))
+        return dict(signal_propagation(view, **options))
 
 
 def of_values(values: Tensor) -> dict[str, Any]:
@@ -93,7 +93,9 @@ def test_chosen_layers_and_one_pass():
     assert len(passes) == 1
     assert (some["index"], some["layers"]) == ([3, 7], [8, 8])
     assert torch.allclose(some["gradient_norm"], everything["gradient_norm"][[2, 6]])
-    with pytest.raises(ValueError, match=r"signal.layers: there is no layer 9; the last is 8"):
+    with pytest.raises(
+        ValueError, match=r"signal_propagation.layers: there is no layer 9; the last is 8"
+    ):
         observed(view, layers=[9])
     broken = replace(view, batch=Batch(torch.zeros(2, 9, 3), view.batch.targets))
     with pytest.raises((RuntimeError, ValueError)):

@@ -20,7 +20,7 @@ from pipeline.probes._view import (
 )
 
 
-def noise(
+def gradient_noise(
     view: View,
     *,
     parameters: Literal["weights", "all"] = "weights",
@@ -54,7 +54,7 @@ def noise(
     Source: McCandlish et al., arXiv 1812.06162, 2018 (the noise scale of gradients).
     """
     every = parameters_by_layer(view.network)
-    wanted = chosen(every, layers, "noise")
+    wanted = chosen(every, layers, "gradient_noise")
     names = [layer.weight if parameters == "weights" else layer.all for layer in every]
     _, other = view.value_and_gradient(view.before, view.draw(len(view.batch.targets)))
     rows = [tuple(name for own in names for name in own), *(names[i - 1] for i, _ in wanted)]

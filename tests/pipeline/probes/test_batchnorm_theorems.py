@@ -10,7 +10,7 @@ import torch
 
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
-from pipeline.probes.theory import theory
+from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from tests.helpers.view_fixtures import (
     NORMALIZERS,
     build,
@@ -24,7 +24,7 @@ from tests.helpers.view_fixtures import (
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
     with measure.untouched(view.network, view.mode):
-        return dict(theory(view, **options))
+        return dict(batchnorm_theorems(view, **options))
 
 
 def view_with(family: str, name: str, eps: float, affine: bool = True) -> View:
@@ -76,7 +76,9 @@ def test_which_layers():
     assert everything["layer"][1] == some["layer"][0] == "layer2.norm"
     assert (some["index"], some["layers"]) == ([2], [8])
     assert torch.allclose(some["curvature"], everything["curvature"][1:2])
-    with pytest.raises(ValueError, match=r"theory.layers: there is no layer 9; the last is 8"):
+    with pytest.raises(
+        ValueError, match=r"batchnorm_theorems.layers: there is no layer 9; the last is 8"
+    ):
         observed(view, layers=[9])
 
 
@@ -87,7 +89,7 @@ def test_networks_without_batch_normalization_have_no_rows(norm: str):
 
 
 def test_evaluation_mode_is_refused():
-    with pytest.raises(ValueError, match=r"theory.mode: must be train"):
+    with pytest.raises(ValueError, match=r"batchnorm_theorems.mode: must be train"):
         observed(replace(view_of("vgg"), mode="eval"))
 
 

@@ -12,7 +12,7 @@ from pipeline.probes._activations import by_unit, columns_of, places_of, watched
 from pipeline.probes._view import Records, View, norm, ratio
 
 
-def signal(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
+def signal_propagation(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
     """How signal and gradient fare by depth: variance, stable rank, cosine of samples, gradient.
 
     On one batch (the step's own by default) at θ_t, with A the pre-activations of an activation
@@ -39,7 +39,7 @@ def signal(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records
     Source: Daneshmand, Kohler, Bach, Hofmann & Lucchi, NeurIPS 2020 (rank and orthogonality of
     batch-normalized representations); Rudelson & Vershynin, J. ACM 2007 (the stable rank).
     """
-    chosen = places_of(view.network, ("activation",), layers, "signal")
+    chosen = places_of(view.network, ("activation",), layers, "signal_propagation")
     inputs = view.batch.inputs.detach().requires_grad_()  # puts every activation into the graph
     with watched(chosen, lambda values: values) as activations:
         loss = view.loss(view.before, view.batch._replace(inputs=inputs))

@@ -16,7 +16,7 @@ from pipeline.probes._activations import by_unit
 from pipeline.probes._view import Records, View, chosen, ratio
 
 
-def theory(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
+def batchnorm_theorems(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
     """Both sides of theorems 4.1 and 4.2, as realised in every batch normalization layer.
 
     A unit of such a layer makes z = γŷ + β of y, with ŷ = (y − μ)/σ over the m values of the batch.
@@ -55,9 +55,11 @@ def theory(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records
     Source: Santurkar et al., NeurIPS 2018, theorems 4.1 and 4.2.
     """
     if view.mode == "eval":
-        raise ValueError("theory.mode: must be train; in eval mode a layer has no batch statistics")
+        raise ValueError(
+            "batchnorm_theorems.mode: must be train; in eval mode a layer has no batch statistics"
+        )
     every = [(n, m) for n, m in view.network.named_modules() if type(m) is BatchNorm]
-    wanted = chosen(every, layers, "theory") if every else []
+    wanted = chosen(every, layers, "batchnorm_theorems") if every else []
     rows = _rows(view, [module for _, (_, module) in wanted]) if wanted else []
     return {
         "layer": [name for _, (name, _) in wanted],

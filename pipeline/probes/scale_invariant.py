@@ -19,7 +19,7 @@ from pipeline.probes._view import (
 )
 
 
-def scale_free(
+def scale_invariant(
     view: View, *, blocks: int = 3, tolerance: Positive = 1e-2, products: AtLeastOne = 20
 ) -> Records:
     """What remains of gradient, curvature and update when w → c·w leaves the network unchanged.
@@ -57,7 +57,7 @@ def scale_free(
     Source: van Laarhoven (2017); Hoffer et al., NeurIPS 2018; Arora, Li & Lyu, ICLR 2019.
     """
     if blocks < 0:
-        raise ValueError(f"scale_free.blocks must be at least 0, not {blocks}")
+        raise ValueError(f"scale_invariant.blocks must be at least 0, not {blocks}")
     layers = parameters_by_layer(view.network)
     rows = [_sizes(view, layer) for layer in layers]
     wanted = _spread(len(layers), blocks) if view.traits.true_gradient else set[int]()
