@@ -52,11 +52,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
 
 
-def machine(device: torch.device) -> str:
-    """Hardware, threads, torch and commit, in a line."""
+def machine(device: torch.device, arithmetic: str = ", float32, TF32 off") -> str:
+    """Hardware, threads, torch and commit, in a line, and the arithmetic of all that is timed."""
     made = provenance(device, "")
     clean = "with changes" if made["dirty"] else "clean"
     return (
         f"{made['device']}, {made['threads']} threads, torch {made['versions']['torch']}, "
-        f"commit {str(made['commit'])[:7]} ({clean}), float32, TF32 off"
+        f"commit {str(made['commit'])[:7]} ({clean}){arithmetic}"
     )

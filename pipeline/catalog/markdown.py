@@ -72,7 +72,11 @@ def _traits(part: Part) -> str:
     return ", ".join(_TRAITS.get(name, name.replace("_", " ")) for name in changed)
 
 
-_TRAITS = {"true_gradient": "backward is not the gradient", "minimum_spatial_size": "not at 1x1"}
+_TRAITS = {
+    "true_gradient": "backward is not the gradient",
+    "minimum_spatial_size": "not at 1x1",
+    "host_state": "no CUDA graph",
+}
 
 
 def _options(part: Part, mark: str = "`") -> str:

@@ -55,7 +55,7 @@ def storage_parent() -> argparse.ArgumentParser:
 
 
 def set_parent() -> argparse.ArgumentParser:
-    """Parent parser of --set."""
+    """Parent parser of --set and --profile."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--set",
@@ -63,6 +63,9 @@ def set_parent() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         help="change the file: training.steps=100, seeds=5, grid.training.lr=[0.1]; repeatable",
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", help="use the values that the file gives under this name"
     )
     return parser
 

@@ -39,6 +39,9 @@ class Traits:
     evaluation mode it draws none; it keeps no running statistics itself."""
     bias_free: bool = False
     """The weight layer before needs no bias: a per-channel mean is subtracted, or a shift added."""
+    host_state: bool = False
+    """A training step reads a number that the host sets anew for each step, or makes the host wait
+    for the device. A CUDA graph, which replays a step without the host, cannot hold such a step."""
     minimum_spatial_size: int = 1
     """Smallest height and width on which the normalizer is not degenerate."""
 
@@ -147,5 +150,6 @@ def _joined(traits: Sequence[Traits]) -> Traits:
         true_gradient=all(t.true_gradient for t in traits),
         noise=any(t.noise for t in traits),
         bias_free=any(t.bias_free for t in traits),
+        host_state=any(t.host_state for t in traits),
         minimum_spatial_size=max(t.minimum_spatial_size for t in traits),
     )

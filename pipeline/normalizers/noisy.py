@@ -88,7 +88,7 @@ def noise(
     within(0, math.inf, **ranges, **jitters)
     return Normalizer(
         features=lambda channels: Noise(**ranges, **jitters),
-        traits=Traits(noise=True),
+        traits=Traits(noise=True, host_state=True),
     )
 
 

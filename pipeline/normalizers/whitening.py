@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -164,7 +165,8 @@ def decorrelated_batch(
         count = group_count("decorrelated_batch", channels, 1, channels_per_group)
         return Whitening(channels, inverse_root, groups=count, eps=eps, momentum=momentum)
 
-    return Normalizer(features=with_affine(norm, affine), traits=_TRAITS)
+    traits = replace(_TRAITS, host_state=True)  # CUDA's eigenvalue solvers make the host wait
+    return Normalizer(features=with_affine(norm, affine), traits=traits)
 
 
 _TRAITS = Traits(

@@ -46,7 +46,7 @@ class View:
     evaluation after it takes them. ``initial | initial_buffers`` is the whole network of then."""
     grad: Params
     """∇L(θ_t) on ``batch``: as the step used it, without weight decay, or, where the probe asks for
-    another mode or batch, computed anew."""
+    another mode or batch, or the step was not in float32, computed anew."""
     value: Tensor
     """L(θ_t) on ``batch``, a scalar."""
     batch: Batch

@@ -47,7 +47,7 @@ def _changed(data: Any, change: str, places: dict[str, str]) -> Any:
     place = f"{places['']}: --set {key}"
     if not sign:
         raise SpecError("has no value; give it as KEY=VALUE", place=place)
-    steps = _steps(key, place)
+    steps = split_key(key, place)
     for path, value in _leaves(steps, _value(written, ".".join(steps), place)):
         where = ".".join(path)
         for below in [p for p in places if p.startswith((f"{where}.", f"{where}["))]:
@@ -76,7 +76,8 @@ def refuse_idle(changes: Iterable[str], grid: Iterable[str], place: str) -> None
                 raise SpecError(problem, place=f"{place}: --set {key}")
 
 
-def _steps(key: str, place: str) -> list[str]:
+def split_key(key: str, place: str) -> list[str]:
+    """The steps of a dotted key; one that names nothing of a file's top level lies under base."""
     first, _, rest = key.partition(".")
     if first == "grid" and rest:
         return [first, rest]

@@ -64,6 +64,8 @@ class Resources:
     """Seconds after which a trial ends with what it has (and is killed at twice that, if hung)."""
     checkpoint_minutes: float = 10.0
     """Minutes between two checkpoints of a trial."""
+    cuda_graph: bool = False
+    """Whether a GPU takes each training step as one CUDA graph."""
 
     def gpus_of(self, cell: Cell) -> float | None:
         """What is given for the cell's architecture, if anything."""
@@ -81,10 +83,14 @@ class Sweep:
     cells: list[Cell]
     resources: Resources
     path: Path
+    profile: str | None = None
+    """The profile of the file that was chosen, if any."""
 
 
-def read_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file, change it by ``KEY=VALUE`` overrides, and expand it into cells.
+def read_sweep(
+    path: str | Path, overrides: Sequence[str] = (), profile: str | None = None
+) -> Sweep:
+    """Read a sweep file, apply a profile and ``KEY=VALUE`` overrides, and expand it into cells.
 
     Raises:
         SpecError: with a line for every mistake in the file or the overrides.
@@ -92,12 +98,14 @@ def read_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     from pipeline.spec.errors import Mistakes
     from pipeline.spec.expand import expand
     from pipeline.spec.overrides import override, refuse_idle
+    from pipeline.spec.profiles import with_profile
 
     data, lines = read(path)
     places = {key: f"{path}:{line}" for key, line in lines.items()} | {"": str(path)}
     mistakes, cells = Mistakes(), []
     try:
         if isinstance(data, dict):
+            data = with_profile(data, profile, places) if profile else data
             data = override(data, overrides, places)
         file = _structure(data, mistakes)
         with mistakes.collected():
@@ -108,7 +116,7 @@ def read_sweep(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     except SpecError as error:
         raise error.placed(places) from None
     resources = Resources(**file.resources.model_dump())
-    return Sweep(file.name, file.description, cells, resources, Path(path))
+    return Sweep(file.name, file.description, cells, resources, Path(path), profile)
 
 
 def _structure(data: Any, mistakes: Mistakes) -> SweepFile:

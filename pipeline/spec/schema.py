@@ -64,6 +64,8 @@ class Training(Strict, title="training"):
     """Factor of the step schedule at each milestone."""
     init: Literal["glorot", "he"] = "glorot"
     """Initial weights: variance 2/(fan_in + fan_out), or 2/fan_in."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic of the training step; tf32 needs a GPU. Probes and evaluations use float32."""
     augment: list[Literal["crop", "flip"]] = []
     """Random changes of training images: a crop after padding, a horizontal flip."""
     evaluate_every: AtLeastOne = 50
@@ -125,6 +127,8 @@ class ResourceSettings(Strict, title="resources"):
     """Seconds after which a cell ends with what it has (status time_limit); null: none."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Minutes between two checkpoints of a cell: what a lost worker costs at most."""
+    cuda_graph: bool = False
+    """Take each training step as one CUDA graph (GPUs only; not yet measured)."""
 
     @field_validator("gpus")
     @classmethod
@@ -179,6 +183,8 @@ class SweepFile(Strict, title="a sweep file"):
     probes: dict[str, Any] = {}
     """Probes by name, each with its cadence and its own options."""
     resources: ResourceSettings = ResourceSettings()
+    profiles: dict[str, dict[str, Any]] = {}
+    """Other values under a name, by the keys of --set; --profile chooses one."""
 
     @field_validator("description")
     @classmethod

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
     from pipeline.spec.read import read_sweep
 
-    sweep = read_sweep(options.file, options.set)
+    sweep = read_sweep(options.file, options.set, options.profile)
     if options.cluster or options.stop:
         return _do_there(sweep, options, words)
     options.storage = shared.storage_location(options.storage)
@@ -151,6 +151,8 @@ def _run_cells(
     with beside((sweep.name, plan_id), store, tracking) as mirror, orchestrator.cluster():
         install_signal_handlers()
         count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
+        if note := orchestrator.sharing(chosen, sweep.resources):
+            print(note, file=sys.stderr)
         lease.confirm()
         refuse_unseen(store, sweep.name, lease.id)
         for cell_id in again & (standing.finished | standing.failed | standing.lost):

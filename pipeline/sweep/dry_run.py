@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Store
 from pipeline.sweep.buildable import check_networks, refusal
 from pipeline.sweep.durations import Estimate, estimate
+from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
+from pipeline.sweep.gpus import has_gpu
 from pipeline.sweep.local_resources import usable_cpus
 from pipeline.sweep.progress import duration
 from pipeline.sweep.status import STATES, divide, to_run
@@ -35,6 +38,8 @@ def show_preview(
     if not chosen:
         print("nothing to run")
         return
+    for line in _on_gpus(sweep, chosen):
+        print(line)
     _show_time(sweep, store, chosen, standing.finished, concurrency, price)
     sys.stdout.flush()  # the check may take a while
     refuse_unbuildable(sweep, chosen)
@@ -70,6 +75,22 @@ def refuse_unbuildable(sweep: Sweep, cells: Sequence[Cell]) -> None:
     if checked.errors:
         lines = refusal(checked).splitlines()
         raise ValueError("\n".join(f"{sweep.path}: {line}" for line in lines))
+
+
+def _on_gpus(sweep: Sweep, chosen: Sequence[Cell]) -> list[str]:
+    """Lines on what needs a GPU, and on the GPU-hours of a sweep that is made for GPUs."""
+    tf32 = sum(cell.settings["training"]["precision"] == "tf32" for cell in chosen)
+    elsewhere = any(os.environ.get(key) for key in ("RAY_ADDRESS", "NORMSCOPE_CLUSTER"))
+    lines = []
+    if tf32 and not elsewhere and not has_gpu():
+        shared = "" if sweep.resources.gpus is None else " --set resources.gpus=null"
+        lines.append(
+            f"precision: {tf32} cells train in tf32, which needs an NVIDIA GPU, and this machine "
+            f"has none; to run them here: --set training.precision=float32{shared}"
+        )
+    if tf32 or sweep.resources.gpus is not None or any_measured(chosen):
+        lines += describe_gpu_hours(chosen)
+    return lines
 
 
 def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estimate) -> str:

@@ -132,6 +132,7 @@ def by_cause(cells: Sequence[Cell], errors: Mapping[str, str]) -> list[list[Cell
 def reproduction(sweep: Sweep, cell: Cell, repeat: Repeat) -> str:
     """The command that runs one cell by itself, in sight."""
     words = ["python", "-m", "pipeline.trial", str(sweep.path), "--cell", cell.cell_id]
+    words += ["--profile", sweep.profile] if sweep.profile else []
     words += [word for override in repeat.overrides for word in ("--set", override)]
     return shlex.join([*words, "--storage", repeat.storage])
 

@@ -36,9 +36,11 @@ from ray._private.services import find_bootstrap_address
 from ray._private.thirdparty import pynvml as nvml
 from ray.exceptions import OutOfMemoryError
 
+from pipeline.spec.precision import refuse_tf32
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep.capacity import reachable
+from pipeline.sweep.gpus import describe_sharing
 from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
 from pipeline.sweep.local_resources import usable_cpus, visible_gpus
 from pipeline.sweep.node_check import UNSEEN, unseen
@@ -174,6 +176,7 @@ def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) 
         ValueError: if the cluster can never run one of the cells.
     """
     have = reachable(ray.cluster_resources())
+    _refuse_tf32_on_cpus(cells, resources, _default(have))
     shares = {_gpus(cell, resources, _default(have)) for cell in cells}
     for kind, need in (("CPU", resources.cpus), ("GPU", max(shares))):
         if need > have.get(kind, 0):
@@ -192,6 +195,19 @@ def _on_gpus(cards: float, share: float) -> int:
     if share > 1:
         return int(cards // share)
     return int(cards) * (10_000 // round(10_000 * share))
+
+
+def _refuse_tf32_on_cpus(cells: Sequence[Cell], resources: Resources, default: float) -> None:
+    for cell in cells:
+        if not _gpus(cell, resources, default):
+            refuse_tf32(cell.settings["training"], "CPUs, and this cluster has no GPU")
+
+
+def sharing(cells: Sequence[Cell], resources: Resources) -> str | None:
+    """A line on how cells share the GPUs that there are; None if they do not."""
+    have = reachable(ray.cluster_resources())
+    least = min(_gpus(cell, resources, _default(have)) for cell in cells)
+    return describe_sharing(least) if have.get("GPU", 0) and 0 < least < 1 else None
 
 
 def _gpus(cell: Cell, resources: Resources, default: float) -> float:

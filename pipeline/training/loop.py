@@ -13,16 +13,18 @@ from torch import Tensor
 
 from pipeline.architectures import Network
 from pipeline.data import Dataset
-from pipeline.data._objective import chance_loss, correct, objective
+from pipeline.data._objective import chance_loss
 from pipeline.probes import _view as measure
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.evaluation import SplitName, evaluate, training_samples
 from pipeline.training.evaluation_statistics import EvaluationStatistics
+from pipeline.training.graph_step import GraphStep
 from pipeline.training.live_note import note
 from pipeline.training.metering import settled_time
-from pipeline.training.optimizer import learning_rate, optimizer
-from pipeline.training.probe_runner import Observer
+from pipeline.training.optimizer import learning_rate, optimizer, set_learning_rate
+from pipeline.training.probe_runner import Observer, traits_of
+from pipeline.training.step import EagerStep
 
 _EVALUATED: dict[SplitName, str] = {
     "train": "eval_train",
@@ -60,6 +62,8 @@ class Outcome:
     """Peak bytes of the whole run."""
     earlier_seconds: float = 0.0
     """Wall time of earlier trials up to the checkpoint that this one went on from."""
+    cuda_graph: bool = False
+    """Whether the steps were replays of a CUDA graph."""
 
 
 def train(
@@ -68,6 +72,8 @@ def train(
     network: Network,
     checkpoints: Checkpoints | None = None,
     time_limit: float = math.inf,
+    *,
+    cuda_graph: bool = False,
 ) -> Outcome:
     """Run the cell's training from the network's present weights, or from its checkpoint.
 
@@ -82,8 +88,9 @@ def train(
         network: initialized; it is changed in place.
         checkpoints: where to leave off and to go on from, if anywhere.
         time_limit: seconds of wall time, those before a checkpoint included.
+        cuda_graph: on a GPU, take each step as one CUDA graph where the normalizer allows it.
     """
-    return _Loop(settings, dataset, network, checkpoints, time_limit).run()
+    return _Loop(settings, dataset, network, checkpoints, time_limit, cuda_graph).run()
 
 
 class _Loop:
@@ -96,6 +103,7 @@ class _Loop:
         network: Network,
         checkpoints: Checkpoints | None,
         time_limit: float,
+        cuda_graph: bool = False,
     ) -> None:
         self.checkpoints, self.time_limit = checkpoints, time_limit
         self.training, self.seed = settings["training"], settings["seed"]
@@ -106,14 +114,18 @@ class _Loop:
             augment=self.training["augment"],
             seed=self.seed,
         )
-        self.optimizer = optimizer(network, self.training)
+        capturable = cuda_graph and dataset.train.inputs.is_cuda
+        self.optimizer = optimizer(network, self.training, capturable=capturable)
+        eager = EagerStep(network, self.optimizer, self.training["precision"], _LOOK_EVERY)
+        captures = capturable and not traits_of(settings["normalizer"]).host_state
+        self.take_step = GraphStep(eager) if captures else eager
         self.statistics = EvaluationStatistics(network, self.batches)
         self.observer = Observer(settings, dataset, network, self.statistics)
-        size = self.training["batch_size"]
-        self.outcome = Outcome(chance_loss=chance_loss(dataset.task, dataset.train.targets, size))
+        chance = chance_loss(dataset.task, dataset.train.targets, self.training["batch_size"])
+        self.outcome = Outcome(chance_loss=chance, cuda_graph=captures)
         self.losses: list[float] = []
         self.accuracies: list[float | None] = []
-        self.pending: list[tuple[Tensor, Tensor | None]] = []
+        self.pending = 0
         self.lap = 0.0
         self.began = time.monotonic()
 
@@ -193,24 +205,17 @@ class _Loop:
 
     def _step(self, step: int) -> None:
         lr = learning_rate(self.training, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self.optimizer, lr)
         measure.set_noise(self.network, self.seed, step)
         batch = self.batches.at(step)
-        outputs = self.network(batch.inputs)
-        loss = objective(self.dataset.task, outputs, batch.targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        before = measure.parameters(self.network) if self.observer.due(step) else None
+        loss = self.take_step(batch)
+        self.pending += 1
         if step == 0:
             self._begin_observing()
-        before = measure.parameters(self.network) if self.observer.due(step) else None
-        self.optimizer.step()
-        self.pending.append(
-            (loss.detach(), correct(self.dataset.task, outputs.detach(), batch.targets))
-        )
         if before is not None:
             self.outcome.training_seconds += self._lap()
-            self.observer.observe(step, lr, before, batch, loss.detach())
+            self.observer.observe(step, lr, before, batch, loss.clone())
             self._lap()  # the observer has counted it, probe by probe
 
     def _begin_observing(self) -> None:
@@ -238,14 +243,12 @@ class _Loop:
     def _look(self) -> None:
         """Bring the pending losses to the host, and see whether one of them has diverged."""
         first = len(self.losses)
-        self.losses += torch.stack([loss for loss, _ in self.pending]).tolist()
-        hits = [right for _, right in self.pending if right is not None]
+        losses, hits = self.take_step.buffer.newest(self.pending)
+        self.losses += losses.tolist()
         size = self.training["batch_size"] or len(self.dataset.train.targets)
-        shares = (
-            (torch.stack(hits).double() / size).tolist() if hits else [None] * len(self.pending)
-        )
-        self.accuracies += shares
-        self.pending.clear()
+        classes = self.dataset.task.loss == "cross_entropy"
+        self.accuracies += (hits.double() / size).tolist() if classes else [None] * self.pending
+        self.pending = 0
         note(len(self.losses), self.training["steps"], self.losses[-1])
         limit = self.training["divergence_factor"] * abs(self.losses[0])
         self.outcome.diverged_step = next(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
-from pipeline.normalizers import compose
+from pipeline.normalizers import Traits, compose
 from pipeline.probes import _view as measure
 from pipeline.probes._view import Mode, Params, View
 from pipeline.spec.read import COMMON, cadence_steps
@@ -35,6 +35,11 @@ class _Look(NamedTuple):
     mode: Mode
     batch: str
     size: int
+
+
+def traits_of(configs: Sequence[Any]) -> Traits:
+    """The joined traits of a cell's normalizers, from their settings."""
+    return compose([catalog.make("normalizers", config) for config in configs]).traits
 
 
 class Observer:
@@ -64,6 +69,7 @@ class Observer:
             self._steps[name] = cadence_steps(options, settings["training"]["steps"])
             size = options["batch_size"] or min(_PROBE_BATCH, len(dataset.train.targets))
             self._looks[name] = _Look(options["mode"], options["batch"], size)
+        self._rounded = settings["training"]["precision"] != "float32"
         self._any = frozenset().union(*self._steps.values())
         self._memory: dict[str, dict[str, Any]] = defaultdict(dict)
         self.blocks: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -74,9 +80,7 @@ class Observer:
         """By probe: the most memory that it held at once beyond what was there before it."""
         if self._any:
             self._initial = measure.parameters(network)
-            self._traits = compose(
-                [catalog.make("normalizers", config) for config in settings["normalizer"]]
-            ).traits
+            self._traits = traits_of(settings["normalizer"])
             sizes = {look.size for look in self._looks.values()}
             self._fixed = {n: (probe_batch(dataset, n), other_batch(dataset, n)) for n in sizes}
 
@@ -116,7 +120,7 @@ class Observer:
                 own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
                 view = self._view(look, rng, self._memory[name], taken | seen.get(look, own))
                 if look not in seen:
-                    view = _own_function(view, look)
+                    view = _own_function(view, look, self._rounded)
                     seen[look] = {key: getattr(view, key) for key in own}
                 function, options = self._functions[name]
                 block = _on_host(function(view, **options), step)
@@ -179,11 +183,15 @@ class Observer:
         return torch.Generator().manual_seed(derive(self._seed, "probe", name, step))
 
 
-def _own_function(view: View, look: _Look) -> View:
-    """The step's view, on the batch that is asked for and with what is to be computed for it."""
+def _own_function(view: View, look: _Look, rounded: bool) -> View:
+    """The step's view, on the batch that is asked for and with what is to be computed for it.
+
+    Probes compare losses and gradients with those that they compute in float32. So those of a step
+    in another precision (``rounded``) are computed anew.
+    """
     if look.batch == "probe":
         view = replace(view, batch=view.probe_batch)
-    elif look.mode == "train":
+    elif look.mode == "train" and not rounded:
         return view  # the step has computed it
     value, grad = view.value_and_gradient(view.before, view.batch)
     return replace(view, value=value, grad=grad)

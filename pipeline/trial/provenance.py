@@ -26,7 +26,6 @@ def provenance(device: torch.device, data_digest: str) -> dict[str, Any]:
         "versions": _versions(),
         "device": _device_name(device),
         "device_type": device.type,
-        "precision": _precision(device),
         "deterministic": _deterministic(),
         "threads": torch.get_num_threads(),
         "data_digest": data_digest,
@@ -73,14 +72,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _precision(device: torch.device) -> str:
-    """The arithmetic of a trial's steps; probes are float32 with TF32 off whatever it is."""
-    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
-    if device.type == "cuda" and tf32:
-        return "tf32"
-    return str(torch.get_default_dtype()).removeprefix("torch.")
 
 
 def _deterministic() -> str:

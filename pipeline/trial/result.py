@@ -47,7 +47,12 @@ def describe(
             "parameters": sum(p.numel() for p in parameters),
         },
         "cost": _cost(outcome, seconds),
-        "provenance": {**provenance(device, data_digest), "sources": dict(sources)},
+        "provenance": {
+            **provenance(device, data_digest),
+            "precision": cell.settings["training"]["precision"],
+            "cuda_graph": outcome.cuda_graph,
+            "sources": dict(sources),
+        },
     }
 
 

@@ -114,12 +114,14 @@ def run_trial(
 
     from pipeline.training.initialization import calibrate, initialize
     from pipeline.training.loop import train
+    from pipeline.training.precision import check_precision
     from pipeline.trial.result import describe, tables
     from pipeline.trial.source_digest import source_digests
 
     start = time.perf_counter()
     sources = source_digests(cell.settings)
     target = torch.device(device)
+    check_precision(cell.settings["training"], target)
     _reset_process(resources.cpus)
     _bound_memory(target, resources.gpus_of(cell))
     config = json.dumps(cell.settings["data"], sort_keys=True)
@@ -135,7 +137,8 @@ def run_trial(
         torch.cuda.reset_peak_memory_stats(target)
     checkpoints = _checkpoints(cell, store, target, resources, sources)
     limit = resources.time_limit or math.inf
-    outcome = train(cell.settings, dataset, network, checkpoints, limit)
+    graph = resources.cuda_graph
+    outcome = train(cell.settings, dataset, network, checkpoints, limit, cuda_graph=graph)
     seconds = time.perf_counter() - start
     result = describe(cell, outcome, network, dataset.digest, seconds, sources)
     result["provenance"]["contents"] = contents
@@ -156,6 +159,8 @@ def _checkpoints(
     origin = provenance(device, "")
     fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
     fits["sources"] = dict(sources)  # a changed tree has the same commit, and is dirty as before
+    # A graph's optimizer has another state.
+    fits["cuda_graph"] = resources.cuda_graph and device.type == "cuda"
     return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)
 
 
@@ -207,12 +212,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_chosen(options: argparse.Namespace) -> int:
     with graceful_shutdown():
-        sweep = read_sweep(options.file, options.set)
+        sweep = read_sweep(options.file, options.set, options.profile)
         cell = _chosen(sweep.cells, options.cell)
         refuse_absent(cell)
         store = Store(storage_location(options.storage))
         threads = sweep.resources.cpus if options.threads is None else options.threads
         _check_machine(options.device, threads)
+        _check_precision(cell, options.device)
         resources = replace(sweep.resources, cpus=threads)
         status = attempt(cell, store, options.device, resources)
         if status in ("failed", "lost"):
@@ -240,6 +246,14 @@ def _check_machine(device: str, threads: int) -> None:
         raise ValueError(f"--device {device}: this machine has {', '.join(devices)}")
     if threads < 1:
         raise ValueError(f"--threads {threads}: must be at least 1")
+
+
+def _check_precision(cell: Cell, device: str) -> None:
+    import torch
+
+    from pipeline.training.precision import check_precision
+
+    check_precision(cell.settings["training"], torch.device(device))
 
 
 def _parser() -> argparse.ArgumentParser:

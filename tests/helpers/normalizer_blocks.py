@@ -58,6 +58,7 @@ def block(
     Then ``residual`` and ``activation``, where the normalizer has its own. A normalizer with a
     warm-up has left it, unless it is to be fresh.
     """
+    torch.manual_seed(1)  # singular vectors of `spectral` begin at the layer's first weights
     norm = make(name, **options)
     channels = channels or REFERENCES[name].channels
     bias = not norm.traits.bias_free

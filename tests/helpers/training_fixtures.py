@@ -70,6 +70,7 @@ TRAINING: dict[str, Any] = {
     "warmup_steps": 0,
     "milestones": [],
     "decay": 0.1,
+    "precision": "float32",
     "augment": [],
     "evaluate_every": 2,
     "evaluate_samples": None,

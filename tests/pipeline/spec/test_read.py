@@ -88,6 +88,7 @@ def test_a_cell_holds_every_setting(tmp_path: Path) -> None:
             "evaluate_every": 50,
             "evaluate_samples": None,
             "divergence_factor": 100.0,
+            "precision": "float32",
         },
         "probes": {
             "gradient_ics": {**COMMON, "every": 50, "parameters": "weights"},
@@ -107,7 +108,7 @@ def test_a_cell_holds_every_setting(tmp_path: Path) -> None:
 
 def test_the_id_of_a_known_cell(tmp_path: Path) -> None:
     """A change here makes every finished cell unfinished: raise CELL_VERSION with it."""
-    assert ids(tmp_path, small_parts.QUICKSTART)[0] == "9ae6abbd4f4e5aea"
+    assert ids(tmp_path, small_parts.QUICKSTART)[0] == "7f016fd570daa384"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,13 @@ def test_an_id_does_not_depend_on_what_cannot_change_numbers(tmp_path: Path, oth
 
 @pytest.mark.parametrize(
     "change",
-    ["training.steps=401", "architecture.width=0.5", "seeds=[1]", "probes.landscape.every=1"],
+    [
+        "training.steps=401",
+        "training.precision=bfloat16",
+        "architecture.width=0.5",
+        "seeds=[1]",
+        "probes.landscape.every=1",
+    ],
 )
 def test_an_id_depends_on_what_can(tmp_path: Path, change: str) -> None:
     assert ids(tmp_path, BASE, change) != ids(tmp_path, BASE)
@@ -179,7 +186,7 @@ def test_probes_can_vary(tmp_path: Path) -> None:
 def test_a_plan_is_the_whole_sweep_as_json(tmp_path: Path) -> None:
     read = sweep(tmp_path, small_parts.QUICKSTART)
     planned = json.loads(json.dumps(plan(read)))
-    assert (planned["schema"], planned["name"]) == (2, "quickstart")
+    assert (planned["schema"], planned["name"]) == (3, "quickstart")
     assert planned["cells"] == [cell.cell_id for cell in read.cells]
     for cell in read.cells:
         assert planned["settings"][cell.cell_id] == cell.settings

@@ -24,7 +24,8 @@ from tests.helpers import cells
 
 
 def cell(architecture: str) -> Cell:
-    return Cell({"architecture": {"name": architecture}}, {}, architecture)
+    settings = {"architecture": {"name": architecture}, "training": {"precision": "float32"}}
+    return Cell(settings, {}, architecture)
 
 
 CELLS = [cell("vgg11"), cell("resnet20")]
@@ -116,6 +117,41 @@ def test_what_can_never_run_is_said(
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
     with pytest.raises(ValueError, match=said):
         orchestrator.slots(CELLS, resources, None)
+
+
+@pytest.mark.parametrize(("have", "refused"), [({"CPU": 4}, True), ({"CPU": 4, "GPU": 1}, False)])
+def test_tf32_is_refused_before_any_cell_runs_on_a_cpu(
+    have: dict[str, float], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: have)
+    asked = [cells.cell(cells.REGRESSION, precision="tf32")]
+    if refused:
+        with pytest.raises(
+            ValueError, match=r"training\.precision: tf32 .* has no GPU; use float32"
+        ):
+            orchestrator.slots(asked, Resources(), None)
+    else:
+        assert orchestrator.slots(asked, Resources(), None) == 1
+
+
+@pytest.mark.parametrize(
+    ("have", "resources", "line"),
+    [
+        ({"CPU": 4}, Resources(), None),
+        ({"CPU": 4, "GPU": 1}, Resources(), None),
+        ({"CPU": 4, "GPU": 1}, Resources(gpus=0.3), "GPU sharing: up to 3 cells per GPU"),
+        ({"CPU": 4, "GPU": 1}, Resources(gpus={"vgg11": 0.1}), "up to 10 cells per GPU"),
+    ],
+)
+def test_how_cells_share_a_gpu_is_told(
+    have: dict[str, float],
+    resources: Resources,
+    line: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: have)
+    told = orchestrator.sharing(CELLS, resources)
+    assert told is None if line is None else line in str(told)
 
 
 def test_a_cell_that_has_ended_meanwhile_is_not_run_again(tmp_path: Path) -> None:

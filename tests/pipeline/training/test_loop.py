@@ -16,6 +16,7 @@ from pipeline.data import Dataset
 from pipeline.data._objective import objective
 from pipeline.spec.read import Cell
 from pipeline.training import loop as training
+from pipeline.training import step as steps
 from pipeline.training.batches import Batches
 from pipeline.training.loop import Outcome, train
 from pipeline.training.optimizer import learning_rate, optimizer
@@ -228,7 +229,7 @@ def test_the_very_step_of_a_divergence_found_late(
         wanted = value if call == step else 1.0 if call == 0 else 100.0
         return loss + (wanted - loss.detach())
 
-    monkeypatch.setattr(training, "objective", given)
+    monkeypatch.setattr(steps, "objective", given)
     outcome = run(cell(REGRESSION, steps=120, lr=1e-6, probes=PROBES))
     assert outcome.diverged_step == step
     nothing_is_recorded_after(step, outcome)
@@ -244,7 +245,7 @@ def test_the_first_divergence_counts_though_the_loss_recovers(
         loss = objective(*arguments)
         return loss + ({3: 1e6, 5: math.nan}.get(next(calls), 1.0) - loss.detach())
 
-    monkeypatch.setattr(training, "objective", given)
+    monkeypatch.setattr(steps, "objective", given)
     assert run(cell(REGRESSION, steps=60)).diverged_step == 3
 
 

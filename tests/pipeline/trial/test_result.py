@@ -15,7 +15,7 @@ from pipeline.trial import provenance as provenance_module
 from pipeline.trial.provenance import provenance
 from pipeline.trial.result import describe, tables
 
-CELL = Cell({"seed": 0}, {"architecture": "vgg11"}, "aa")
+CELL = Cell({"seed": 0, "training": {"precision": "tf32"}}, {"architecture": "vgg11"}, "aa")
 
 
 def outcome(losses: list[float], diverged: int | None = None, **changes: Any) -> Outcome:
@@ -64,19 +64,14 @@ def test_the_summary_of_a_run() -> None:
     }
     assert found["provenance"]["data_digest"] == "digest"
     assert found["provenance"]["sources"] == {"training": "c0de"}
+    assert found["provenance"]["precision"] == "tf32"
 
 
-def test_a_result_names_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = provenance(torch.device("cpu"), "")
-    assert (found["device_type"], found["precision"]) == ("cpu", "float32")
+def test_a_result_names_its_kind_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert provenance(torch.device("cpu"), "")["device_type"] == "cpu"
     monkeypatch.setattr(provenance_module, "_device_name", lambda device: "NVIDIA H200")
-    tf32 = [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
-    for allowed, name in ((False, "float32"), (True, "tf32")):
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-        found = provenance(torch.device("cuda"), "")
-        assert (found["device"], found["device_type"]) == ("NVIDIA H200", "cuda")
-        assert found["precision"] == name
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+    found = provenance(torch.device("cuda"), "")
+    assert (found["device"], found["device_type"]) == ("NVIDIA H200", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ RESULT: dict[str, Any] = {
         "precision": str,
         "deterministic": str,
         "threads": int,
+        "cuda_graph": bool,
         "data_digest": str,
         "contents": {"data": str},
         "host": str,
