@@ -44,7 +44,7 @@ cluster-check: .venv/ready ## check cluster.yaml, without a network
 	$(BIN)/python -m pipeline.cluster cluster.yaml
 
 lock: $(UV) ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile pyproject.toml --group cluster --group test --universal --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --extra cluster --extra test --universal --python-version 3.11 \
 	  --no-emit-index-url --no-header --generate-hashes --upgrade -o requirements.lock
 
 clean: ## remove the environment and caches; results stay

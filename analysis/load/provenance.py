@@ -26,6 +26,9 @@ def of(result: Mapping[str, Any]) -> dict[str, Any]:
     known["sources"] = dict(result["provenance"].get("sources") or {})
     if result["cost"]["peak_memory_bytes"] is None:  # on GPUs the host's threads change no number
         known["threads"] = result["provenance"].get("threads")
+    if own := result["provenance"].get("own_loop"):
+        unmeasured = [f"{name} {why}" for name, why in own["unmeasured"].items()]
+        known["notes"] = [*own["notes"], *unmeasured]
     if known["device"] and (kind := result["provenance"].get("device_type")):
         known["device"] = f"{known['device']} ({kind})"
     return {key: value for key, value in known.items() if value is not None}
@@ -84,6 +87,12 @@ def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> 
             if len(digests) > 1
         ]
     return lines
+
+
+def own_loops(facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What a reader must know of cells that a loop of one's own made, a line per note."""
+    seen = Counter(note for fact in facts.values() for note in fact.get("notes", ()))
+    return [f"own loop ({count} cells): {note}" for note, count in sorted(seen.items())]
 
 
 def mixed(found: Mapping[str, Any]) -> list[str]:

@@ -112,6 +112,7 @@ class Reader:
         unlike = integrity.disagreements(self.store, results, found.trainings)
         problems = facts.gathered([*found.problems, *reading.problems, *unlike])
         problems += facts.inconsistent(planned, known) + facts.mixed(origin)
+        problems += facts.own_loops(known)
         return Study(
             sweeps=found.sweeps,
             planned=order.by_labels(planned, ["sweep", *LABELS, "cell_id"]),

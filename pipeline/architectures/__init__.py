@@ -19,12 +19,14 @@ see `_torchvision`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from pipeline.data import Task
+from pipeline.data._objective import objective
 from pipeline.normalizers import Normalizer
 
 
@@ -89,6 +91,21 @@ class Network(nn.Sequential):
     def activation_layers(self) -> list[Layer]:
         """Activations, in forward order."""
         return self._layers((Activation,))
+
+    def objective(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The training loss of the network's outputs, a scalar."""
+        return objective(self.task, outputs, targets)
+
+    def modules_in_order(self) -> Iterator[tuple[str, nn.Module]]:
+        """All modules with their dotted paths, in an order in which data can meet them."""
+        return self.named_modules()
+
+    def run_stages(self, params: Mapping[str, Tensor], inputs: Tensor, stages: range) -> Tensor:
+        """Run consecutive stages as a pure function of ``params``, the whole network's."""
+        children = list(self.named_children())[stages.start : stages.stop]
+        part = nn.Sequential(OrderedDict(children))
+        own = {name: params[name] for name, _ in part.named_parameters()}
+        return functional_call(part, own, (inputs,))
 
     def _layers(self, kinds: tuple[type[nn.Module], ...]) -> list[Layer]:
         return [

@@ -41,7 +41,7 @@ def normalizers_page() -> str:
 def listing(kind: str) -> str:
     """The parts of a kind, a line each: name, what it is, its options with their defaults."""
     parts = catalog.parts(kind).values()
-    own = [part for part in parts if "/" not in part.name]
+    own = [part for part in parts if not part.name.startswith("torchvision/")]
     width = max(len(part.name) for part in own)
     lines = [
         f"{part.name:{width}}  {part.summary}\n{'':{width}}  {_options(part, mark='')}".rstrip()

@@ -5,7 +5,8 @@ keyword-only parameters are the YAML options. The files are parsed, never import
 parts and a check of all options cost no torch, and are the same in every process.
 
 One family of parts has its names from elsewhere: ``torchvision/<name>``, all of them built by one
-function in ``architectures/_torchvision/``.
+function in ``architectures/_torchvision/``. Parts of other folders (`own_parts`) are called
+``PREFIX/NAME``.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import ast
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.catalog import own_parts
+from pipeline.catalog.own_parts import Folder
 from pipeline.catalog.torchvision_names import torchvision_names
 from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
 
@@ -30,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "probes": 1}
 """The kinds of part, and how many positional arguments a part of each takes."""
 
+_FAMILY = "torchvision/"
 _SCALARS = {"int": int, "float": float, "bool": bool, "str": str, "Location": str}
 
 
@@ -54,6 +58,10 @@ class Part:
     module: str
     summary: str
     options: dict[str, Option]
+    folder: Folder | None = None
+    """Where it is from, if it is not ours."""
+    source: str = ""
+    """Digest of its source, if it is not ours."""
 
 
 def parts(kind: str) -> dict[str, Part]:
@@ -62,12 +70,21 @@ def parts(kind: str) -> dict[str, Part]:
     Raises:
         TypeError: if a file there defines a part in a way that the catalog cannot read.
     """
-    return _scan(ROOT, kind)
+    own = own_parts.folders()
+    if not own:
+        return _scan(ROOT, kind)
+    found = dict(_scan(ROOT, kind))
+    for folder in own.values():
+        found |= _scan_folder(folder, kind)
+    return found
 
 
 def load(part: Part) -> Callable[..., Any]:
     """Import a part's function; the name after a family's slash is its first argument."""
     name, _, member = part.name.partition("/")
+    if part.folder:
+        own_parts.importable(part.folder)
+        return getattr(importlib.import_module(part.module), member)
     function = getattr(importlib.import_module(part.module), name)
     return functools.partial(function, member) if member else function
 
@@ -102,7 +119,7 @@ def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> 
 
     name, options = _split(config, where)
     part = find(kind, name, f"{where}.name" if isinstance(config, Mapping) else where)
-    settings = validate(_model(ROOT, kind, name, partial), options, where)
+    settings = validate(_model(ROOT, kind, name, part.module, partial), options, where)
     return {"name": part.name, **settings.model_dump(exclude_unset=partial)}
 
 
@@ -123,8 +140,10 @@ def _nearest(name: str, known: Mapping[str, Part]) -> str:
     """Say the nearest right name: of torchvision's, if the name has a slash or is one of them."""
     whole = f"torchvision/{name}"
     wanted = whole if whole in known else name
-    families = {k: k if "/" in wanted else "torchvision/<name>" for k in known if "/" in k}
-    own = [] if "/" in wanted and families else [k for k in known if k not in families]
+    members = [k for k in known if k.startswith(_FAMILY)]
+    families = {k: k if "/" in wanted else f"{_FAMILY}<name>" for k in members}
+    bare = wanted.startswith(_FAMILY) and families
+    own = [] if bare else [k for k in known if k not in families]
     return did_you_mean(wanted, {*own, *families.values()})
 
 
@@ -140,14 +159,14 @@ def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
 
 
 @cache
-def _model(root: Path, kind: str, name: str, partial: bool) -> type[BaseModel]:
-    """Make the pydantic model of a part's options."""
+def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type[BaseModel]:
+    """Make the pydantic model of a part's options; ``root`` and ``module`` tell parts apart."""
     from pydantic import Field, create_model
 
     from pipeline.spec.schema import ProbeSettings, Strict
 
     fields: dict[str, Any] = {}
-    for option in _scan(root, kind)[name].options.values():
+    for option in parts(kind)[name].options.values():
         type_ = _type(ast.parse(option.annotation, mode="eval").body)
         fields[option.name] = (type_, ... if option.required else option.default)
     base = ProbeSettings if kind == "probes" else Strict
@@ -164,7 +183,7 @@ def _model(root: Path, kind: str, name: str, partial: bool) -> type[BaseModel]:
 def _scan(root: Path, kind: str) -> dict[str, Part]:
     found: dict[str, Part] = {}
     for file in sorted((root / kind).glob("[!_]*.py")):
-        for function in _functions(file):
+        for function in _functions(file, file.read_text(encoding="utf-8")):
             if function.name in found:
                 other = found[function.name].module
                 raise _unreadable(file, function, f"{other} defines a part of that name too")
@@ -173,6 +192,33 @@ def _scan(root: Path, kind: str) -> dict[str, Part]:
     if (root / kind / "_torchvision" / "__init__.py").exists():
         found |= _torchvision(kind, f"{root.name}.{kind}._torchvision")
     return dict(sorted(found.items()))
+
+
+@cache
+def _scan_folder(folder: Folder, kind: str) -> dict[str, Part]:
+    """The parts of a kind of a folder that is not ours.
+
+    Raises:
+        SpecError: if a file there is not what a part's has to be.
+    """
+    found: dict[str, Part] = {}
+    for name, text in folder.files.items():
+        place = Path(name)
+        if place.parent != Path(kind) or place.stem.startswith("_"):
+            continue
+        try:
+            for function in _functions(place, text):
+                module = f"{folder.package}.{kind}.{place.stem}"
+                part = _part(kind, module, place, function)
+                source = own_parts.part_digest(folder, name)
+                whole = f"{folder.prefix}/{part.name}"
+                if whole in found:
+                    other = found[whole].module.rpartition(".")[2]
+                    raise _unreadable(place, function, f"{other}.py defines it too")
+                found[whole] = replace(part, name=whole, folder=folder, source=source)
+        except (TypeError, SyntaxError) as error:
+            raise SpecError(f"parts of {folder.prefix}: {error}") from None
+    return found
 
 
 def _torchvision(kind: str, module: str) -> dict[str, Part]:
@@ -184,8 +230,8 @@ def _torchvision(kind: str, module: str) -> dict[str, Part]:
     }
 
 
-def _functions(file: Path) -> Iterator[ast.FunctionDef]:
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+def _functions(file: Path, text: str) -> Iterator[ast.FunctionDef]:
+    tree = ast.parse(text, filename=str(file))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             yield node

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pipeline.catalog import own_parts
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PINNED = ("pipeline", "requirements.lock")
 """What can change a cell's numbers: it has to be committed."""
+
+
+_NONE: Mapping[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,17 @@ class Pinned:
     commit: str
     sweep: str
     """The sweep file within the folder."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Folders of parts that are not ours by prefix, as paths from the sweep file on."""
 
 
 @contextmanager
-def pinned(sweep: Path) -> Iterator[Pinned]:
+def pinned(sweep: Path, parts: Mapping[str, Mapping[str, str]] = _NONE) -> Iterator[Pinned]:
     """Check out the commit that is current here, with ``sweep`` as it is now; gone at the end.
+
+    Args:
+        sweep: the sweep file.
+        parts: texts of the parts that are not ours (`pipeline.catalog.own_parts.snapshot`).
 
     The history's tip comes along, so that results say which commit they are of.
 
@@ -43,7 +55,8 @@ def pinned(sweep: Path) -> Iterator[Pinned]:
         _git("clone", "--quiet", "--depth", "1", f"file://{_ROOT}", str(folder))
         # A copy through an archive loses these, and would look changed.
         _git("-C", str(folder), "config", "core.fileMode", "false")
-        yield Pinned(folder, commit, _placed(sweep, folder))
+        placed = _placed(sweep, folder)
+        yield Pinned(folder, commit, placed, _placed_parts(parts, folder, placed))
 
 
 def _placed(sweep: Path, folder: Path) -> str:
@@ -55,9 +68,19 @@ def _placed(sweep: Path, folder: Path) -> str:
             return str(committed)
     except (ValueError, OSError):
         pass  # it lies elsewhere, or is not committed
-    (folder / "submitted").mkdir()
+    (folder / "submitted").mkdir(exist_ok=True)
     shutil.copyfile(sweep, folder / "submitted" / sweep.name)
     return f"submitted/{sweep.name}"
+
+
+def _placed_parts(
+    parts: Mapping[str, Mapping[str, str]], folder: Path, sweep: str
+) -> dict[str, str]:
+    """Write parts into the checkout; where they are, from the sweep file on."""
+    for prefix, files in parts.items():
+        own_parts.write(files, folder / "submitted" / "parts" / prefix)
+    start = str(Path(sweep).parent)
+    return {prefix: os.path.relpath(f"submitted/parts/{prefix}", start) for prefix in parts}
 
 
 def _git(*words: str) -> str:

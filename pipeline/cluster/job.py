@@ -25,6 +25,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.catalog import own_parts
 from pipeline.cli.errors import print_error
 from pipeline.cli.redaction import redact
 from pipeline.cluster.checkout import Pinned, pinned
@@ -139,7 +140,7 @@ def _job(client: JobSubmissionClient, sweep: Sweep, words: Sequence[str]) -> str
     digest = _digest(sweep, words)
     running = _current(client, sweep.name)
     if running is None:
-        with pinned(sweep.path) as code:
+        with pinned(sweep.path, own_parts.snapshot()) as code:
             return _submit(client, sweep.name, digest, code, words)
     metadata, submission = running.metadata or {}, str(running.submission_id)
     if metadata["digest"] != digest:
@@ -200,7 +201,8 @@ def entrypoint(code: Pinned, words: Sequence[str]) -> str:
             "cluster starts Ray, as MLFLOW_TRACKING_URI in ~/normscope.env"
         )
     storage = "" if _given_storage(words) else _STORAGE_CHECK
-    command = shlex.join(["python", "-m", "pipeline.sweep", code.sweep, *words])
+    own = ["--set", f"parts={json.dumps(dict(code.parts))}"] if code.parts else []
+    command = shlex.join(["python", "-m", "pipeline.sweep", code.sweep, *words, *own])
     return f"{_ENVIRONMENT_CHECK}{storage}exec {command}"
 
 

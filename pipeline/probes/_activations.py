@@ -46,7 +46,7 @@ def places_of(
     """
     found: dict[PlaceName, list[Layer]] = {name: _layers(network, name) for name in names}
     if not found.get("activation", [None]):
-        raise ValueError(f"{probe} needs a network with activations; this one has none")
+        raise ValueError(f"{probe} needs a network with activations as modules; this one has none")
     last = max(len(kind) for kind in found.values())
     beyond = [index for index in layers or () if index > last]
     if beyond:

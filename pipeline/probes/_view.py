@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from torch.func import functional_call
 
 from pipeline.architectures import Network
 from pipeline.data import Batch
-from pipeline.data._objective import objective
 from pipeline.normalizers import Traits
 from pipeline.training.seeds import derive
 
@@ -75,7 +73,7 @@ class View:
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """The pure loss: in training mode batch statistics, this step's noise, no buffer moves."""
         outputs = functional_call(self.network, params, (batch.inputs,))
-        return objective(self.network.task, outputs, batch.targets)
+        return self.network.objective(outputs, batch.targets)
 
     def value_and_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
         """L and ∇L with respect to all of ``params``, detached: one forward and one backward."""
@@ -205,9 +203,13 @@ def parameters_by_layer(network: Network) -> list[LayerParameters]:
     position = {layer.module: index for index, layer in enumerate(layers)}
     owned: list[list[str]] = [[] for _ in layers]
     current = 0
-    for prefix, module in network.named_modules():
+    known = {name for name, _ in network.named_parameters()}
+    for prefix, module in network.modules_in_order():
         current = position.get(module, current)
-        owned[current] += [f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)]
+        names = [
+            f"{prefix}.{n}" if prefix else n for n, _ in module.named_parameters(recurse=False)
+        ]
+        owned[current] += [name for name in names if name in known]
     return [
         LayerParameters(
             layer.name,
@@ -222,11 +224,3 @@ def parameters_by_layer(network: Network) -> list[LayerParameters]:
 def _is_weight(parameter: str, layer: str) -> bool:
     own = parameter.removeprefix(f"{layer}.")
     return own == "weight" or (own != parameter and own.startswith("parametrizations.weight."))
-
-
-def run_stages(network: Network, params: Params, inputs: Tensor, stages: range) -> Tensor:
-    """Run consecutive stages as a pure function of ``params`` (those of the whole network)."""
-    children = list(network.named_children())[stages.start : stages.stop]
-    part = nn.Sequential(OrderedDict(children))
-    own = {name: params[name] for name, _ in part.named_parameters()}
-    return functional_call(part, own, (inputs,))

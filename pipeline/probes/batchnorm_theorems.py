@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.catalog.option_types import AtLeastOne
 from pipeline.normalizers._ops.batch_norm import BatchNorm
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.probes._activations import by_unit
 from pipeline.probes._view import Records, View, chosen, ratio
+
+_LAYERS = (BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def batchnorm_theorems(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
@@ -37,7 +40,8 @@ def batchnorm_theorems(view: View, *, layers: Sequence[AtLeastOne] | None = None
     the two sides over ‖d‖², ``gap_42`` that over the sum of the absolute values of the right side's
     terms: what ε and rounding leave.
 
-    Layers: those of `batch`, `noisy_batch` (before its noise) and their compositions. A network
+    Layers: those of `batch`, `noisy_batch` (before its noise) and their compositions, and torch's
+    own. A network
     without any has no rows. Theorems 4.4 and 4.5 are not measured: they speak of maxima over all
     inputs of a norm and of the distance to an optimum, which no batch shows.
 
@@ -58,7 +62,8 @@ def batchnorm_theorems(view: View, *, layers: Sequence[AtLeastOne] | None = None
         raise ValueError(
             "batchnorm_theorems.mode: must be train; in eval mode a layer has no batch statistics"
         )
-    every = [(n, m) for n, m in view.network.named_modules() if type(m) is BatchNorm]
+    named = view.network.named_modules()
+    every = [(n, m) for n, m in named if type(m) in _LAYERS and m.training]
     wanted = chosen(every, layers, "batchnorm_theorems") if every else []
     rows = _rows(view, [module for _, (_, module) in wanted]) if wanted else []
     return {
@@ -79,7 +84,7 @@ class _Seen(NamedTuple):
     at_outputs: Tensor
 
 
-def _rows(view: View, modules: list[BatchNorm]) -> list[dict[str, Tensor]]:
+def _rows(view: View, modules: Sequence[nn.Module]) -> list[dict[str, Tensor]]:
     with _displaced(modules) as seen:
         loss = view.loss(view.before, view.batch)
     layers = [seen[module] for module in modules]
@@ -93,12 +98,12 @@ def _rows(view: View, modules: list[BatchNorm]) -> list[dict[str, Tensor]]:
 
 
 @contextmanager
-def _displaced(modules: Sequence[BatchNorm]) -> Iterator[dict[nn.Module, _Seen]]:
+def _displaced(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, _Seen]]:
     """Within it, a run adds a leaf of zeros to each layer's input and output, and leaves them."""
     seen: dict[nn.Module, _Seen] = {}
 
     def enters(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        assert isinstance(module, BatchNorm)
+        assert isinstance(module, _BatchNorm)
         leaf = torch.zeros_like(inputs[0], requires_grad=True)
         seen[module] = _Seen(_gamma(module), module.eps, inputs[0].detach(), leaf, leaf)
         return (inputs[0] + leaf,)
@@ -115,7 +120,7 @@ def _displaced(modules: Sequence[BatchNorm]) -> Iterator[dict[nn.Module, _Seen]]
         yield seen
 
 
-def _gamma(module: BatchNorm) -> Tensor | float:
+def _gamma(module: _BatchNorm) -> Tensor | float:
     """γ of the parameters that the run is made with."""
     return 1.0 if module.weight is None else module.weight.detach().double()
 

@@ -19,7 +19,7 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
-from pipeline.probes._view import Params, Records, View, ratio, run_stages
+from pipeline.probes._view import Params, Records, View, ratio
 
 QUANTITIES = ("w1", "w1_p90", "gaussian_w2", "gaussian_w2_p90")
 
@@ -107,8 +107,8 @@ def _stage_by_stage(
         here, found = [places[i] for i in positions], []
         for run in runs:
             with watched(here, _units) as units, view.noise_of(run.step):
-                run.values = run_stages(
-                    view.network, run.params, run.values, range(stage, stage + 1)
+                run.values = view.network.run_stages(
+                    run.params, run.values, range(stage, stage + 1)
                 )
             found.append(units)
         yield positions, found

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne
-from pipeline.data._objective import objective
 from pipeline.probes._view import (
     LayerParameters,
     Params,
@@ -22,7 +21,6 @@ from pipeline.probes._view import (
     norm,
     parameters_by_layer,
     ratio,
-    run_stages,
 )
 
 
@@ -92,7 +90,7 @@ def _gradients_after_prefix(
     for index, layer in enumerate(layers, 1):
         if index > 1 and index in measured:
             with torch.no_grad():
-                inputs = run_stages(view.network, params, inputs, range(at_stage, layer.stage))
+                inputs = view.network.run_stages(params, inputs, range(at_stage, layer.stage))
             at_stage = layer.stage
             gradients[index] = _suffix_gradient(view, params, measured[index], inputs, at_stage)
         params.update({name: view.after[name] for name in layer.all})
@@ -105,8 +103,8 @@ def _suffix_gradient(
     """∇ of the loss with respect to the named parameters, from the input of ``stage`` on."""
     wanted = leaves({name: params[name] for name in names})
     stages = range(stage, len(view.network))
-    outputs = run_stages(view.network, {**params, **wanted}, inputs, stages)
-    loss = objective(view.network.task, outputs, view.batch.targets)
+    outputs = view.network.run_stages({**params, **wanted}, inputs, stages)
+    loss = view.network.objective(outputs, view.batch.targets)
     return flat(torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True))
 
 

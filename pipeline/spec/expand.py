@@ -165,7 +165,7 @@ def _resolve(section: str, config: Any, where: str, *, partial: bool = False) ->
     if section == "training":
         return validate(Training, config, where).model_dump()
     if section == "probes":
-        return _probes(config, where, partial)
+        return resolve_probes(config, where, partial)
     if config is None:
         known = did_you_mean("", parts(KINDS[section]))
         raise SpecError(f"no {section} is given, here or in the grid; {known}", where)
@@ -181,7 +181,12 @@ def _resolve(section: str, config: Any, where: str, *, partial: bool = False) ->
     ]
 
 
-def _probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
+def resolve_probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
+    """Check probes by name, and fill in their defaults or, if partial, keep what is given.
+
+    Raises:
+        SpecError: with a line for every mistake.
+    """
     if not isinstance(config, dict):
         raise SpecError(f"must be a mapping of probes, not {shown(config)}", where)
     resolved, mistakes = {}, Mistakes()

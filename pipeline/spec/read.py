@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.spec.contents import name_of
 from pipeline.spec.yaml_reader import SpecError, read
@@ -36,7 +37,7 @@ KINDS = {"data": "data", "architecture": "architectures", "normalizer": "normali
 """The folder that a cell's setting names a part of."""
 
 
-_APART = {"name", "description", "seeds", "resources"}
+_APART = {"name", "description", "seeds", "resources", "parts"}
 """Keys of a file without which the others can be checked all the same."""
 
 
@@ -107,6 +108,8 @@ def read_sweep(
         if isinstance(data, dict):
             data = with_profile(data, profile, places) if profile else data
             data = override(data, overrides, places)
+        own = data.get("parts", []) if isinstance(data, dict) else []
+        own_parts.use(own, Path(path).resolve().parent)
         file = _structure(data, mistakes)
         with mistakes.collected():
             refuse_idle(overrides, file.grid, str(path))
@@ -191,7 +194,10 @@ def training_id(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNRE
 def placeless(
     kind: str, config: dict[str, Any], key: str, contents: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A part's settings with every location replaced by what it contains, or else its name."""
+    """A part's settings with every location replaced by what it contains, or else its name.
+
+    A part that is not ours comes with a digest of its source: an edited one makes other cells.
+    """
     part = catalog.parts(kind).get(config["name"])
     options = part.options if part else {}  # of a part that is gone, a store may still know
     places = {
@@ -199,7 +205,8 @@ def placeless(
         for name, option in options.items()
         if option.location
     }
-    return {**config, **places} if places else config
+    source = {"source": part.source} if part and part.source else {}
+    return {**config, **places, **source} if places or source else config
 
 
 def _identity(

@@ -171,6 +171,8 @@ class SweepFile(Strict, title="a sweep file"):
     """The sweep's name in the store and in the report."""
     description: str = ""
     """What it is for, in one line."""
+    parts: Any = []
+    """Folders of parts of one's own: a list of paths from this file on, or prefix: path."""
     base: Base
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted keys below base (or ``probes.``...), each with the values that it takes."""

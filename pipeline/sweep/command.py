@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
     from pipeline.spec.read import read_sweep
 
+    if options.sync and (study := _study(options)):
+        return _sync(study, options)
     sweep = read_sweep(options.file, options.set, options.profile)
     if options.cluster or options.stop:
         return _do_there(sweep, options, words)
@@ -54,6 +56,7 @@ def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     """What the options ask for: to look at a sweep, to mirror it, or to run it."""
+    from pipeline.spec.read import plan
     from pipeline.store.store import Store
     from pipeline.sweep import status as triage
     from pipeline.sweep.dry_run import show_preview
@@ -67,7 +70,8 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
         again = options.retry_failed, options.rerun_changed
         show_preview(sweep, store, *again, options.concurrency, options.price)
     elif options.sync:
-        return _sync(sweep, store, options)
+        store.write_plan(plan(sweep), options.set)
+        return _sync(sweep, options)
     else:
         return triage.conclude(sweep, store, _run(sweep, store, options), repeat)
     return 0
@@ -132,6 +136,7 @@ def _run_cells(
     lease: Lease,
     options: argparse.Namespace,
 ) -> None:
+    from pipeline.catalog import own_parts
     from pipeline.store.store import StoreError
     from pipeline.sweep import tune as orchestrator
     from pipeline.sweep.durations import Estimate, estimate, in_order
@@ -157,7 +162,8 @@ def _run_cells(
         refuse_unseen(store, sweep.name, lease.id)
         for cell_id in again & (standing.finished | standing.failed | standing.lost):
             store.reopen(cell_id, keep_lost=not options.retry_failed)
-        job = orchestrator.Job(sweep.name, store.uri, sweep.resources, lease.id)
+        parts = own_parts.snapshot()
+        job = orchestrator.Job(sweep.name, store.uri, sweep.resources, lease.id, parts)
         how_far = partial(live_note.read, lease.id)
         with Progress(chosen, done, count, expected=expected, how_far=how_far) as progress:
             events = orchestrator.Events(progress.started, [progress.ended, mirror.ended])
@@ -165,15 +171,28 @@ def _run_cells(
         mirror.complete()
 
 
-def _sync(sweep: Sweep, store: Store, options: argparse.Namespace) -> int:
-    from pipeline.spec.read import plan
+def _study(options: argparse.Namespace) -> Sweep | None:
+    """The study of that name which `normscope.Monitor` made: there is no sweep file of it."""
+    from pipeline.store.store import Store
+    from pipeline.tracking.worker import planned
+
+    options.storage = shared.storage_location(options.storage)
+    store = Store(options.storage)
+    if options.file not in store.plans() or not store.plan(options.file).get("own_loop"):
+        return None
+    shown = store.plans_of(options.file, store.finished())[0]
+    return planned(store, options.file, shown.plan_id)
+
+
+def _sync(sweep: Sweep, options: argparse.Namespace) -> int:
+    from pipeline.store.store import Store
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
 
+    store = Store(options.storage)
     uri = tracking_uri(options.tracking, options.storage)
     if uri is None:
         raise ValueError("--sync: tracking is none; say where MLflow is with --tracking")
-    store.write_plan(plan(sweep), options.set)
     print(f"{sweep.name}: {mirroring.sync(sweep, store, uri)}")
     return 0
 
@@ -193,7 +212,9 @@ def _parser() -> argparse.ArgumentParser:
             ),
         ],
     )
-    parser.add_argument("file", metavar="FILE", help="the sweep file (YAML)")
+    parser.add_argument(
+        "file", metavar="FILE", help="the sweep file (YAML); for --sync also a Monitor's study"
+    )
     parser.add_argument(
         "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
     )

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # The store replaces Tune's result files, which cost every trial a second.
@@ -36,6 +36,7 @@ from ray._private.services import find_bootstrap_address
 from ray._private.thirdparty import pynvml as nvml
 from ray.exceptions import OutOfMemoryError
 
+from pipeline.catalog import own_parts
 from pipeline.spec.precision import refuse_tf32
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.store import Store, StoreError
@@ -68,6 +69,8 @@ class Job:
     resources: Resources
     lease: str = ""
     """The id of the driver's lease, by which a worker knows the store; empty: it does not look."""
+    parts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The text of the parts that are not ours (`pipeline.catalog.own_parts`)."""
 
 
 @dataclass(frozen=True)
@@ -304,6 +307,7 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
 
     if job["lease"] and (problem := unseen(job["storage"], job["sweep"], job["lease"])):
         raise StoreError(f"{platform.node()} {problem}")  # it has joined the cluster since
+    own_parts.install(job["parts"])
     cell, store = _cell(config), Store(job["storage"])
     with traced(job["lease"], cell.cell_id) as killed:
         status = _status(store, cell.cell_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,11 @@ _PROBE_BATCH = 128
 """Samples of the fixed probe batch (all there are, where the training split has fewer)."""
 
 
-class _Look(NamedTuple):
+_OF_FUNCTION = ("batch", "value", "grad", "shared")
+"""Fields of a view that probes which see the same function on the same batch have in common."""
+
+
+class Look(NamedTuple):
     """The function and the batches that a probe asks to see."""
 
     mode: Mode
@@ -45,6 +49,13 @@ def traits_of(configs: Sequence[Any]) -> Traits:
 class Observer:
     """Shows the cell's probes the steps that they asked for.
 
+    Args:
+        settings: the cell's: its seed, training and probes; its normalizers where no traits are
+            given.
+        dataset: whose training split the probe batches are of.
+        network: initialized; it is θ_0.
+        traits: the normalizers'; None: they are made of the settings.
+
     Raises:
         ValueError: if a probe asks for a probe batch larger than the training split.
     """
@@ -54,23 +65,24 @@ class Observer:
         settings: Mapping[str, Any],
         dataset: Dataset,
         network: Network,
-        statistics: EvaluationStatistics,
+        statistics: EvaluationStatistics | None,
+        traits: Traits | None = None,
     ) -> None:
         self._network, self._seed = network, settings["seed"]
         self._statistics = statistics
         self._initial_buffers: dict[Mode, Params] = {}
         self._dataset, self._augment = dataset, settings["training"]["augment"]
-        self._functions, self._steps = {}, {}
-        self._looks: dict[str, _Look] = {}
+        self._functions = {}
+        self._steps: dict[str, Container[int]] = {}
+        self._looks: dict[str, Look] = {}
         # By name, whatever the file's order: so is what a later one finds of an earlier one.
         for name, options in sorted(settings["probes"].items()):
             own = {key: value for key, value in options.items() if key not in COMMON}
             self._functions[name] = (catalog.load(catalog.parts("probes")[name]), own)
-            self._steps[name] = cadence_steps(options, settings["training"]["steps"])
+            self._steps[name] = self._cadence(options, settings["training"]["steps"])
             size = options["batch_size"] or min(_PROBE_BATCH, len(dataset.train.targets))
-            self._looks[name] = _Look(options["mode"], options["batch"], size)
-        self._rounded = settings["training"]["precision"] != "float32"
-        self._any = frozenset().union(*self._steps.values())
+            self._looks[name] = Look(options["mode"], options["batch"], size)
+        self._rounded = settings["training"].get("precision", "float32") != "float32"
         self._memory: dict[str, dict[str, Any]] = defaultdict(dict)
         self.blocks: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By probe: its records, columns of one step each."""
@@ -78,15 +90,15 @@ class Observer:
         """By probe: wall time. What probes share is paid by the first of them."""
         self.peak = PeakMemory(dataset.train.inputs.device)
         """By probe: the most memory that it held at once beyond what was there before it."""
-        if self._any:
+        if self._steps:
             self._initial = measure.parameters(network)
-            self._traits = traits_of(settings["normalizer"])
+            self._traits = traits or traits_of(settings["normalizer"])
             sizes = {look.size for look in self._looks.values()}
             self._fixed = {n: (probe_batch(dataset, n), other_batch(dataset, n)) for n in sizes}
 
     def due(self, step: int) -> bool:
         """Whether any probe wants this step: only then are copies of the parameters made."""
-        return step in self._any
+        return any(step in steps for steps in self._steps.values())
 
     def begin(self) -> None:
         """Keep the buffers of θ_0, in each mode that is asked for: step 0 has run, not updated."""
@@ -108,24 +120,30 @@ class Observer:
             name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for name, parameter in self._network.named_parameters()
         }
-        seen: dict[_Look, dict[str, Any]] = {}
+        seen: dict[Look, dict[str, Any]] = {}
         for name in (name for name, steps in self._steps.items() if step in steps):
-            look = self._looks[name]
-            with (
-                self._metered(name, value.device),
-                measure.untouched(self._network, look.mode),
-                self._statistics_of(look.mode, step, before),
-            ):
-                rng = self._generator(name, step)
-                own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
-                view = self._view(look, rng, self._memory[name], taken | seen.get(look, own))
-                if look not in seen:
-                    view = _own_function(view, look, self._rounded)
-                    seen[look] = {key: getattr(view, key) for key in own}
-                function, options = self._functions[name]
-                block = _on_host(function(view, **options), step)
-            if block["step"]:  # a probe may have nothing to measure in such a network
-                self.blocks[name].append(block)
+            own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
+            self._measure(name, taken | own, seen)
+
+    def _measure(
+        self, name: str, taken: Mapping[str, Any], seen: dict[Look, dict[str, Any]]
+    ) -> None:
+        """Run one probe; ``seen`` has what probes of this step before it have computed."""
+        look, step, device = self._looks[name], taken["step"], taken["value"].device
+        with (
+            self._metered(name, device),
+            measure.untouched(self._network, look.mode),
+            self._statistics_of(look.mode, step, taken["before"]),
+        ):
+            rng = self._generator(name, step)
+            view = self._view(look, rng, self._memory[name], {**taken, **seen.get(look, {})})
+            if look not in seen:
+                view = self._own_function(view, look)
+                seen[look] = {key: getattr(view, key) for key in _OF_FUNCTION}
+            function, options = self._functions[name]
+            block = _on_host(function(view, **options), step)
+        if block["step"]:  # a probe may have nothing to measure in such a network
+            self.blocks[name].append(block)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint must keep for `restore` to go on from."""
@@ -147,7 +165,7 @@ class Observer:
 
     def _view(
         self,
-        look: _Look,
+        look: Look,
         rng: torch.Generator,
         memory: dict[str, Any],
         of_step: Mapping[str, Any],
@@ -168,9 +186,27 @@ class Observer:
             **of_step,
         )
 
+    def _own_function(self, view: View, look: Look) -> View:
+        """The view on the batch that is asked for, with what is to be computed for it.
+
+        Probes compare losses and gradients with those that they compute in float32. So those of a
+        step in another precision are computed anew.
+        """
+        if look.batch == "probe":
+            view = replace(view, batch=view.probe_batch)
+        elif look.mode == "train" and not self._rounded:
+            return view  # the step has computed it
+        return computed(view)
+
+    def _cadence(self, options: Mapping[str, Any], steps: int) -> Container[int]:
+        """The steps that a probe observes."""
+        return cadence_steps(options, steps)
+
     def _statistics_of(self, mode: Mode, step: int, before: Params) -> AbstractContextManager[None]:
         """Context manager within which the buffers are those of a mode, at θ_t, after step t."""
-        return self._statistics.after(step + 1, before) if mode == "eval" else nullcontext()
+        if mode == "train" or self._statistics is None:
+            return nullcontext()
+        return self._statistics.after(step + 1, before)
 
     @contextmanager
     def _metered(self, name: str, device: torch.device) -> Iterator[None]:
@@ -183,16 +219,8 @@ class Observer:
         return torch.Generator().manual_seed(derive(self._seed, "probe", name, step))
 
 
-def _own_function(view: View, look: _Look, rounded: bool) -> View:
-    """The step's view, on the batch that is asked for and with what is to be computed for it.
-
-    Probes compare losses and gradients with those that they compute in float32. So those of a step
-    in another precision (``rounded``) are computed anew.
-    """
-    if look.batch == "probe":
-        view = replace(view, batch=view.probe_batch)
-    elif look.mode == "train" and not rounded:
-        return view  # the step has computed it
+def computed(view: View) -> View:
+    """The view with the loss and the gradient at θ_t on its batch, computed anew."""
     value, grad = view.value_and_gradient(view.before, view.batch)
     return replace(view, value=value, grad=grad)
 

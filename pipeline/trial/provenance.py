@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 _ROOT = Path(__file__).resolve().parents[2]
-_OURS = ("pipeline", "analysis")
+_OURS = ("pipeline", "analysis", "normscope")
 """Our own packages."""
 _PACKAGES = ("torch", "torchvision", "numpy", "ray", "mlflow")
 
@@ -53,6 +53,9 @@ def _dirty() -> bool | None:
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says of this checkout; None in an installed package, wherever that lies."""
+    if not (_ROOT / ".git").exists():
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=10

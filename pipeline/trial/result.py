@@ -49,7 +49,7 @@ def describe(
         "cost": _cost(outcome, seconds),
         "provenance": {
             **provenance(device, data_digest),
-            "precision": cell.settings["training"]["precision"],
+            "precision": cell.settings["training"].get("precision"),
             "cuda_graph": outcome.cuda_graph,
             "sources": dict(sources),
         },
@@ -57,8 +57,11 @@ def describe(
 
 
 def tables(outcome: Outcome) -> dict[str, pa.Table]:
-    """The record tables by name."""
-    probes = {name: records.probe_table(blocks) for name, blocks in outcome.probes.items()}
+    """The record tables by name; that of a probe ``mine/net`` is called ``mine-net``."""
+    probes = {
+        name.replace("/", "-"): records.probe_table(blocks)
+        for name, blocks in outcome.probes.items()
+    }
     return {"training": records.training_table(outcome.curve, outcome.evaluations), **probes}
 
 

@@ -47,8 +47,16 @@ def source_digests(settings: Mapping[str, Any]) -> dict[str, str]:
     ]
     named += [("normalizers", member["name"]) for member in settings["normalizer"]]
     named += [("probes", name) for name in settings["probes"]]
-    parts = {f"{kind}/{name}": (catalog.parts(kind)[name].module,) for kind, name in named}
-    return {key: code_digest(modules) for key, modules in ({"training": CORE} | parts).items()}
+    return {
+        "training": code_digest(CORE),
+        **{f"{kind}/{name}": _part_digest(kind, name) for kind, name in named},
+    }
+
+
+def _part_digest(kind: str, name: str) -> str:
+    """Of a part that is not ours, the digest of its own files alone."""
+    part = catalog.parts(kind)[name]
+    return part.source or code_digest((part.module,))
 
 
 def code_digest(modules: tuple[str, ...]) -> str:

@@ -35,11 +35,12 @@ block. A stage bears the name of torchvision's module; within it parts are calle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.fx.proxy import TraceError
 from torch.overrides import TorchFunctionMode
 from torchvision import models
 from torchvision.models.swin_transformer import ShiftedWindowAttention
@@ -62,14 +63,37 @@ def torchvision(model: str, task: Task, norm: Normalizer) -> Network:
             maps that are too small for the normalizer.
     """
     name = f"torchvision/{model}"
-    _, size = image_shape(name, task)
+
+    def make() -> nn.Module:
+        return models.get_model(model, **_arguments(model, task))
+
+    return normalized(make, task, norm, name=name)
+
+
+def normalized(
+    make: Callable[[], nn.Module], task: Task, norm: Normalizer, *, name: str = "the network"
+) -> Network:
+    """A network of any module that torch.fx can trace, its parts replaced as torchvision's are.
+
+    Args:
+        make: makes the module, for images of the task; it is called twice.
+        task: the data's.
+        norm: what takes the place of the module's normalizations.
+        name: what errors call it.
+
+    Raises:
+        ValueError: as `torchvision`, or if torch.fx cannot trace the module.
+    """
+    channels, size = image_shape(name, task)
     try:
         with torch.device("meta"):
-            graph = traced(_model(model, task), task.input_shape)
+            graph = traced(_blank(make, channels), task.input_shape)
+    except TraceError as error:
+        raise ValueError(f"{name}: torch.fx cannot trace it: {error}") from error
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} does not take images of {size[0]}x{size[1]}: {reason}") from error
-    return Network(task, stages(graph, replaced(name, graph, _model(model, task), norm)))
+    return Network(task, stages(graph, replaced(name, graph, _blank(make, channels), norm)))
 
 
 _DRAWS = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_")
@@ -95,13 +119,13 @@ class _Blank(TorchFunctionMode):
         return func(*args, **{**given, **counts})
 
 
-def _model(name: str, task: Task) -> nn.Module:
-    """Torchvision's network for the task, with attention that can be observed."""
+def _blank(make: Callable[[], nn.Module], channels: int) -> nn.Module:
+    """A network without drawn weights, with attention that can be observed."""
     with _Blank():
-        model = models.get_model(name, **_arguments(name, task))
+        model = make()
         for parent in list(model.modules()):
             for key, child in parent.named_children():
-                setattr(parent, key, _observable(child, task.input_shape[0]))
+                setattr(parent, key, _observable(child, channels))
     return model.to(torch.get_default_device())
 
 

@@ -7,7 +7,7 @@ passes by it. Such places are found by reading the graph, not known beforehand.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -59,11 +59,15 @@ def branches(graph: fx.Graph, parts: Mapping[fx.Node, Part]) -> list[Branch]:
     return found
 
 
-def segments(graph: fx.Graph, parts: Mapping[fx.Node, Part]) -> list[list[fx.Node]]:
+def segments(graph: fx.Graph, holds_weights: Callable[[fx.Node], bool]) -> list[list[fx.Node]]:
     """Cut the graph, so that every weight layer behind a possible cut begins a stage.
 
     Of several places between two weight layers the one is taken where torchvision's own modules
     part highest up, and the last one of these.
+
+    Args:
+        graph: of one input, its nodes with shapes.
+        holds_weights: whether a node calls a weight layer, or a module that holds one.
     """
     nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
     places = {node: place for place, node in enumerate(nodes)}
@@ -73,7 +77,7 @@ def segments(graph: fx.Graph, parts: Mapping[fx.Node, Part]) -> list[list[fx.Nod
         if place >= reach and shape(node):
             cuts.append(place)
         reach = max([reach, *(places.get(user, place) for user in node.users)])
-    weights = [place for place, node in enumerate(nodes) if _holds_weights(node, parts)]
+    weights = [place for place, node in enumerate(nodes) if holds_weights(node)]
     bounds = [0]
     for here, following in pairwise(weights):
         between = [cut for cut in cuts if here <= cut < following]
@@ -94,7 +98,7 @@ def _shared(first: fx.Node, second: fx.Node) -> int:
 
 def stages(graph: fx.Graph, parts: Mapping[fx.Node, Part]) -> list[tuple[str, nn.Module]]:
     """Name the stages and make them, each of one tensor to one tensor."""
-    cut = segments(graph, parts)
+    cut = segments(graph, lambda node: _holds_weights(node, parts))
     owners = _owners(cut, parts)
     inside = {n: branch for branch in branches(graph, parts) for n in branch.nodes}
     value = next(iter(graph.nodes))

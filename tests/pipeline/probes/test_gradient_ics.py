@@ -179,6 +179,6 @@ def test_objective_of_stages_is_that_of_the_network():
     view = view_of("resnet", "batch")
     with measure.untouched(view.network):
         stages = range(len(view.network))
-        outputs = measure.run_stages(view.network, view.before, view.batch.inputs, stages)
+        outputs = view.network.run_stages(view.before, view.batch.inputs, stages)
         value = objective(view.network.task, outputs, view.batch.targets)
         assert value == view.loss(view.before, view.batch) == view.value

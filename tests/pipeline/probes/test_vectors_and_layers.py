@@ -163,7 +163,7 @@ def test_stages_in_parts_are_the_network(family: str):
     with measure.untouched(view.network):
         inputs = view.batch.inputs
         for stages in (range(0, 0), range(0, cut), range(cut, count), range(count, count)):
-            inputs = measure.run_stages(view.network, view.after, inputs, stages)
+            inputs = view.network.run_stages(view.after, inputs, stages)
         whole = torch.func.functional_call(view.network, view.after, (view.batch.inputs,))
     assert torch.equal(inputs, whole)
 

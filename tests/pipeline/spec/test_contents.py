@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.spec import contents
 from pipeline.spec.contents import name_of
 from pipeline.spec.read import Cell, SpecError, plan, read_sweep
+from pipeline.store.filesystem import json_bytes
 from tests.helpers import tiny_catalog as small_parts
 
 Make = Callable[..., Path]
@@ -152,7 +153,7 @@ def sweep_of_small_parts(folder: Path, data: Mapping[str, object]) -> list[Cell]
     base = {"data": data, "architecture": "vgg11", "normalizer": "batch"}
     file.write_text(yaml.safe_dump({"name": "small", "base": base}))
     sweep = read_sweep(file, ["seeds=1"])
-    assert "secret" not in str(plan(sweep))
+    assert "secret" not in json_bytes(plan(sweep)).decode()
     return sweep.cells
 
 

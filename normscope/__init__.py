@@ -1,0 +1,32 @@
+"""normscope in one's own code: `Monitor` for a training loop; importing it costs no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.load.sources import load
+    from pipeline.architectures._torchvision import normalized
+    from pipeline.monitor.monitor import Monitor
+    from pipeline.normalizers import Normalizer, Traits
+
+__all__ = ["Monitor", "Normalizer", "Traits", "load", "normalized"]
+
+_HOMES = {
+    "Monitor": "pipeline.monitor.monitor",
+    "Normalizer": "pipeline.normalizers",
+    "Traits": "pipeline.normalizers",
+    "load": "analysis.load.sources",
+    "normalized": "pipeline.architectures._torchvision",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'normscope' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

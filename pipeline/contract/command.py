@@ -1,0 +1,86 @@
+"""The command: python -m pipeline.contract NAME. Which rules a part keeps, and which it breaks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.catalog import own_parts
+from pipeline.catalog import registry as catalog
+from pipeline.cli.errors import exit_code
+from pipeline.spec.yaml_reader import SpecError, did_you_mean
+
+_EPILOG = """\
+examples:
+  python -m pipeline.contract mine/net --parts my_parts
+  python -m pipeline.contract group --set groups=8
+
+NORMSCOPE_PARTS names folders too.
+exit codes: 0 every rule is kept, 1 one is broken, 2 bad input
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check a part; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _check(options), "the part is not checked")
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.parts:
+        own_parts.use([os.path.abspath(path) for path in options.parts], Path(), "--parts")
+    kinds = [options.kind] if options.kind else _kinds(options.name)
+    broken = 0
+    for kind in kinds:
+        config = catalog.resolve(kind, _config(kind, options), options.name)
+        import torch
+
+        from pipeline.contract.rules import problems
+
+        torch.set_num_threads(1)  # sums of several threads differ in their last bits
+        print(f"{kind}/{config['name']}")
+        for rule, problem in problems(kind, config):
+            print(f"  broken  {rule}: {problem}" if problem else f"  kept    {rule}")
+            broken += bool(problem)
+    return int(broken > 0)
+
+
+def _kinds(name: str) -> list[str]:
+    """The kinds that have a part of that name."""
+    found = [kind for kind in catalog.POSITIONAL if name in catalog.parts(kind)]
+    if not found:
+        known = {each for kind in catalog.POSITIONAL for each in catalog.parts(kind)}
+        raise SpecError(f"no part {name!r}; {did_you_mean(name, known)}")
+    return found
+
+
+def _config(kind: str, options: argparse.Namespace) -> dict[str, Any]:
+    import yaml
+
+    given: dict[str, Any] = {"name": options.name}
+    for word in options.set:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise SpecError(f"--set {word}: must be KEY=VALUE")
+        given[key] = yaml.safe_load(value)
+    return given | ({"every": 1} if kind == "probes" else {})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.contract",
+        description="Check that a part keeps the rules that every part of normscope keeps.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", help="the part's name, as in a sweep file")
+    parser.add_argument("--kind", choices=list(catalog.POSITIONAL), help="one kind (all)")
+    parser.add_argument(
+        "--parts", action="append", metavar="FOLDER", help="a folder of parts; repeatable"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the part"
+    )
+    return parser

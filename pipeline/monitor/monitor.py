@@ -1,0 +1,282 @@
+"""`Monitor`: probes in five lines of a training loop of one's own, and the run in the store."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.cli.options import storage_location
+from pipeline.data import Batch
+from pipeline.monitor import study
+from pipeline.monitor.observed import LossFunction, ObservedNetwork
+from pipeline.monitor.runner import OwnLoopObserver, samples_of
+from pipeline.monitor.stages import Stage
+from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
+from pipeline.normalizers import Traits
+from pipeline.probes import _view as measure
+from pipeline.store.store import Store
+from pipeline.training.loop import Outcome
+from pipeline.trial.result import describe, tables
+
+_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+
+
+class Monitor:
+    """Measures the steps of a training loop, and saves the run as a cell of a store.
+
+        monitor = Monitor(network, loss_fn, probes={"gradient_ics": {"every": 50}}, name="study")
+        for inputs, targets in loader:
+            loss = loss_fn(network(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            with monitor.step(inputs, targets, loss):
+                optimizer.step()
+        monitor.finish(test_accuracy=0.9)
+
+    Training with and without it is bitwise the same. What a probe sees at a step is the loss of
+    ``inputs`` and ``targets`` in float32, in the modes in which the loop has the modules; a network
+    with dropout is seen under one mask per step. Under data parallelism rank 0 measures, on its own
+    batch, and the other ranks do nothing.
+
+    Args:
+        network: any module of one tensor; it may be wrapped for data parallelism or compiled.
+        loss_fn: outputs and targets → the loss, a scalar, as the loop computes it.
+        probes: by name, with cadence and options as in a sweep file.
+        name: of the study, for the report: lower-case letters, digits, - and _.
+        labels: what tables call the run: data, architecture, normalizer, lr, seed; any other is
+            joined in ``training``. Two runs of a study need different labels.
+        storage: a folder or URI; None: NORMSCOPE_STORAGE, else ``results``.
+        stages: the network as a list of modules, their paths, or functions, each of one tensor to
+            one; None: torch.fx cuts the network, where it can.
+        samples: training inputs and targets, of which fixed probe batches are taken and other
+            batches drawn; None: probe batches are of the first step's batch, and none is drawn.
+        traits: of the network's normalizers; ``true_gradient=False`` leaves second derivatives out.
+        steps: how many there will be; needed for ``log`` and for negative steps of ``at``.
+
+    Raises:
+        ValueError: if an argument is wrong, or the network needs other ranks to run.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss_fn: LossFunction,
+        *,
+        probes: Mapping[str, Any],
+        name: str,
+        labels: Mapping[str, Any] | None = None,
+        storage: str | None = None,
+        stages: Sequence[str | Stage] | None = None,
+        samples: tuple[Tensor, Tensor] | None = None,
+        traits: Traits | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self._root, self._loss_fn = _unwrapped(network), loss_fn
+        self._rank, self._ranks = _ranks()
+        _refuse_shared_statistics(self._root, self._ranks)
+        self._store = Store(storage_location(storage))
+        self._name = study.checked_name(name, self._store)
+        self._labels = study.checked_labels(labels or {}, self._root)
+        self._probes = study.checked_probes(probes, steps)
+        self._stages, self._samples, self._steps = stages, samples, steps
+        self._traits = traits or Traits()
+        self._curve, self._taken = Curve(), 0
+        self._evaluations: list[dict[str, Any]] = []
+        self._batch_size, self._optimizers = 0, ""
+        self._observer: OwnLoopObserver | None = None
+        self._network: ObservedNetwork | None = None
+        self._notes: list[str] = []
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def step(self, inputs: Tensor, targets: Tensor, loss: Tensor | float) -> Iterator[None]:
+        """Context manager around the update of the parameters: it measures the step t → t + 1.
+
+        Args:
+            inputs: (N, …), of which the loss was taken; with accumulated gradients any batch will
+                do, and what is measured is of that batch.
+            targets: (N, …).
+            loss: at θ_t, a scalar, for the training curve; unscaled.
+        """
+        if self._rank:
+            yield
+            return
+        observer, network = self._prepared(inputs, targets)
+        step, due = self._taken, observer.due(self._taken) and self._curve.diverged_step is None
+        before = measure.parameters(network) if due else None
+        with optimizers_watched(self._root.parameters()) as seen:
+            yield
+        rate = seen.rates[0] if seen.rates else self._last_rate()
+        self._note_optimizers(seen.optimizers, seen.rates)
+        self._curve.append(rate, loss)
+        self._taken += 1
+        if before is not None:
+            self._curve.look()
+            batch = Batch(inputs.detach(), targets.detach())
+            value = torch.as_tensor(loss, device=inputs.device).detach()
+            observer.observe(step, rate, before, batch, value)
+
+    def evaluated(self, **numbers: float) -> None:
+        """Add numbers of an evaluation after the steps so far.
+
+        Args:
+            numbers: any of validation_loss, validation_accuracy, test_loss and test_accuracy.
+
+        Raises:
+            ValueError: for another name.
+        """
+        unknown = [name for name in numbers if name not in _EVALUATED]
+        if unknown:
+            raise ValueError(f"no number {unknown[0]!r}; there are {', '.join(_EVALUATED)}")
+        row = {"step": self._taken, **{k: float(v) for k, v in numbers.items()}}
+        if self._evaluations and self._evaluations[-1]["step"] == self._taken:
+            row = self._evaluations.pop() | row
+        self._evaluations.append(row)
+
+    def finish(self, **numbers: float) -> str | None:
+        """Save the run, with numbers of the trained network as in `evaluated`.
+
+        Returns:
+            The id of its cell; None on other ranks than 0.
+
+        Raises:
+            ValueError: if no step was taken.
+        """
+        if self._rank:
+            return None
+        if self._observer is None:
+            raise ValueError("finish: no step was taken; put monitor.step around optimizer.step()")
+        self.evaluated(**numbers)
+        outcome, labels = self._outcome(self._observer), self._labels
+        if labels["lr"] is None:
+            labels = {**labels, "lr": self._curve.rates[0]}
+        cell = study.cell_of(self._name, labels, self._settings())
+        sources = study.sources(self._root, self._probes)
+        seconds = time.perf_counter() - self._began
+        result = describe(cell, outcome, self._root, "", seconds, sources)
+        result["provenance"] |= {"data_digest": None, "own_loop": self._provenance(self._observer)}
+        study.add_to_plan(self._store, self._name, cell)
+        self._store.write_result(result, tables(outcome))
+        return cell.cell_id
+
+    def _prepared(self, inputs: Tensor, targets: Tensor) -> tuple[OwnLoopObserver, ObservedNetwork]:
+        """The observer, made of the first step's batch and the parameters before it."""
+        for name, given in (("inputs", inputs), ("targets", targets)):
+            if not isinstance(given, Tensor):
+                kind = type(given).__name__
+                raise ValueError(f"monitor.step: {name} must be one tensor, not a {kind}")
+        if self._observer is None or self._network is None:
+            network = ObservedNetwork(self._root, self._loss_fn, inputs.detach(), self._stages)
+            device = next(self._root.parameters()).device
+            own = self._samples
+            samples = samples_of(*(own or (inputs, targets))).to(device)
+            self._batch_size = len(targets)
+            settings = {**self._settings(), "seed": self._labels["seed"]}
+            self._network, self._notes = network, network.notes
+            self._observer = OwnLoopObserver(
+                settings, samples, network, self._traits, can_draw=own is not None
+            )
+        return self._observer, self._network
+
+    def _settings(self) -> dict[str, Any]:
+        """A cell's settings, as far as they are known."""
+        training = {
+            "loop": "own",
+            "steps": self._taken if self._observer else self._steps,
+            "batch_size": self._batch_size,
+            "optimizer": self._optimizers or "own",
+            "lr": self._curve.rates[0] if self._curve.rates else None,
+            "augment": [],
+            "divergence_factor": DIVERGENCE,
+        }
+        named = {key: {"name": self._labels[key]} for key in ("data", "architecture")}
+        return {
+            **named,
+            "normalizer": [{"name": self._labels["normalizer"]}],
+            "training": training,
+            "probes": self._probes,
+            "seed": self._labels["seed"],
+        }
+
+    def _outcome(self, observer: OwnLoopObserver) -> Outcome:
+        curve = self._curve.columns()
+        end, seconds = self._curve.diverged_step, time.perf_counter() - self._began
+        final = [value for key, value in self._evaluations[-1].items() if key != "step"]
+        if end is None and not all(map(math.isfinite, final)):
+            end = self._taken
+        last = self._taken if end is None else end
+        probes = {
+            name: [block for block in blocks if block["step"][0] <= last]
+            for name, blocks in observer.blocks.items()
+        }
+        return Outcome(
+            diverged_step=end,
+            curve=curve,
+            evaluations=[row for row in self._evaluations if row["step"] <= last],
+            probes={name: blocks for name, blocks in probes.items() if blocks},
+            steps_taken=self._taken,
+            training_seconds=seconds - sum(observer.seconds.values()),
+            probe_seconds=dict(observer.seconds),
+            probe_memory=dict(observer.peak.parts),
+            peak_memory=observer.peak.whole(),
+        )
+
+    def _provenance(self, observer: OwnLoopObserver) -> dict[str, Any]:
+        """What a reader must know of how this run was measured."""
+        notes = [*self._notes, *observer.notes]
+        if self._ranks > 1:
+            text = f"rank 0 of {self._ranks} measured on its own batch of {self._batch_size}"
+            notes.append(text)
+        if self._samples is None:
+            notes.append("probe batches are samples of the first step's batch")
+        return {"notes": notes, "unmeasured": dict(observer.unmeasured)}
+
+    def _last_rate(self) -> float:
+        if self._curve.rates:
+            return self._curve.rates[-1]
+        if self._labels["lr"] is None:
+            raise ValueError(
+                "monitor.step: no optimizer of torch stepped within it, so the learning rate is "
+                "not known; put optimizer.step() within it, or give labels={'lr': ...}"
+            )
+        return float(self._labels["lr"])
+
+    def _note_optimizers(self, names: Sequence[str], rates: Sequence[float]) -> None:
+        self._optimizers = self._optimizers or "+".join(dict.fromkeys(names))
+        text = "learning rates of parameter groups differ; the first is recorded"
+        if len(set(rates)) > 1 and text not in self._notes:
+            self._notes.append(text)
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """The user's own network within what data parallelism and torch.compile put around it."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        inner = getattr(network, "_orig_mod", None)
+        if isinstance(network, parallel):
+            inner = network.module
+        if not isinstance(inner, nn.Module):
+            return network
+        network = inner
+
+
+def _ranks() -> tuple[int, int]:
+    """This process's rank, and how many there are."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def _refuse_shared_statistics(network: nn.Module, ranks: int) -> None:
+    if ranks > 1 and any(isinstance(m, nn.SyncBatchNorm) for m in network.modules()):
+        raise ValueError(
+            "network: SyncBatchNorm waits for all ranks, and rank 0 measures alone; "
+            "take BatchNorm, or measure in a run of one process"
+        )

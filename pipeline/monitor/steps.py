@@ -1,0 +1,92 @@
+"""What a loop that is not ours tells of its steps: learning rates, losses, a divergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+DIVERGENCE = 100.0
+"""A run is diverged once its loss exceeds this multiple of the first, as in a sweep by default."""
+_LOOK_EVERY = 50
+"""Steps between two looks at the losses: a look waits for the device."""
+
+
+@dataclass
+class Taken:
+    """What optimizers did within a step."""
+
+    optimizers: list[str] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    """Learning rates of their parameter groups that hold the network's parameters."""
+
+
+@contextmanager
+def optimizers_watched(parameters: Iterable[nn.Parameter]) -> Iterator[Taken]:
+    """Context manager that notes which of torch's optimizers step within it, at which rates."""
+    wanted, taken = set(parameters), Taken()
+
+    def note(optimizer: Optimizer, *_: Any) -> None:
+        rates = [
+            float(group["lr"])
+            for group in optimizer.param_groups
+            if "lr" in group and not wanted.isdisjoint(group["params"])
+        ]
+        if rates:
+            taken.optimizers.append(type(optimizer).__name__)
+            taken.rates += rates
+
+    handle = register_optimizer_step_pre_hook(note)
+    try:
+        yield taken
+    finally:
+        handle.remove()
+
+
+class Curve:
+    """The losses and learning rates of all steps, and where the run diverged."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self.diverged_step: int | None = None
+        self._pending: list[Tensor] = []
+
+    def append(self, rate: float, loss: Tensor | float) -> None:
+        """Add a step; the loss stays on its device for a while."""
+        self.rates.append(rate)
+        self._pending.append(torch.as_tensor(loss).detach().clone().reshape(()))
+        if len(self._pending) == _LOOK_EVERY:
+            self.look()
+
+    def look(self) -> None:
+        """Bring pending losses to the host, and find the first that is out of bounds."""
+        if not self._pending:
+            return
+        first = len(self.losses)
+        self.losses += torch.stack(self._pending).double().tolist()
+        self._pending.clear()
+        if self.diverged_step is None:
+            limit = DIVERGENCE * abs(self.losses[0])
+            late = enumerate(self.losses[first:], first)
+            self.diverged_step = next(
+                (step for step, loss in late if not (math.isfinite(loss) and loss <= limit)), None
+            )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """A row per step, up to a divergence."""
+        self.look()
+        done = len(self.losses) if self.diverged_step is None else self.diverged_step + 1
+        return {
+            "step": list(range(done)),
+            "lr": self.rates[:done],
+            "train_loss": self.losses[:done],
+            "train_accuracy": [None] * done,
+        }

@@ -1,0 +1,304 @@
+"""Parts of folders that are not ours: named, checked, part of a cell's id, carried to workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.catalog import own_parts
+from pipeline.catalog import registry as catalog
+from pipeline.cluster.checkout import Pinned
+from pipeline.cluster.job import entrypoint
+from pipeline.contract.rules import problems
+from pipeline.data import Task
+from pipeline.normalizers._ops.batch_norm import BatchNorm
+from pipeline.spec.read import SpecError, Sweep, read_sweep
+from pipeline.store.store import Store
+from pipeline.trial.run import run_trial
+
+FILES = {
+    "normalizers/scaled.py": '''
+from torch import nn
+
+from pipeline.normalizers import Normalizer
+
+from .._shared import FACTOR
+
+
+class Scale(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return FACTOR * self.factor * x
+
+
+def scaled(*, factor: float = 2.0) -> Normalizer:
+    """Multiply every feature."""
+    return Normalizer(features=lambda channels: Scale(factor))
+''',
+    "normalizers/other.py": '''
+from pipeline.normalizers import Normalizer
+
+
+def other() -> Normalizer:
+    """Nothing."""
+    return Normalizer()
+''',
+    "_shared.py": "FACTOR = 1.0\n",
+    "data/blobs.py": '''
+import torch
+
+from pipeline.data import Dataset, Split, Task
+
+
+def blobs(*, samples: int = 64) -> Dataset:
+    """Gaussian classes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split():
+        targets = torch.randint(3, (samples,), generator=generator)
+        inputs = torch.randn(samples, 1, 8, 8, generator=generator)
+        return Split(inputs + targets.view(-1, 1, 1, 1), targets)
+
+    task = Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=3)
+    none = torch.ones(1)
+    return Dataset(
+        task=task, train=split(), validation=split(), test=split(), mean=none, std=none, digest="d"
+    )
+''',
+    "probes/size.py": '''
+import torch
+
+
+def size(view) -> dict:
+    """The norm of all parameters."""
+    total = torch.stack([p.square().sum() for p in view.before.values()]).sum().sqrt()
+    return {"norm": total[None]}
+''',
+    "architectures/small.py": '''
+from torch import nn
+
+from pipeline.architectures import Activation, Network, chain, convolution
+from pipeline.architectures._images import classifier
+
+
+def small(task, norm, *, width: int = 4):
+    """One convolution."""
+    stage = chain(
+        conv=convolution(norm, task.input_shape[0], width, 3),
+        norm=norm.features(width),
+        activation=Activation(norm.activation(width)),
+    )
+    return Network(task, [("stage", stage), ("head", classifier(width, task.outputs))])
+''',
+}
+SWEEP = """
+name: own
+parts: {parts}
+base:
+  data: mine/blobs
+  architecture: mine/small
+  normalizer: {{name: mine/scaled, factor: 3}}
+  training: {{steps: 3, batch_size: 8}}
+probes:
+  mine/size: {{every: 1}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def unused() -> Iterator[None]:
+    """No folder of another test, before and after."""
+    own_parts.use([], Path())
+    yield
+    own_parts.use([], Path())
+
+
+def folder(root: Path, **changes: str) -> Path:
+    for name, text in {**FILES, **changes}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def sweep(root: Path, parts: str = "[./mine]", **changes: str) -> Sweep:
+    folder(root / "mine", **changes)
+    (root / "own.yaml").write_text(SWEEP.format(parts=parts))
+    return read_sweep(root / "own.yaml")
+
+
+def test_parts_are_named_by_their_folder_or_a_prefix(tmp_path: Path) -> None:
+    (cell,) = sweep(tmp_path).cells
+    assert cell.settings["normalizer"] == [{"name": "mine/scaled", "factor": 3.0}]
+    assert cell.labels["normalizer"] == "mine/scaled(factor=3.0)"
+    folder(tmp_path / "elsewhere")
+    (same,) = sweep(tmp_path, "{mine: elsewhere}").cells
+    assert same.cell_id == cell.cell_id
+    override = 'parts={"mine": "elsewhere"}'  # as the job on a cluster has it
+    (again,) = read_sweep(tmp_path / "own.yaml", [override]).cells
+    assert again.cell_id == cell.cell_id
+
+
+def test_the_environment_names_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = folder(tmp_path / "here"), folder(tmp_path / "there")
+    monkeypatch.setenv("NORMSCOPE_PARTS", f"{here}:other={there}")
+    names = catalog.parts("normalizers")
+    assert {"here/scaled", "other/scaled", "batch"} <= set(names)
+
+
+def test_an_installed_package_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder(tmp_path / "their_parts")
+    (package / "__init__.py").write_text("")
+    info = tmp_path / "their_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-parts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[normscope.parts]\ntheirs = their_parts\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own_parts._of_packages.cache_clear()
+    try:
+        assert "theirs/scaled" in catalog.parts("normalizers")
+    finally:
+        own_parts._of_packages.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "is_new"),
+    [("normalizers/scaled.py", True), ("_shared.py", True), ("normalizers/other.py", False)],
+)
+def test_an_edited_part_makes_new_cells(file: str, is_new: bool, tmp_path: Path) -> None:
+    before = sweep(tmp_path).cells[0].cell_id
+    after = sweep(tmp_path, **{file: FILES[file] + "\n# edited\n"}).cells[0].cell_id
+    assert (before != after) is is_new
+
+
+def test_a_trial_runs_own_parts_as_they_were_read(tmp_path: Path) -> None:
+    (cell,) = sweep(tmp_path).cells
+    folder(tmp_path / "mine", **{"normalizers/scaled.py": "raise RuntimeError\n"})
+    store = Store(str(tmp_path / "results"))
+    own_parts.install(json.loads(json.dumps(own_parts.snapshot())))  # as a worker does
+    result = run_trial(cell, store, "cpu")
+    assert result["status"] == "ok"
+    assert result["provenance"]["sources"].keys() == {
+        "training",
+        "data/mine/blobs",
+        "architectures/mine/small",
+        "normalizers/mine/scaled",
+        "probes/mine/size",
+    }
+    table = store.records(result, "mine-size")
+    assert table is not None
+    assert table.num_rows == 3
+
+
+def test_a_worker_has_the_drivers_folders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORMSCOPE_PARTS", str(tmp_path / "only-on-the-driver"))
+    own_parts.install({"mine": {"normalizers/other.py": FILES["normalizers/other.py"]}})
+    assert [name for name in catalog.parts("normalizers") if "/" in name] == ["mine/other"]
+
+
+def test_a_cluster_gets_the_folders_with_the_sweep_file(tmp_path: Path) -> None:
+    from pipeline.cluster.checkout import _placed_parts
+
+    parts = {"mine": {"normalizers/other.py": FILES["normalizers/other.py"]}}
+    placed = _placed_parts(parts, tmp_path, "sweeps/own.yaml")
+    assert placed == {"mine": "../submitted/parts/mine"}
+    (tmp_path / "sweeps").mkdir()
+    assert (tmp_path / "sweeps" / placed["mine"] / "normalizers/other.py").is_file()
+    code = Pinned(tmp_path, "0" * 40, "sweeps/own.yaml", placed)
+    command = entrypoint(code, ["--storage", "s3://b/r"])
+    assert command.endswith("""--set 'parts={"mine": "../submitted/parts/mine"}'""")
+
+
+WHOLE = """
+from torch import nn
+
+import normscope
+
+
+class Net(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv2, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(8, outputs)
+
+    def forward(self, x):
+        x = self.relu(self.norm1(self.conv1(x)))
+        x = self.relu(x + self.norm2(self.conv2(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def net(task, norm):
+    \"\"\"A module as it is, its normalizations replaced.\"\"\"
+    return normscope.normalized(lambda: Net(task.outputs), task, norm)
+"""
+
+
+def test_a_module_of_ones_own_is_an_architecture(tmp_path: Path) -> None:
+    folder(tmp_path / "mine", **{"architectures/whole.py": WHOLE})
+    own_parts.use(["mine"], tmp_path)
+    task = Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=5)
+    batch: Any = catalog.make("normalizers", catalog.resolve("normalizers", "batch", ""))
+    network = catalog.make("architectures", {"name": "mine/net"}, task, batch)
+    assert network(torch.zeros(4, 1, 8, 8)).shape == (4, 5)
+    assert len(network.weight_layers()) == 3
+    assert sum(isinstance(m, BatchNorm) for m in network.modules()) == 2
+    none: Any = catalog.make("normalizers", {"name": "none"})
+    plain = catalog.make("architectures", {"name": "mine/net"}, task, none)
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in plain.modules())
+    broken = [p for p in problems("architectures", {"name": "mine/net"}) if p[1]]
+    assert [rule for rule, _ in broken] == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ("./mine", "parts: must be a list of folders, or prefix: folder, not './mine'"),
+        ("[./nine]", "nine: no such folder"),
+        ("{torchvision: ./mine}", "'torchvision' is no prefix of parts"),
+        ("[./empty]", "empty: has no files in data/, architectures/, normalizers/, probes/"),
+        ("[./mine, ./deep/mine]", "two folders are called mine"),
+    ],
+)
+def test_wrong_folders_are_refused(parts: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    folder(tmp_path / "deep/mine")
+    with pytest.raises(SpecError) as refused:
+        sweep(tmp_path, parts)
+    assert problem in str(refused.value)
+    assert str(refused.value).startswith(f"{tmp_path}/own.yaml:3: parts")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"normalizers/bad.py": "def bad(x):\n    '''A.'''\n"}, "takes 0 positional arguments"),
+        ({"normalizers/bad.py": "def bad(:\n"}, "invalid syntax"),
+        ({"normalizers/bad.py": "def scaled():\n    '''A.'''\n"}, "defines it too"),
+    ],
+)
+def test_files_that_are_no_parts_are_refused(
+    changes: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=problem):
+        sweep(tmp_path, **changes)
+
+
+def test_the_nearest_right_name_may_be_an_own_one(tmp_path: Path) -> None:
+    folder(tmp_path / "mine")
+    own_parts.use(["mine"], tmp_path)
+    with pytest.raises(SpecError, match="mine/scaled"):
+        catalog.resolve("normalizers", "mine/scald", "normalizer")
+    settings: Any = catalog.resolve("normalizers", "mine/scaled", "normalizer")
+    assert settings == {"name": "mine/scaled", "factor": 2.0}

@@ -1,0 +1,221 @@
+"""The contract: parts that keep it, and parts that each break a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalog import own_parts
+from pipeline.catalog import registry as catalog
+from pipeline.contract.command import main
+from pipeline.contract.rules import _RULES, problems
+
+_NORM = '''
+import torch
+from torch import nn
+
+from pipeline.normalizers import Normalizer, Traits
+
+
+class Module(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        {init}
+
+    def forward(self, x):
+        {forward}
+
+
+def net() -> Normalizer:
+    """A normalizer."""
+    return Normalizer(features=Module, traits=Traits({traits}))
+'''
+_PASS = "pass"
+NORMALIZERS = {
+    "features keep their shape, (N, C) and (N, C, H, W), and are finite": (
+        _PASS,
+        "return x.mean(1, keepdim=True)",
+        "",
+    ),
+    "every parameter has a gradient": (
+        "self.weight = nn.Parameter(torch.ones(channels))",
+        "return x",
+        "",
+    ),
+    "second derivatives are those of its gradient": (
+        _PASS,
+        "return x * (1 + x.square()).rsqrt().detach()",
+        "",
+    ),
+    "running statistics stand still when they are told to": (
+        "self.register_buffer('mean', torch.zeros(1))",
+        "self.mean.add_(x.detach().mean().float()); return x",
+        "running_stats=True",
+    ),
+    "trait true_gradient is true": (_PASS, "return x - x.detach().mean()", ""),
+    "trait batch_dependent is true": (_PASS, "return x / x.square().mean().sqrt()", ""),
+    "trait running_stats is true": (_PASS, "return x", "running_stats=True"),
+    "trait noise is true": (_PASS, "return x * (1 + 0.1 * torch.randn_like(x))", ""),
+    "trait scale_invariant_weights is true": (_PASS, "return x", "scale_invariant_weights=True"),
+    "the same bits twice in training": (
+        "self.count = [0]; Module.calls = getattr(Module, 'calls', 0)",
+        "Module.calls += 1; return x * (1 + 1e-3 * Module.calls)",
+        "",
+    ),
+    "no trace: training with probes and without is bitwise the same": (
+        "self.calls = 0",
+        "self.calls += 1; return x * (1 + 1e-3 * self.calls)",
+        "",
+    ),
+}
+OTHERS = {
+    ("architectures", "outputs are (N, outputs) of the task"): (
+        "return Network(task, [('head', classifier(task.input_shape[0], 3))])"
+    ),
+    ("architectures", "the normalizer is in the network"): (
+        "return Network(task, [('head', classifier(task.input_shape[0], task.outputs))])"
+    ),
+    ("architectures", "a single tensor passes between stages"): (
+        "return Network(task, [('head', nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))])"
+    ),
+    ("architectures", "every parameter has a gradient"): (
+        "head = classifier(task.input_shape[0], task.outputs)\n"
+        "    head.other = nn.Identity()\n"
+        "    head.other.weight = nn.Parameter(torch.ones(1))\n"
+        "    return Network(task, [('head', head)])"
+    ),
+    ("data", "three splits of the task's shape, finite"): (
+        "return dataset(torch.randn(8, 3, generator=generator), torch.zeros(8).long())"
+    ),
+    ("data", "targets are the task's"): (
+        "return dataset(torch.randn(8, 2, generator=generator), torch.full((8,), 7))"
+    ),
+    ("data", "the same bits twice"): (
+        "return dataset(torch.full((8, 2), random.random()), torch.zeros(8).long())"
+    ),
+    ("data", "no trace: it draws from no global generator"): (
+        "return dataset(torch.randn(8, 2), torch.zeros(8).long())"
+    ),
+    ("probes", "the same bits twice in training"): "return {'value': [random.random()]}",
+    ("probes", "no trace: training with probes and without is bitwise the same"): (
+        "next(view.network.parameters()).data.add_(1e-3)\n    return {'value': [1.0]}"
+    ),
+}
+_HEADS = {
+    "architectures": '''
+import torch
+from torch import nn
+
+from pipeline.architectures import Network
+from pipeline.architectures._images import classifier
+
+
+def net(task, norm):
+    """A network."""
+    ''',
+    "data": '''
+import random
+
+import torch
+
+from pipeline.data import Dataset, Split, Task
+
+
+def dataset(inputs, targets):
+    """For net."""
+    task, none = Task(loss="cross_entropy", input_shape=(2,), outputs=3), torch.ones(1)
+    one = Split(inputs, targets)
+    return Dataset(
+        task=task, train=one, validation=one, test=one, mean=none, std=none, digest="d"
+    )
+
+
+def net():
+    """Data."""
+    generator = torch.Generator().manual_seed(0)
+    ''',
+    "probes": '''
+import random
+
+
+def net(view):
+    """A probe."""
+    ''',
+}
+
+
+@pytest.fixture(autouse=True)
+def unused() -> Iterator[None]:
+    """No folder of another test afterwards."""
+    yield
+    own_parts.use([], Path())
+
+
+def written(root: Path, kind: str, text: str) -> None:
+    (root / "mine" / kind).mkdir(parents=True)
+    (root / "mine" / kind / "net.py").write_text(text.replace("def dataset(", "def _dataset("))
+    own_parts.use(["mine"], root)
+
+
+def broken(kind: str, given: dict[str, object]) -> dict[str, str]:
+    config = catalog.resolve(kind, given, "")
+    return {rule: problem for rule, problem in problems(kind, config) if problem}
+
+
+@pytest.mark.parametrize("rule", NORMALIZERS)
+def test_a_normalizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path) -> None:
+    init, forward, traits = NORMALIZERS[rule]
+    written(tmp_path, "normalizers", _NORM.format(init=init, forward=forward, traits=traits))
+    assert rule in broken("normalizers", {"name": "mine/net"})
+
+
+@pytest.mark.parametrize(("kind", "rule"), OTHERS)
+def test_another_part_that_breaks_a_rule_is_told_which(
+    kind: str, rule: str, tmp_path: Path
+) -> None:
+    body = OTHERS[kind, rule].replace("return dataset(", "return _dataset(")
+    written(tmp_path, kind, _HEADS[kind] + body + "\n")
+    every = {"every": 1} if kind == "probes" else {}
+    assert rule in broken(kind, {"name": "mine/net", **every})
+
+
+def test_every_rule_has_a_part_that_breaks_it() -> None:
+    rules = {(kind, rule) for kind, own in _RULES.items() for rule in own}
+    training = {rule for kind, rule in rules if kind == "probes"}
+    shown = {("normalizers", rule) for rule in NORMALIZERS} | set(OTHERS)
+    assert rules - shown == {("architectures", rule) for rule in training}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("normalizers", {"name": "batch"}),
+        ("normalizers", {"name": "noisy_batch"}),
+        ("normalizers", {"name": "group", "groups": 8}),
+        ("normalizers", {"name": "weight_norm"}),
+        ("architectures", {"name": "resnet", "depth": 8, "width": 0.25}),
+        ("architectures", {"name": "deep_linear", "depth": 3}),
+        ("data", {"name": "gaussian"}),
+        ("probes", {"name": "gradient_ics", "every": 1}),
+    ],
+    ids=str,
+)
+def test_built_in_parts_keep_the_contract(kind: str, given: dict[str, object]) -> None:
+    assert broken(kind, given) == {}
+
+
+def test_the_command_names_rules_and_gives_a_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, "normalizers", _NORM.format(init="pass", forward="return x", traits=""))
+    folder = str(tmp_path / "mine")
+    assert main(["mine/net", "--parts", folder]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("normalizers/mine/net\n  kept    features keep their shape")
+    assert main(["mine/nett", "--parts", folder]) == 2
+    error = capsys.readouterr().err
+    assert "no part 'mine/nett'" in error
+    assert "mine/net" in error
+    assert main(["group", "--set", "groups"]) == 2
