@@ -5,14 +5,19 @@ BIN := .venv/bin
 UV := .venv/bootstrap/bin/uv
 SWEEP ?= sweeps/quickstart.yaml
 STORAGE ?= results
+WHEELS ?=
+# Packages come from the registry, or from a folder that `make wheels` has filled.
+SOURCE = $(if $(WHEELS),--no-index --find-links $(abspath $(WHEELS)))
+WHEELS_FOLDER = $(or $(WHEELS),wheels)
+PIP := .venv/bootstrap/bin/pip
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test test-cluster test-gpu check cluster-check lock clean
+.PHONY: help demo sweep report ui test test-cluster test-gpu check cluster-check lock wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: SWEEP=$(SWEEP) STORAGE=$(STORAGE) PYTHON=$(PYTHON)"
+	@echo "  variables: SWEEP=$(SWEEP) STORAGE=$(STORAGE) PYTHON=$(PYTHON) WHEELS=$(WHEELS)"
 
 demo: sweep report ## run the quickstart sweep and its report, from nothing
 	@echo "browse:  make ui STORAGE=$(STORAGE)   (MLflow on http://127.0.0.1:5000)"
@@ -47,15 +52,23 @@ lock: $(UV) ## renew requirements.lock from pyproject.toml
 	$(UV) pip compile pyproject.toml --extra cluster --extra test --universal --python-version 3.11 \
 	  --no-emit-index-url --no-header --generate-hashes --upgrade -o requirements.lock
 
+wheels: $(PIP) ## download all packages into WHEELS (wheels); then: make demo WHEELS=wheels
+	$(PIP) download --quiet --no-deps --require-hashes -d $(WHEELS_FOLDER) -r requirements.lock
+	$(PIP) download --quiet -d $(WHEELS_FOLDER) 'uv>=0.9,<1' setuptools wheel
+	@echo "$(WHEELS_FOLDER): for $$($(PYTHON) --version) on $$(uname -sm); use: make demo WHEELS=FOLDER"
+
 clean: ## remove the environment and caches; results stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
 
 # uv lives in a small environment of its own: the machine needs nothing but Python, make and git.
-$(UV):
+$(PIP):
 	$(PYTHON) -m venv .venv/bootstrap
-	.venv/bootstrap/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(UV): | $(PIP)
+	$(PIP) install --quiet --disable-pip-version-check $(SOURCE) 'uv>=0.9,<1'
 
 .venv/ready: requirements.lock | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(SOURCE) \
+	  requirements.lock
 	@touch $@

@@ -89,6 +89,21 @@ def stop_notice(show: Callable[[str], None]) -> Iterator[None]:
         _show_notice = before
 
 
+@contextmanager
+def on_terminate(action: Callable[[], None]) -> Iterator[None]:
+    """Context manager in which the first SIGTERM calls ``action`` and interrupts nothing.
+
+    The action must be quick: it runs between two instructions of the main thread. The next signal
+    is handled as always.
+    """
+    global _terminate
+    before, _terminate = _terminate, action
+    try:
+        yield
+    finally:
+        _terminate = before
+
+
 def write_notice(text: str, descriptor: int = 2) -> None:
     """Write at once: Python's own stream may be in the midst of a line, and refuses a second."""
     encoding = getattr(sys.stderr, "encoding", None) or "ascii"
@@ -99,7 +114,16 @@ def write_notice(text: str, descriptor: int = 2) -> None:
 _show_notice: Callable[[str], None] = write_notice
 
 
+_terminate: Callable[[], None] | None = None
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
+    global _terminate
+    if number == signal.SIGTERM and _terminate is not None:
+        action, _terminate = _terminate, None
+        _show_notice(STOPPING)
+        action()
+        return
     for each in _SIGNALS:
         signal.signal(each, _exit_now)
     _show_notice(STOPPING)

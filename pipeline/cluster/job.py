@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
-from pipeline.cli.errors import print_error
 from pipeline.cli.redaction import redact
 from pipeline.cluster.checkout import Pinned, pinned
 from pipeline.cluster.tunnel import tunnel
@@ -47,8 +46,9 @@ _RETRIES = 5
 """How often a lost connection is made again, without a word from the cluster in between."""
 _ENVIRONMENT_CHECK = (
     "cmp -s requirements.lock \"$(python -c 'import sys; print(sys.prefix)')/../requirements.lock\""
-    " || { echo 'the cluster has the environment of another requirements.lock; run ray up again';"
-    " exit 2; }; "
+    " || { echo 'the cluster has the environment of another requirements.lock; run ray up again, or"
+    " give its pods an image with this checkout (docker build .): its python must be the one of"
+    " a .venv that lies beside a copy of this requirements.lock'; exit 2; }; "
 )
 _STORAGE_CHECK = ': "${NORMSCOPE_STORAGE:?is not set on the cluster; give --storage}"; '
 
@@ -269,17 +269,3 @@ def _exit_code(job: JobDetails) -> int:
         print(job.message, file=sys.stderr)
         return 1
     return job.driver_exit_code
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Check a cluster file; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.cluster",
-        description="Check a `ray up` file without a network.",
-        epilog="exit codes: 0 nothing found, 2 problems, one a line",
-    )
-    parser.add_argument("file", metavar="FILE", help="the cluster file (YAML)")
-    found = check(parser.parse_args(arguments).file)
-    for problem in found:
-        print_error(problem)
-    return 2 if found else 0

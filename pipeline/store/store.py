@@ -10,6 +10,8 @@
     <root>/cells/<cell_id>/checkpoint.npz  where a long trial stands; gone once it has a result
     <root>/contents/<key>/*.json         digests of data that only trials can read, to compare them
     <root>/leases/<name>.json            which driver is running a sweep
+    <root>/leases/<name>/<i>-of-<n>.json which driver is running a shard of it
+    <root>/stops/…                       which of these drivers are asked to stop
     <root>/mirrored/<name>.json          of which state of a sweep MLflow is the mirror
 
 Every file appears whole or not at all, so a kill at any moment leaves finished cells and unfinished
@@ -21,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ _ATTEMPTS = 10
 """Times that a trial writes its cell before it gives up: another writer can make it try again."""
 
 _IDENTITY = "store.json"
+_SHARD = re.compile(r"\d{1,9}-of-\d{1,9}")
+
 _Bytes = Mapping[str, bytes]
 """Files by name."""
 SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
@@ -264,17 +269,44 @@ class Store(Plans):
         """Remove what a trial found in the data of a key."""
         self._remove(f"contents/{checked(key)}/{checked(name)}.json")
 
-    def write_lease(self, sweep: str, lease: Mapping[str, Any]) -> None:
-        """Save which driver is running a sweep."""
-        self._write(f"leases/{checked(sweep)}.json", json_bytes(lease))
+    def write_lease(self, key: str, lease: Mapping[str, Any]) -> None:
+        """Save which driver is running a sweep (its name), or a shard (``name/1-of-4``)."""
+        self._write(_path_of_key("leases", key), json_bytes(lease))
 
-    def lease(self, sweep: str) -> dict[str, Any] | None:
-        """Read which driver is running a sweep; None where there is none, or a damaged one.
+    def lease(self, key: str) -> dict[str, Any] | None:
+        """Read which driver is running a sweep or a shard; None where none, or a damaged one, is.
 
         Raises:
             StoreError: if the store cannot be read, which says nothing of a driver.
         """
-        path = f"leases/{checked(sweep)}.json"
+        return self._read_note(_path_of_key("leases", key))
+
+    def lease_keys(self, sweep: str) -> list[str]:
+        """The sweep's own key and those of its shards, as far as they have leases, sorted."""
+        own, start = checked(sweep), f"{self._full('leases')}/"
+        paths = (path.partition(start)[2] for path in self._find("leases"))
+        keys = (path.removesuffix(".json") for path in paths if path.endswith(".json"))
+        return sorted(key for key in keys if key.partition("/")[0] == own)
+
+    def drop_lease(self, key: str) -> None:
+        """Remove the lease of a sweep or a shard, if it is there."""
+        self._remove(_path_of_key("leases", key))
+
+    def write_stop(self, key: str, lease_id: str) -> None:
+        """Ask the driver that holds a lease to stop."""
+        self._write(_path_of_key("stops", key), json_bytes({"schema": SCHEMA, "id": lease_id}))
+
+    def is_stop_requested(self, key: str, lease_id: str) -> bool:
+        """Whether the driver that holds a lease is asked to stop."""
+        found = self._read_note(_path_of_key("stops", key))
+        return found is not None and found["id"] == lease_id
+
+    def drop_stop(self, key: str) -> None:
+        """Remove a request to stop, if it is there."""
+        self._remove(_path_of_key("stops", key))
+
+    def _read_note(self, path: str) -> dict[str, Any] | None:
+        """Read a small file; None where there is none, or a damaged one."""
         try:
             data = self._read(path)
         except MissingFileError:
@@ -296,10 +328,6 @@ class Store(Plans):
             return self._read_json(f"mirrored/{checked(sweep)}.json")["digest"]
         except StoreError:
             return None
-
-    def drop_lease(self, sweep: str) -> None:
-        """Remove a sweep's lease, if it is there."""
-        self._remove(f"leases/{checked(sweep)}.json")
 
     # Files ----------------------------------------------------------------------------------------
 
@@ -332,6 +360,14 @@ def parquet_bytes(table: pyarrow.Table) -> bytes:
     metadata = {**(table.schema.metadata or {}), b"normscope_schema": str(SCHEMA).encode()}
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     return sink.getvalue()
+
+
+def _path_of_key(folder: str, key: str) -> str:
+    """The file of a sweep (``name``) or of a shard of it (``name/1-of-4``)."""
+    name, _, shard = key.rpartition("/")
+    if _SHARD.fullmatch(shard):
+        return f"{folder}/{checked(name)}/{shard}.json"
+    return f"{folder}/{checked(key)}.json"
 
 
 def _cells_with(file: str, paths: Iterable[str]) -> set[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,11 @@ from pipeline.cli.run import graceful_shutdown, install_signal_handlers
 if TYPE_CHECKING:
     from pipeline.spec.read import Cell, Sweep
     from pipeline.store.store import Standing, Store
+    from pipeline.sweep.budget import Limits
+    from pipeline.sweep.durations import Estimate
     from pipeline.sweep.lease import Lease
+    from pipeline.sweep.remote_budget import RemoteBudget
+    from pipeline.sweep.shard import Shard
 
 _EPILOG = """\
 examples:
@@ -29,8 +35,11 @@ examples:
 Finished cells run again only with --rerun-changed. Lost cells run again, three times at most.
 Failed cells, and cells that were lost three times, run again with --retry-failed.
 Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
-exit codes: 0 all cells done, 1 some failed, 2 bad input, 130 interrupted
+SIGTERM and --stop let running cells save checkpoints first.
+exit codes: 0 all cells done, 1 some failed, 2 bad input, 3 budget used up, 130 interrupted
 """
+_BUDGET_USED = 3
+"""Exit code of a run that has left cells to a later one, since its budget was used up."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +56,9 @@ def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
     if options.sync and (study := _study(options)):
         return _sync(study, options)
     sweep = read_sweep(options.file, options.set, options.profile)
-    if options.cluster or options.stop:
+    if options.cluster:
+        if options.shard:
+            raise ValueError("--shard is for many drivers; --cluster has one")
         return _do_there(sweep, options, words)
     options.storage = shared.storage_location(options.storage)
     with graceful_shutdown():
@@ -72,9 +83,21 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     elif options.sync:
         store.write_plan(plan(sweep), options.set)
         return _sync(sweep, options)
+    elif options.stop:
+        triage.ask_to_stop(sweep, store, options.shard)
     else:
-        return triage.conclude(sweep, store, _run(sweep, store, options), repeat)
+        part = sweep if options.shard is None else _shard_of(sweep, options.shard)
+        chosen, why_over = _run(sweep, part, store, options)
+        code = triage.conclude(part, store, [] if why_over else chosen, repeat)
+        if why_over and (left := len(triage.divide(part.cells, store.standing())["missing"])):
+            print(f"{why_over}; {left} cells are left to the same command", file=sys.stderr)
+            return _BUDGET_USED
+        return code
     return 0
+
+
+def _shard_of(sweep: Sweep, shard: Shard) -> Sweep:
+    return replace(sweep, cells=shard.cells_of(sweep.cells))
 
 
 def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
@@ -82,8 +105,6 @@ def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -
     from pipeline.cluster.job import run_there
     from pipeline.sweep.dry_run import refuse_unbuildable
 
-    if not options.cluster:
-        raise ValueError("--stop: say which sweep's, by --cluster; here Ctrl-C stops it")
     if any((options.status, options.failures, options.dry_run, options.sync)):
         raise ValueError("--cluster runs a sweep; to look at its results give their --storage")
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -96,8 +117,10 @@ def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -
     return run_there(sweep, options.cluster, others, stop=options.stop)
 
 
-def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
-    """Run what is to be run; gives those cells."""
+def _run(
+    sweep: Sweep, part: Sweep, store: Store, options: argparse.Namespace
+) -> tuple[list[Cell], str]:
+    """Run what is to be run of a sweep's part; gives those cells, and why it ended early."""
     from pipeline.spec.read import plan
     from pipeline.sweep.lease import Lease
     from pipeline.sweep.node_check import refuse_memory
@@ -109,21 +132,21 @@ def _run(sweep: Sweep, store: Store, options: argparse.Namespace) -> list[Cell]:
 
     refuse_memory(store)
     tracking = tracking_uri(options.tracking, options.storage)
-    for line in data_lines(sweep.cells):
+    for line in data_lines(part.cells):
         print(line, file=sys.stderr)
-    lease = Lease(store, sweep.name)
+    lease, why_over = Lease(store, sweep.name, options.shard), ""
     with ExitStack() as ends:
         ends.callback(clear_notes, lease.id)
         ends.enter_context(lease.held())
         plan_id = store.write_plan(plan(sweep), options.set)
         standing = store.standing()
         again = options.retry_failed, options.rerun_changed
-        chosen = to_run(sweep.cells, store, standing, *again)[: options.limit]
+        chosen = to_run(part.cells, store, standing, *again)[: options.limit]
         if chosen:
-            _run_cells(sweep, plan_id, chosen, standing, store, tracking, lease, options)
+            why_over = _run_cells(part, plan_id, chosen, standing, store, tracking, lease, options)
         elif tracking:
             mirroring.complete(sweep, store, tracking)
-    return chosen
+    return chosen, why_over
 
 
 def _run_cells(
@@ -135,13 +158,20 @@ def _run_cells(
     tracking: str | None,
     lease: Lease,
     options: argparse.Namespace,
-) -> None:
+) -> str:
+    """Run cells; gives why the budget ended that early, or empty.
+
+    Raises:
+        KeyboardInterrupt: if it was asked to end early.
+    """
     from pipeline.catalog import own_parts
     from pipeline.store.store import StoreError
     from pipeline.sweep import tune as orchestrator
+    from pipeline.sweep.budget import Limits
     from pipeline.sweep.durations import Estimate, estimate, in_order
     from pipeline.sweep.node_check import refuse_unseen
     from pipeline.sweep.progress import Progress
+    from pipeline.sweep.stop import Stop, request_in_store
     from pipeline.tracking.worker import beside
     from pipeline.training import live_note
 
@@ -159,16 +189,53 @@ def _run_cells(
         if note := orchestrator.sharing(chosen, sweep.resources):
             print(note, file=sys.stderr)
         lease.confirm()
-        refuse_unseen(store, sweep.name, lease.id)
+        refuse_unseen(store, lease.key, lease.id)
         for cell_id in again & (standing.finished | standing.failed | standing.lost):
             store.reopen(cell_id, keep_lost=not options.retry_failed)
-        parts = own_parts.snapshot()
-        job = orchestrator.Job(sweep.name, store.uri, sweep.resources, lease.id, parts)
+        limits = Limits(options.max_hours, options.max_gpu_hours)
+        budget = _budget(limits, chosen, sweep, expected, lease) if limits else None
+        stop = Stop(lease.id, request_in_store(store, lease.key, lease.id), budget)
+        parts, where = own_parts.snapshot(), (lease.key, store.uri)
+        job = orchestrator.Job(*where, sweep.resources, lease.id, parts, bool(limits))
         how_far = partial(live_note.read, lease.id)
-        with Progress(chosen, done, count, expected=expected, how_far=how_far) as progress:
-            events = orchestrator.Events(progress.started, [progress.ended, mirror.ended])
+        with (
+            stop.watching(),
+            Progress(chosen, done, count, expected=expected, how_far=how_far) as progress,
+        ):
+            events = orchestrator.Events(
+                [progress.started, stop.started],
+                [progress.ended, mirror.ended, stop.ended],
+                stop.is_over,
+            )
             orchestrator.run(in_order(chosen, expected), job, count, events)
+        if stop.reason and not stop.is_by_budget:
+            raise KeyboardInterrupt
         mirror.complete()
+        return stop.reason or ("" if budget is None else budget.cause())
+
+
+def _budget(
+    limits: Limits, cells: list[Cell], sweep: Sweep, expected: Estimate, lease: Lease
+) -> RemoteBudget:
+    """Start the budget of a run.
+
+    Raises:
+        ValueError: if GPU-hours are limited and no cell uses a GPU.
+    """
+    from pipeline.sweep.budget import Need
+    from pipeline.sweep.remote_budget import RemoteBudget
+    from pipeline.sweep.tune import gpu_shares
+
+    shares = gpu_shares(cells, sweep.resources)
+    if limits.gpu_hours < math.inf and not any(shares.values()):
+        raise ValueError("--max-gpu-hours: no cell uses a GPU here; give --max-hours")
+    needs = {
+        cell.cell_id: Need(
+            cell.labels["architecture"], shares[cell.cell_id], expected.seconds(cell)
+        )
+        for cell in cells
+    }
+    return RemoteBudget(lease.id, limits, needs)
 
 
 def _study(options: argparse.Namespace) -> Sweep | None:
@@ -221,6 +288,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--concurrency", type=_positive, metavar="N", help="cells run at once")
     parser.add_argument("--limit", type=_positive, metavar="N", help="run at most N cells")
     parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="run part I of N alone; N drivers of one sweep then run side by side",
+    )
+    parser.add_argument(
+        "--max-hours",
+        type=_hours,
+        default=math.inf,
+        metavar="H",
+        help="hard limit of this run: running cells then end by checkpoints",
+    )
+    parser.add_argument(
+        "--max-gpu-hours",
+        type=_hours,
+        default=math.inf,
+        metavar="H",
+        help="the same in GPU-hours, a cell counted with its share of a GPU",
+    )
+    parser.add_argument(
         "--retry-failed", action="store_true", help="run failed and time-limited cells again too"
     )
     parser.add_argument(
@@ -242,7 +329,7 @@ _INSTEAD = {
     "--status": "say how many cells are in which state",
     "--failures": "say which cells failed of what, and how to see one fail",
     "--sync": "make MLflow equal to the store",
-    "--stop": "interrupt the sweep where it runs on --cluster",
+    "--stop": "end the sweep where it runs now: running cells save checkpoints",
 }
 """What can be asked for instead of running."""
 
@@ -252,6 +339,22 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return value
+
+
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("more than 0")
+    return value
+
+
+def _shard(text: str) -> Shard:
+    from pipeline.sweep.shard import parse_shard
+
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _price(text: str) -> float:

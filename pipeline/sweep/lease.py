@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
+from pipeline.sweep.shard import Shard, exclude_each_other, lease_key
 
 BEAT = 15.0
 """Seconds between two beats."""
@@ -32,10 +33,10 @@ _LOOK = 1.0
 
 
 class Lease:
-    """This process's claim to run a sweep."""
+    """This process's claim to run a sweep, or a shard of it."""
 
-    def __init__(self, store: Store, sweep: str) -> None:
-        self._store, self._sweep = store, sweep
+    def __init__(self, store: Store, sweep: str, shard: Shard | None = None) -> None:
+        self._store, self._sweep, self.key = store, sweep, lease_key(sweep, shard)
         self._own = {
             "schema": SCHEMA,
             "id": uuid4().hex,
@@ -44,6 +45,7 @@ class Lease:
             "born": _born(os.getpid()),
         }
         self._beats = 0
+        self._gone: set[str] = set()
 
     @property
     def id(self) -> str:
@@ -57,8 +59,10 @@ class Lease:
         Raises:
             ValueError: if another one is running it; the message says which.
         """
-        if (found := self._another()) is not None:
-            _wait_for_silence(self._store, self._sweep, found)
+        rivals = self._rivals()
+        _wait_for_silence(self._store, rivals)
+        self._gone |= {lease["id"] for lease in rivals.values()}
+        self._store.drop_stop(self.key)  # of an earlier driver
         self._beat()
         stop = threading.Event()
         beating = threading.Thread(target=self._keep_beating, args=[stop], daemon=True)
@@ -69,7 +73,8 @@ class Lease:
             stop.set()
             beating.join()
             if self._is_own():
-                self._store.drop_lease(self._sweep)
+                self._store.drop_lease(self.key)
+                self._store.drop_stop(self.key)
 
     def confirm(self) -> None:
         """Look again, some time after claiming: of two that claimed at once, the later has it.
@@ -79,8 +84,8 @@ class Lease:
         Raises:
             ValueError: if another driver has claimed the sweep meanwhile.
         """
-        if (found := self._another()) is not None:
-            raise ValueError(_refusal(self._sweep, found))
+        for key, found in self._rivals().items():
+            raise ValueError(_refusal(key, found))
 
     def _keep_beating(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT):
@@ -91,48 +96,56 @@ class Lease:
     def _beat(self) -> None:
         self._beats += 1
         beat = {"beat": self._beats, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        self._store.write_lease(self._sweep, {**self._own, **beat})
+        self._store.write_lease(self.key, {**self._own, **beat})
 
     def _is_own(self) -> bool:
-        found = self._store.lease(self._sweep)
+        found = self._store.lease(self.key)
         return found is None or found["id"] == self._own["id"]
 
-    def _another(self) -> dict[str, Any] | None:
-        """The lease of another driver, unless that is known to be gone."""
-        found = self._store.lease(self._sweep)
-        if found is None or found["id"] == self._own["id"] or is_running(found) is False:
-            return None
-        return found
+    def _rivals(self) -> dict[str, dict[str, Any]]:
+        """Leases, by key, of others that could run our cells, unless they are known to be gone."""
+        keys = {*self._store.lease_keys(self._sweep), self.key}
+        found = {k: self._store.lease(k) for k in sorted(keys) if exclude_each_other(self.key, k)}
+        return {key: lease for key, lease in found.items() if lease and self._is_rival(lease)}
+
+    def _is_rival(self, lease: Mapping[str, Any]) -> bool:
+        return lease["id"] not in (self._own["id"], *self._gone) and is_running(lease) is not False
 
 
-def _wait_for_silence(store: Store, sweep: str, found: Mapping[str, Any]) -> None:
-    """Wait until a driver has been silent for long enough to be taken for gone.
+def _wait_for_silence(store: Store, rivals: Mapping[str, Mapping[str, Any]]) -> None:
+    """Wait until drivers have been silent for long enough to be taken for gone.
+
+    Args:
+        store: which has their leases.
+        rivals: leases by key.
 
     Raises:
-        ValueError: as soon as the file changes, which only a running driver does; or at once, if
-            the driver is of this host.
+        ValueError: as soon as a lease changes, which only a running driver does; or at once, if
+            a driver is of this host.
     """
-    if is_running(found):
-        raise ValueError(_refusal(sweep, found))
-    print(
-        f"{sweep}: process {found['pid']} on {found['host']} may still be running it; "
-        f"waiting up to {SILENCE:g} s for its heartbeat",
-        file=sys.stderr,
-    )
-    deadline = time.monotonic() + SILENCE
-    while time.monotonic() < deadline:
+    for key, found in rivals.items():
+        if is_running(found):
+            raise ValueError(_refusal(key, found))
+        print(
+            f"{key}: process {found['pid']} on {found['host']} may still be running it; "
+            f"waiting up to {SILENCE:g} s for its heartbeat",
+            file=sys.stderr,
+        )
+    deadline, waiting = time.monotonic() + SILENCE, dict(rivals)
+    while waiting and time.monotonic() < deadline:
         time.sleep(_LOOK)
-        seen = store.lease(sweep)
-        if seen is None:  # it has ended in good order
-            return
-        if seen != found:
-            raise ValueError(_refusal(sweep, seen))
-    print(f"{sweep}: no heartbeat, it is gone", file=sys.stderr)
+        seen = {key: store.lease(key) for key in waiting}
+        for key, lease in seen.items():
+            if lease is not None and lease != rivals[key]:
+                raise ValueError(_refusal(key, lease))
+        waiting = {key: rivals[key] for key, lease in seen.items() if lease is not None}
+    for key in waiting:
+        print(f"{key}: no heartbeat, it is gone", file=sys.stderr)
 
 
-def _refusal(sweep: str, lease: Mapping[str, Any]) -> str:
+def _refusal(key: str, lease: Mapping[str, Any]) -> str:
     who = f"process {lease['pid']} on {lease['host']}"
-    return f"{sweep}: is being run by {who}; wait for it, or stop it"
+    return f"{key}: is being run by {who}; wait for it, or stop it"
 
 
 def describe(lease: Mapping[str, Any] | None) -> str:

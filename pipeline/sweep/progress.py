@@ -116,6 +116,8 @@ class Progress:
         now = time.monotonic()
         with self._lock:
             began = self.running.pop(cell_id, now)
+            if status == "stopped":  # it is to be run again, and its time tells nothing
+                return
             architecture = self._labels[cell_id]["architecture"]
             self._seconds[architecture].append(now - began)
             self._left[architecture] -= 1

@@ -15,6 +15,7 @@ from pipeline.store.store import Standing, Store
 from pipeline.sweep.changed_code import changed_code, show_changed_code
 from pipeline.sweep.lease import describe
 from pipeline.sweep.progress import title
+from pipeline.sweep.shard import Shard, lease_key
 from pipeline.trial.data_check import data_lines
 
 STATES = {
@@ -100,6 +101,20 @@ def show_status(sweep: Sweep, store: Store) -> None:
             print(f"  {name}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
     show_changed_code(sweep.cells, changed_code(sweep.cells, store, standing.finished))
     print(describe(store.lease(sweep.name)))
+    for key in store.lease_keys(sweep.name):
+        if key != sweep.name:
+            print(f"{key}: {describe(store.lease(key))}")
+
+
+def ask_to_stop(sweep: Sweep, store: Store, shard: Shard | None) -> None:
+    """Ask the drivers of a sweep, or of one shard, to end by checkpoints; says which."""
+    keys = store.lease_keys(sweep.name) if shard is None else [lease_key(sweep.name, shard)]
+    leases = {key: lease for key in keys if (lease := store.lease(key)) is not None}
+    for key, lease in leases.items():
+        store.write_stop(key, lease["id"])
+        print(f"{key}: process {lease['pid']} on {lease['host']} is asked to stop")
+    if not leases:
+        print(f"{sweep.name}: nobody is running it now")
 
 
 def show_failures(sweep: Sweep, store: Store, repeat: Repeat) -> None:

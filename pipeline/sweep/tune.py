@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 # The store replaces Tune's result files, which cost every trial a second.
@@ -45,7 +46,10 @@ from pipeline.sweep.gpus import describe_sharing
 from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
 from pipeline.sweep.local_resources import usable_cpus, visible_gpus
 from pipeline.sweep.node_check import UNSEEN, unseen
+from pipeline.sweep.remote_budget import is_admitted
+from pipeline.sweep.stop import requested_in_workers
 from pipeline.training.live_note import noting
+from pipeline.training.stopping import stopping
 from pipeline.trial.failure import describe_failure
 from pipeline.trial.kernel_kill import traced
 
@@ -65,20 +69,25 @@ class Job:
     """What every worker needs beside its cell."""
 
     sweep: str
+    """The key of the driver's lease: the sweep's name, or a shard's."""
     storage: str
     resources: Resources
     lease: str = ""
     """The id of the driver's lease, by which a worker knows the store; empty: it does not look."""
     parts: dict[str, dict[str, str]] = field(default_factory=dict)
     """The text of the parts that are not ours (`pipeline.catalog.own_parts`)."""
+    budget: bool = False
+    """Whether cells need to be admitted by the driver's budget."""
 
 
 @dataclass(frozen=True)
 class Events:
     """Whom to tell when a cell starts, and when it ends with which status."""
 
-    started: Callable[[str], None]
+    started: Sequence[Callable[[str], None]]
     ended: Sequence[Callable[[str, str], None]]
+    is_over: Callable[[], bool] = lambda: False
+    """Whether to end before all cells have run."""
 
 
 @contextmanager
@@ -213,6 +222,12 @@ def sharing(cells: Sequence[Cell], resources: Resources) -> str | None:
     return describe_sharing(least) if have.get("GPU", 0) and 0 < least < 1 else None
 
 
+def gpu_shares(cells: Sequence[Cell], resources: Resources) -> dict[str, float]:
+    """GPUs that each cell gets on this cluster, by cell id."""
+    default = _default(reachable(ray.cluster_resources()))
+    return {cell.cell_id: _gpus(cell, resources, default) for cell in cells}
+
+
 def _gpus(cell: Cell, resources: Resources, default: float) -> float:
     given = resources.gpus_of(cell)
     return default if given is None else given
@@ -228,9 +243,11 @@ def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
 
     A trial's own exceptions are results (``failed``). A worker that dies is another matter: its
     cell is started once more, from its checkpoint if it has one, and if that worker dies too the
-    cell is ``lost``.
+    cell is ``lost``. A cell that is not to start, or has ended by a checkpoint, is ``stopped``.
     """
     for start in range(0, len(cells), _CHUNK):
+        if events.is_over():
+            return
         _run_chunk(cells[start : start + _CHUNK], job, count, events)
         gc.collect()  # Tune's trials point at one another, and Python is slow to notice
 
@@ -263,7 +280,8 @@ def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: 
         ),
         run_config=tune.RunConfig(
             storage_path=folder,
-            name=job.sweep,
+            name=job.sweep.replace("/", "-"),
+            stop=_Stopper(events),
             failure_config=tune.FailureConfig(max_failures=1),
             callbacks=[_Relay(job.storage, events)],
             verbose=0,
@@ -309,6 +327,9 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
         raise StoreError(f"{platform.node()} {problem}")  # it has joined the cluster since
     own_parts.install(job["parts"])
     cell, store = _cell(config), Store(job["storage"])
+    if not _may_start(job, cell):
+        tune.report({"status": "stopped"})
+        return
     with traced(job["lease"], cell.cell_id) as killed:
         status = _status(store, cell.cell_id)
         if status is None and killed:  # and it would be again
@@ -317,9 +338,17 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
         if status is None:
             resources = Resources(**job["resources"])
             device = "cuda" if _gpus(cell, resources, default) else "cpu"
-            with noting(job["lease"], cell.cell_id):
+            ask = partial(requested_in_workers, job["lease"])
+            with noting(job["lease"], cell.cell_id), stopping(ask):
                 status = attempt(cell, store, device, resources)
     tune.report({"status": status})
+
+
+def _may_start(job: Mapping[str, Any], cell: Cell) -> bool:
+    """Whether the driver neither ends the sweep nor is short of budget for a cell."""
+    if job["lease"] and requested_in_workers(job["lease"]):
+        return False
+    return not job["budget"] or is_admitted(job["lease"], cell.cell_id)
 
 
 def _status(store: Store, cell_id: str) -> str | None:
@@ -327,6 +356,22 @@ def _status(store: Store, cell_id: str) -> str | None:
     if store.has_result(cell_id):
         return store.result(cell_id)["status"]
     return "failed" if store.kept(cell_id, "failure.json") is not None else None
+
+
+class _Stopper(tune.Stopper):
+    """Ends all trials, those too that wait for their turn, once the sweep is over."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as of `_Relay`
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._events.is_over()
 
 
 class _Relay(tune.Callback):
@@ -339,7 +384,8 @@ class _Relay(tune.Callback):
         return {}  # Tune pickles its callbacks for a restore that is never asked for
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._tell(self._events.started, _trial_name(trial))
+        for listener in self._events.started:
+            self._tell(listener, _trial_name(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._tell_end(trial, trial.last_result["status"])

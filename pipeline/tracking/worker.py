@@ -43,8 +43,8 @@ class Mirror:
         self._words = words
 
     def ended(self, cell_id: str, status: str) -> None:
-        """Have the run of an ended cell made; a lost one has none."""
-        if status != "lost":
+        """Have the run of an ended cell made; one that is lost or stopped has none."""
+        if status not in ("lost", "stopped"):
             self._say(f"{cell_id} {status}")
 
     def complete(self) -> None:

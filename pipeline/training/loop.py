@@ -15,6 +15,7 @@ from pipeline.architectures import Network
 from pipeline.data import Dataset
 from pipeline.data._objective import chance_loss
 from pipeline.probes import _view as measure
+from pipeline.training import stopping
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.evaluation import SplitName, evaluate, training_samples
@@ -82,6 +83,9 @@ def train(
     the end of its time, after the step that is being taken. What a resumed run finds is bit for
     bit what an uninterrupted one finds on the same machine.
 
+    Raises:
+        Stopped: once its checkpoint is saved, if `pipeline.training.stopping` asks for that.
+
     Args:
         settings: a cell's settings, resolved.
         dataset: on the network's device.
@@ -146,7 +150,8 @@ class _Loop:
         """After a step: look at the losses, end the run or save where it stands, if it is time."""
         last = done == self.training["steps"]
         self.outcome.cut = not last and self._seconds() >= self.time_limit
-        save = self.checkpoints is not None and not last and self.checkpoints.due()
+        stop = self.checkpoints is not None and not last and stopping.requested()
+        save = stop or (self.checkpoints is not None and not last and self.checkpoints.due())
         if last or save or self.outcome.cut or done % _LOOK_EVERY == 0:
             self._look()
         if self.outcome.diverged_step is not None:
@@ -158,6 +163,8 @@ class _Loop:
             return True
         if save:
             self._save(done)
+        if stop:
+            raise stopping.Stopped(f"after {done} of {self.training['steps']} steps")
         return False
 
     def _seconds(self) -> float:

@@ -48,12 +48,18 @@ def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE
     machine could not do (write, read, reach) is none: the cell is lost, to be tried again.
 
     Returns:
-        The status: ``ok``, ``diverged``, ``time_limit``, ``failed`` or ``lost``.
+        The status: ``ok``, ``diverged``, ``time_limit``, ``failed``, ``lost``, or ``stopped`` where
+        it was asked to end by a checkpoint.
     """
+    from pipeline.training.stopping import Stopped
+
     own = cell, store, resources
     with captured() as log, _watched(*own, log), _bounded(*own, log):
         try:
             status = run_trial(cell, store, device, resources)["status"]
+        except Stopped as stopped:
+            status = "stopped"
+            print(f"stopped {stopped}", file=sys.stderr)
         except Exception as error:
             status = "lost" if isinstance(error, StoreError | OSError) else "failed"
             _report(cell, store, status, cause(error), traceback.format_exc())

@@ -40,7 +40,11 @@ CHAIN = (
 
 OWNERS = {"mlflow": {"pipeline/tracking/client.py", "pipeline/tracking/runs.py"}}
 OWNERS["ray"] = {
-    f"pipeline/{name}.py" for name in ("sweep/tune", "sweep/node_check", "cluster/job")
+    f"pipeline/{name}.py"
+    for name in (
+        *("sweep/tune", "sweep/node_check", "sweep/stop", "sweep/remote_budget"),
+        "cluster/job",
+    )
 }
 
 

@@ -19,8 +19,9 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> st
     return capsys.readouterr().err
 
 
-def test_stopping_needs_a_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused(tmp_path, capsys, "--stop").startswith("--stop: say which sweep's")
+def test_a_shard_is_for_many_drivers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--cluster", "c.yaml", "--shard", "1/2"]
+    assert "--cluster has one" in refused(tmp_path, capsys, *words)
 
 
 @pytest.mark.parametrize("word", ["--status", "--failures", "--dry-run", "--sync"])
@@ -86,6 +87,12 @@ def run_shell(command: str, folder: Path, **environment: str) -> subprocess.Comp
         ("same", {"NORMSCOPE_STORAGE": "s3://b/r"}, 0, "-m pipeline.sweep a b.yaml --set x=[1, 2]"),
         ("same", {}, 2, "NORMSCOPE_STORAGE: is not set on the cluster; give --storage"),
         ("other", {"NORMSCOPE_STORAGE": "s3://b/r"}, 2, "environment of another requirements.lock"),
+        (
+            "other",
+            {"NORMSCOPE_STORAGE": "s3://b/r"},
+            2,
+            "give its pods an image with this checkout",
+        ),
     ],
 )
 def test_a_job_runs_only_with_its_environment_and_a_place_for_results(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cluster.job import check, main
+from pipeline.cluster.command import main
+from pipeline.cluster.job import check
 from pipeline.cluster.validate import LISTS, locked
 
 ROOT = Path(__file__).parents[3]

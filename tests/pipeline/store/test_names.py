@@ -40,6 +40,9 @@ def test_a_name_that_could_leave_the_store_is_refused(
         lambda: local.reopen(name),
         lambda: local.write_lease(name, {}),
         lambda: local.drop_lease(name),
+        lambda: local.write_lease(f"{name}/1-of-2", {}),
+        lambda: local.write_stop(name, "abc"),
+        lambda: local.lease_keys(name),
         lambda: local.write_mirrored(name, ""),
         lambda: local.write_file(f"cells/../{name}/result.json", b""),
     ]

@@ -194,7 +194,7 @@ def test_the_trials_of_a_chunk_are_gone_before_the_next_one(
     five = [Cell({"lr": 0.1 * index}, {"seed": index}, f"cell-{index}") for index in range(5)]
     gc.disable()
     try:
-        orchestrator.run(five, job, 2, orchestrator.Events(print, [print]))
+        orchestrator.run(five, job, 2, orchestrator.Events([print], [print]))
     finally:
         gc.enable()
     assert len(Tuner.made) == 3
@@ -236,7 +236,7 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
         told.append(status)
         raise RuntimeError("the terminal is gone")
 
-    relay = orchestrator._Relay(str(tmp_path), orchestrator.Events(told.append, [failing]))
+    relay = orchestrator._Relay(str(tmp_path), orchestrator.Events([told.append], [failing]))
     relay.on_trial_error(0, [], Lost(None))
     assert told == ["lost"]
     assert Store(str(tmp_path)).standing().lost == {"aa"}

@@ -137,7 +137,7 @@ def test_a_cluster_that_guards_memory_itself_is_named(
         monkeypatch.setattr(f"ray.tune.{name}", lambda trainable, *parts, **options: trainable)
     monkeypatch.setattr("ray.tune.Tuner", Tuner)
     job = orchestrator.Job("small", str(tmp_path), Resources())
-    events = orchestrator.Events(lambda cell_id: None, [])
+    events = orchestrator.Events([], [])
     with pytest.raises(ValueError, match="nodes with RAY_memory_monitor"):
         orchestrator.run([cell(REGRESSION)], job, 1, events)
 
