@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.answers import phases
+from analysis.answers.absent import no_architecture, no_normalizer
 from analysis.answers.evidence import Block, Evidence, estimate, troubles
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import is_weak
@@ -54,12 +55,10 @@ def find(key: str, comparison: Comparison, evidence: Evidence) -> list[Finding]:
     names = (comparison.subject, comparison.reference)
     labels = [evidence.label(name) for name in names]
     if missing := [name for name, label in zip(names, labels, strict=True) if not label]:
-        reason: Sentence = ("not estimable: the study has no ", Label(missing[0]))
-        return [_nothing(comparison, reason)]
+        return [_nothing(comparison, no_normalizer(missing[0]))]
     blocks = [block for block in evidence.blocks if comparison.where(block)]
     if not blocks:
-        reason = (f"not estimable: the study has no {comparison.scope}",)
-        return [_nothing(comparison, reason)]
+        return [_nothing(comparison, no_architecture(comparison.scope))]
     pair = (str(labels[0]), str(labels[1]))
     return [f for block in blocks for f in _find(key, comparison, pair, block, evidence)]
 

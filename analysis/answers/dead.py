@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from analysis.answers.absent import no_normalizer
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.question import answer
 from analysis.statistics import estimates as stats
@@ -34,7 +35,7 @@ def where_none_fails(evidence: Evidence) -> list[Finding]:
     names = [evidence.label("none"), evidence.label("batch")]
     if None in names:
         lacks = "none" if names[0] is None else "batch"
-        claim = Claim(("not estimable: the study has no ", Label(lacks)))
+        claim = Claim(no_normalizer(lacks))
         return [Finding(state="not estimable", claim=claim, part=_PART)]
     pair = (str(names[0]), str(names[1]))
     return [finding for block in evidence.blocks for finding in _failing(block, *pair)]
@@ -85,7 +86,7 @@ def reaching(evidence: Evidence, name: str) -> list[Finding]:
     """By block: whether fewer than half of a normalizer's runs reach the target."""
     part, label = "prevents training", evidence.label(name)
     if label is None:
-        claim = Claim(("not estimable: the study has no ", Label(name)))
+        claim = Claim(no_normalizer(name))
         return [Finding(state="not estimable", claim=claim, part=part)]
     return [_reaching(block, label, part) for block in evidence.blocks if len(block.of(label))]
 

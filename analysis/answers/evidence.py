@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import metrics as measures
+from analysis.answers.absent import no_records
 from analysis.reductions.over_steps import BLOCK
 from analysis.reductions.record_views import VIEWS
 from analysis.statistics.estimates import Estimate
@@ -84,7 +85,7 @@ class Evidence:
         of = next((item for item in probed if item.measure.key == key), None)
         if of is None:
             return "no finished run has the outcome"
-        return f"{of.measure.title}: no run recorded {VIEWS[of.record].said}"
+        return no_records(of.measure.title, VIEWS[of.record])
 
     def table_of(self, key: str) -> str:
         """The table with a measure; empty if none has it."""

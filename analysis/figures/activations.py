@@ -24,7 +24,7 @@ CAPTION = (
     "of an early, a middle and a late layer on the fixed probe batch; each is the interquartile "
     "mean over runs ({runs} runs, {fewest} to {most} a row) of the runs' own quantiles. A layer "
     "with more than 2¹⁴ values is seen through an evenly spread sample of as many, which moves a "
-    "quantile by up to 6 % of a standard deviation. Scales differ between panels. {lr}"
+    "quantile by up to 6 % of a standard deviation. Normalizers share the scale of a layer. {lr}"
 )
 
 
@@ -52,15 +52,14 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     legend = scene.legend(part.runs)
     runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
     rows = [f"{label}  ({condition(runs[label])})" for label in legend]
-    names = [f"{place}: layer {index} of {part.layers}" for index, place in layers.items()]
-    page = sheet(rows, names, size=(2.2, 0.95), share="none", labelled="every")
+    names = [f"{place}: {index} of {part.layers}" for index, place in layers.items()]
+    page = sheet(rows, names, height=0.85, share="column", labelled="every", left=0.62)
     for i, (label, look) in enumerate(legend.items()):
         for panel, index in zip(page.panels[i], layers, strict=True):
             fan(panel, fans[(fans["normalizer"] == label) & (fans["index"] == index)], look)
             few_ticks(panel, y=3)
         page.panels[i][0].set_ylabel("pre-activation\n(its own units)")
-    for panel in page.panels[-1]:
-        panel.set_xlabel("training (steps)")
+    page.label_across("training (steps)")
     return page.drawing
 
 

@@ -11,7 +11,9 @@ import pandas as pd
 
 from analysis.figures.style import Look
 from analysis.statistics.estimates import weighted
+from analysis.study.label_order import names
 from analysis.study.study import Study
+from analysis.text.short_labels import short_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +63,13 @@ def _repeated(column: pd.Series, run: np.ndarray) -> Any:
 
 
 def settings(frame: pd.DataFrame, planned: pd.DataFrame) -> pd.Series:
-    """Facet label of each row: its architecture, with data and training where those vary."""
+    """Facet label of each row: short, with data and training where they vary."""
     varying = [name for name in ("data", "training") if planned[name].nunique() > 1]
-    parts = [frame["architecture"].astype(str), *(frame[name].astype(str) for name in varying)]
+    short = short_labels(names(planned["architecture"].astype(str)))
+    parts = [
+        frame["architecture"].astype(str).replace(short),
+        *(frame[name].astype(str) for name in varying),
+    ]
     label = parts[0]
     for part in parts[1:]:
         label = label + part.where(part == "", " · " + part)

@@ -52,7 +52,8 @@ def reduced(scene: Scene, curve: Curve) -> pd.DataFrame:
         classified = scene.rows("curves/test_accuracy")
         frame = frame[~frame["setting"].isin([] if classified is None else classified["setting"])]
     keys = ["setting", "lr", "normalizer", "cell_id", "status", "x"]
-    return frame[[*keys, "y"]].sort_values(keys, ignore_index=True)
+    scaled = frame.assign(y=curve.scale * frame["y"])
+    return scaled[[*keys, "y"]].sort_values(keys, ignore_index=True)
 
 
 def draw(scene: Scene, curve: Curve) -> Drawing:
@@ -62,22 +63,20 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
     crosses = ends(frame, "x", "y") if curve.over == "steps" else frame.iloc[:0]
     rows, columns = names(frame["setting"].unique()), sorted(set(frame["lr"]))
     legend = scene.legend(frame)
-    page = sheet(rows, [f"learning rate {lr:g}" for lr in columns], legend=legend)
+    page = sheet(rows, [f"LR {lr:g}" for lr in columns], legend=legend)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(columns):
             panel = page.panels[i][j]
             lines(panel, _at(bands, setting, lr), _at(crosses, setting, lr), legend)
             few_ticks(panel)
-            if j:
-                panel.tick_params(labelleft=False)
         own = [part[part["setting"] == setting] for part in (bands, crosses)]
         fit(page.panels[i][0], pd.concat([own[0]["center"], own[1]["y"]]), curve.log)
         page.panels[i][0].set_ylabel(curve.label.replace("{loss}", scene.loss_unit))
         if curve.log:
             log_scale(page.panels[i][0])
-    for panel in page.panels[-1]:
-        across = "relative depth (layer / layers)" if curve.over == "depth" else "training (steps)"
-        panel.set_xlabel(across)
+    depth = curve.over == "depth"
+    page.label_across("relative depth (layer / layers)" if depth else "training (steps)")
+    page.label_once()
     if curve.over == "depth":
         for panel in page.each():
             panel.set_xlim(0, 1.04)

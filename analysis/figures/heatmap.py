@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
+from analysis.figures.layout import CHARACTER, page_width
 from analysis.figures.style import GREY, INK
 from analysis.study.label_order import names
 from analysis.tables.tables import Measure, Table
@@ -26,11 +27,14 @@ CAPTION = (
     "Hatched: more than half of the runs, over all learning rates, diverged. Grey: no estimate, or "
     "one without a number because the runs diverged."
 )
-CELL = (1.15, 0.3)
+HEIGHT, NARROW = 0.26, 0.42
+"""Of a cell, in inches: its height, and the width below which it has no number."""
+SCALE = 0.85
+"""Width of the scale beside, with its labels, in inches."""
 HATCH = "////"
 HEADLINES = (
     "gradient_ics_relative_early",
-    "landscape_loss_range_relative_early",
+    "landscape_loss_range_late",
     "steps_to_target",
     "final_train_loss",
 )
@@ -75,22 +79,22 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
     import seaborn
 
     grid = matrix(scene, table, measure)
-    height, width = CELL[1] * len(grid.values), CELL[0] * len(grid.values.columns)
-    drawing, panel, scale = _layout(grid, width, height)
+    drawing, panel, scale = _layout(grid)
+    narrow = panel.get_position().width * page_width() / len(grid.values.columns) < NARROW
     finite = grid.values.to_numpy()[np.isfinite(grid.values.to_numpy())]
     norm = _norm(finite)
     panel.set_facecolor(GREY)
     seaborn.heatmap(
         grid.values,
         mask=~np.isfinite(grid.values),
-        annot=grid.values.map(lambda value: significant(value, measure.digits)),
+        annot=False if narrow else grid.values.map(lambda v: significant(v, measure.digits)),
         fmt="",
         norm=norm,
         vmin=norm.vmin,  # or seaborn looks for them, and complains where no number is finite
         vmax=norm.vmax,
         cmap="cividis",
         linewidths=1,
-        annot_kws={"size": 7},
+        annot_kws={"size": 8},
         ax=panel,
         cbar_ax=scale,
         cbar_kws={"label": f"{measure.title}{_unit(measure)}"},
@@ -120,14 +124,15 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
     return Map(measure=measure, values=values, diverged=share > 0.5)
 
 
-def _layout(grid: Map, width: float, height: float) -> tuple[Drawing, Axes, Axes]:
-    left = 0.6 + 0.075 * max(len(name) for name in grid.values.index)
-    bottom = 0.5 + 0.028 * max(len(name) for name in grid.values.columns)
-    full = (left + width + 1.1, bottom + height + 0.4)
+def _layout(grid: Map) -> tuple[Drawing, Axes, Axes]:
+    left = 0.4 + CHARACTER * max(len(name) for name in grid.values.index)
+    bottom = 0.45 + 0.03 * max(len(name) for name in grid.values.columns)
+    width, height = page_width() - left - SCALE, HEIGHT * len(grid.values)
+    full = (page_width(), bottom + height + 0.3)
     drawing = Drawing(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])
     panel = drawing.add_axes(box)
-    scale = drawing.add_axes((box[0] + box[2] + 0.15 / full[0], box[1], 0.12 / full[0], box[3]))
+    scale = drawing.add_axes((box[0] + box[2] + 0.1 / full[0], box[1], 0.1 / full[0], box[3]))
     marks = [
         Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="over half diverged"),
         Patch(facecolor=GREY, label="no estimate"),
@@ -154,7 +159,7 @@ def _hatch(panel: Axes, grid: Map) -> None:
 
 def _lost(panel: Axes, grid: Map) -> None:
     for i, j in zip(*np.nonzero(np.isposinf(grid.values.to_numpy())), strict=True):
-        panel.text(j + 0.5, i + 0.5, DIVERGED, size=7, color=INK, ha="center", va="center")
+        panel.text(j + 0.5, i + 0.5, DIVERGED, size=8, color=INK, ha="center", va="center")
 
 
 def _unit(measure: Measure) -> str:

@@ -54,10 +54,11 @@ MEASURED = tuple(
 
 CAPTION = (
     "Moving from θ along the gradient, by steps in the range tied to the learning rate: the loss "
-    "(line at θ, band from the smallest to the largest on the way), the band of the gradient's "
-    "change; effective β, the largest change over the distance moved. Each edge and line is the "
-    "interquartile mean over runs ({runs} runs, {fewest} to {most} a row); the bands are ranges on "
-    "the way, not intervals. Narrow also where a run is still at the loss at chance. {lr}"
+    "(line at θ, band from the smallest to the largest on the way, θ included), the band of the "
+    "gradient's change; effective β, the largest change over the distance moved. Each edge and "
+    "line is the interquartile mean over runs ({runs} runs, {fewest} to {most} a row); the bands "
+    "are ranges on the way, not intervals. Narrow also where a run is still at the loss at "
+    "chance. {lr}"
 )
 
 
@@ -82,12 +83,12 @@ def _figure(scene: Scene, part: Slice) -> Figure:
 
 def draw(scene: Scene, part: Slice) -> Drawing:
     """Draw normalizers down, the three quantities across; a column shares its scale."""
-    lines = centers(part.records, ["normalizer", "step"], MEASURED)
+    lines = centers(_with_start(part.records), ["normalizer", "step"], MEASURED)
     legend = scene.legend(part.runs)
     runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
     rows = [f"{label}  ({condition(runs[label])})" for label in legend]
     headers = [quantity.header for quantity in QUANTITIES]
-    page = sheet(rows, headers, size=(2.2, 0.95), share="column", labelled="every")
+    page = sheet(rows, headers, height=0.85, share="column", labelled="every")
     for i, (label, look) in enumerate(legend.items()):
         own = lines[lines["normalizer"] == label]
         for panel, quantity in zip(page.panels[i], QUANTITIES, strict=True):
@@ -97,9 +98,16 @@ def draw(scene: Scene, part: Slice) -> Drawing:
         log_scale(panel)
     for panel in page.each():
         few_ticks(panel)
-    for panel in page.panels[-1]:
-        panel.set_xlabel("training (steps)")
+    page.label_across("training (steps)")
     return page.drawing
+
+
+def _with_start(records: pd.DataFrame) -> pd.DataFrame:
+    """The range of the loss on the way, run by run, with the point where it starts."""
+    start = records["loss"]
+    low = records["loss_min"].where(records["loss_min"] < start, start)
+    high = records["loss_max"].where(records["loss_max"] > start, start)
+    return records.assign(loss_min=low, loss_max=high)
 
 
 def draw_quantity(panel: Axes, lines: pd.DataFrame, quantity: Quantity, look: Look) -> None:

@@ -1,4 +1,8 @@
-"""Small multiples: a sheet of panels laid out in inches, its legend above, nothing overlapping."""
+"""Small multiples: a sheet of panels laid out in inches, its legend above, nothing overlapping.
+
+A sheet is as wide as matplotlib's setting ``figure.figsize`` says: a page's text or one column of
+a paper. Panels that would be too narrow to read go on to the next line.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from analysis.figures.style import INK, Look
 
 Share = Literal["row", "column", "none"]
 
-LEFT, RIGHT, BOTTOM, HEADER, TITLE = 0.85, 0.15, 0.5, 0.2, 0.22
-BETWEEN_COLUMNS, BETWEEN_ROWS = 0.3, 0.28
+LEFT, RIGHT, BOTTOM, HEADER, TITLE = 0.7, 0.12, 0.45, 0.2, 0.22
+BETWEEN_COLUMNS, BETWEEN_ROWS, X_LABEL = 0.18, 0.28, 0.17
+NARROWEST = {"first": 1.0, "every": 0.8}
+"""Width of the narrowest readable panel: one that shares its row's labels, one with its own."""
 LEGEND_LINE, CHARACTER, HANDLE = 0.17, 0.068, 0.65
 
 
@@ -29,49 +44,81 @@ class Sheet:
 
     drawing: Drawing
     panels: list[list[Axes]]
+    across: int
+    """Panels on a line: after so many, a row goes on below."""
+
+    def starts_line(self, column: int) -> bool:
+        """Whether a panel is the first of its line, which bears the labels."""
+        return column % self.across == 0
+
+    def label_across(self, text: str) -> None:
+        """Name the x axes of the last row: each, or all at once where panels are narrower."""
+        last = self.panels[-1]
+        if CHARACTER * len(text) <= last[0].get_position().width * self.drawing.get_figwidth():
+            for panel in last:
+                panel.set_xlabel(text)
+        else:
+            self.drawing.text(0.5, 0.06 / self.drawing.get_figheight(), text, ha="center")
+
+    def label_once(self) -> None:
+        """Take the tick labels of y off all panels but the first of each line."""
+        for row in self.panels:
+            for place, panel in enumerate(row):
+                if not self.starts_line(place):
+                    panel.tick_params(labelleft=False)
 
     def each(self) -> list[Axes]:
         """All panels, row by row."""
         return [panel for row in self.panels for panel in row]
 
 
+def page_width() -> float:
+    """Width of a figure, in inches."""
+    return float(matplotlib.rcParams["figure.figsize"][0])
+
+
 def sheet(
     rows: Sequence[str],
     columns: Sequence[str],
     *,
-    size: tuple[float, float] = (2.3, 1.45),
+    height: float = 1.3,
     share: Share = "row",
     labelled: Literal["first", "every"] = "first",
+    left: float = LEFT,
     legend: Mapping[str, Look] | None = None,
 ) -> Sheet:
-    """Lay out rows × columns of panels of ``size`` inches.
+    """Lay out rows × columns of panels, ``height`` inches high.
 
     The rows' titles stand left above their first panel, so a long one has the row's whole width;
     the columns' headers stand above the first row. ``labelled``: which panels of a row have room
-    for a y label and tick labels of their own.
+    for a y label and tick labels of their own; ``left``: that room.
     """
-    gap = BETWEEN_COLUMNS if labelled == "first" else LEFT
-    width = LEFT + len(columns) * size[0] + (len(columns) - 1) * gap + RIGHT
-    width = max(width, 4.2)
+    width, gap = page_width(), BETWEEN_COLUMNS if labelled == "first" else left
+    room = width - left - RIGHT
+    across = int((room + gap) / (NARROWEST[labelled] + gap))
+    across = max(1, min(len(columns), across))
+    size = ((room - (across - 1) * gap) / across, height)
+    lines = math.ceil(len(columns) / across)
     entries = _legend_columns(legend or {}, width)
     key = LEGEND_LINE * math.ceil(len(legend or {}) / entries) + 0.1 if legend else 0.0
-    line = size[1] + TITLE + BETWEEN_ROWS
-    height = key + HEADER + len(rows) * line - BETWEEN_ROWS + BOTTOM
-    drawing = Drawing(figsize=(width, height))
+    line = height + TITLE + BETWEEN_ROWS + (X_LABEL + HEADER if lines > 1 else 0.0)
+    full = key + HEADER + len(rows) * lines * line - BETWEEN_ROWS + BOTTOM
+    drawing = Drawing(figsize=(width, full))
     panels: list[list[Axes]] = []
     for i, row in enumerate(rows):
-        bottom = height - key - HEADER - i * line - TITLE - size[1]
         panels.append([])
         for j in range(len(columns)):
-            left = LEFT + j * (size[0] + gap)
-            box = (left / width, bottom / height, size[0] / width, size[1] / height)
+            bottom = full - key - HEADER - (i * lines + j // across) * line - TITLE - height
+            x = left + j % across * (size[0] + gap)
+            box = (x / width, bottom / full, size[0] / width, height / full)
             panels[i].append(drawing.add_axes(box, sharey=_shared(panels, i, j, share)))
         panels[i][0].set_title(row, loc="left", fontweight="bold", color=INK, pad=5)
-    for panel, column in zip(panels[0], columns, strict=True):
-        _header(panel, column)
+    for own in panels if lines > 1 else panels[:1]:
+        for panel, column in zip(own, columns, strict=True):
+            _header(panel, column)
     if legend:
         drawing.legend(handles=_handles(legend), loc="upper left", ncols=entries, handlelength=2.8)
-    return Sheet(drawing=drawing, panels=panels)
+    return Sheet(drawing=drawing, panels=panels, across=across)
 
 
 def _shared(panels: list[list[Axes]], i: int, j: int, share: Share) -> Axes | None:
@@ -112,9 +159,7 @@ def log_scale(panel: Axes) -> None:
         return
     panel.set_yscale("log")
     side = panel.yaxis
-    low, high = sorted(side.get_view_interval())
-    narrow = low > 0 and math.log10(high / low) < 1.3
-    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=6))
+    side.set_major_locator(_log_ticks(side, 6))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())
 
@@ -123,12 +168,20 @@ def log_across(panel: Axes, ticks: Sequence[float] = ()) -> None:
     """Make the x axis logarithmic, labels as plain numbers, at ``ticks`` or at a few places."""
     panel.set_xscale("log")
     side = panel.xaxis
-    low, high = sorted(side.get_view_interval())
-    narrow = low > 0 and math.log10(high / low) < 1.3
-    few = LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=4)
-    side.set_major_locator(FixedLocator(list(ticks)) if ticks else few)
+    side.set_major_locator(FixedLocator(list(ticks)) if ticks else _log_ticks(side, 4))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())
+
+
+def _log_ticks(side: Axis, most: int) -> Locator:
+    """Powers of ten; over few decades 1, 2, 5 or 1, 3 of each; over half a one, even steps."""
+    low, high = sorted(side.get_view_interval())
+    decades = math.log10(high / low) if low > 0 else math.inf
+    if decades < 0.5:
+        even = MaxNLocator(2).tick_values(low, high)
+        return FixedLocator([tick for tick in even if low <= tick <= high])
+    subs = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)
+    return LogLocator(subs=subs, numticks=most)
 
 
 def fit(panel: Axes, values: pd.Series, log: bool) -> None:
@@ -144,7 +197,7 @@ def fit(panel: Axes, values: pd.Series, log: bool) -> None:
 
 def few_ticks(panel: Axes, y: int = 4) -> None:
     """Keep the linear axes of a small panel to a few ticks."""
-    for side, count in ((panel.xaxis, 4), (panel.yaxis, y)):
+    for side, count in ((panel.xaxis, 3), (panel.yaxis, y)):
         if side.get_scale() == "linear":
             side.set_major_locator(MaxNLocator(count))
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.figures.context import Scene
 from analysis.figures.figure import Figure
-from analysis.figures.layout import log_across, log_scale, say, sheet
+from analysis.figures.layout import log_across, say, sheet
 from analysis.figures.style import Look
 from analysis.metrics import Probed
 from analysis.study.label_order import names
@@ -36,7 +37,8 @@ SPEED = (
 DESCENT = (
     "Each point is a probed step of a run: the change of the loss that the quadratic model along "
     "the gradient predicts, −η‖g‖²(1 − ½ηĝᵀHĝ), against the change on the same batch; both as "
-    "decreases, on logarithmic axes, on which steps that raised the loss do not appear. On the "
+    "decreases, negative where the loss rises, on symmetric logarithmic axes, linear within the "
+    "dotted lines. On the "
     "line the descent lemma's model is exact. {runs} runs, {points} points."
 )
 
@@ -66,20 +68,18 @@ def draw_speed(scene: Scene, basis: Basis, item: Probed, points: pd.DataFrame) -
     """Draw settings down, learning rates across; ψ in the first panel of a row."""
     rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
     legend = scene.legend(points)
-    page = sheet(rows or [""], [f"learning rate {lr:g}" for lr in rates] or [""], legend=legend)
+    page = sheet(rows or [""], [f"LR {lr:g}" for lr in rates] or [""], legend=legend)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(rates):
             own = points[(points["setting"] == setting) & (points["lr"] == lr)]
             _dots(page.panels[i][j], own, legend)
-            if j:
-                page.panels[i][j].tick_params(labelleft=False)
         page.panels[i][0].set_ylabel("to the target (steps)")
         _corner(page.panels[i][0], _psi(basis, item, points[points["setting"] == setting]))
     for panel in page.each():
         panel.margins(0.12)
         log_across(panel)
-    for panel in page.panels[-1]:
-        panel.set_xlabel(f"{item.quantity} ({item.measure.unit or 'no unit'})")
+    page.label_once()
+    page.label_across(f"{item.quantity} ({item.measure.unit or 'no unit'})")
     return page.drawing
 
 
@@ -105,7 +105,7 @@ def _psi(basis: Basis, item: Probed, points: pd.DataFrame) -> str:
 
 
 def _corner(panel: Axes, text: str) -> None:
-    place = {"transform": panel.transAxes, "ha": "right", "va": "bottom", "fontsize": 7}
+    place = {"transform": panel.transAxes, "ha": "right", "va": "bottom", "fontsize": 8}
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     panel.text(0.97, 0.04, text, bbox=box, **place)
 
@@ -115,7 +115,7 @@ def _descent(scene: Scene) -> list[Figure]:
     if frame is None or not {"predicted", "realised"} <= set(frame):
         return []
     points = frame.assign(x=-frame["predicted"], y=-frame["realised"])
-    points = points[(points["x"] > 0) & (points["y"] > 0)]
+    points = points[np.isfinite(points["x"]) & np.isfinite(points["y"])]
     if points.empty:
         return []
     return [
@@ -132,19 +132,38 @@ def _descent(scene: Scene) -> list[Figure]:
 def draw_descent(scene: Scene, points: pd.DataFrame) -> Drawing:
     """Draw settings down, learning rates across."""
     rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
-    legend = scene.legend(points)
-    page = sheet(rows, [f"learning rate {lr:g}" for lr in rates], legend=legend)
+    legend, linear = scene.legend(points), linear_width(points)
+    ends = np.array([points["x"].min(), points["x"].max()])
+    page = sheet(rows, [f"LR {lr:g}" for lr in rates], legend=legend)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(rates):
             panel = page.panels[i][j]
             _dots(panel, points[(points["setting"] == setting) & (points["lr"] == lr)], legend)
-            ends = np.array([points["x"].min(), points["x"].max()])
             panel.plot(ends, ends, color="#666666", linewidth=0.8)
-            log_across(panel)
-            if j:
-                panel.tick_params(labelleft=False)
+            symmetric(panel, linear)
         page.panels[i][0].set_ylabel(f"realised ({scene.loss_unit})")
-        log_scale(page.panels[i][0])
-    for panel in page.panels[-1]:
-        panel.set_xlabel(f"predicted decrease ({scene.loss_unit})")
+    page.label_once()
+    page.label_across(f"predicted decrease ({scene.loss_unit})")
     return page.drawing
+
+
+def linear_width(points: pd.DataFrame) -> float:
+    """Where the axes turn linear: the power of ten below a tenth of all decreases."""
+    sizes = np.abs(points[["x", "y"]].to_numpy(float))
+    sizes = sizes[sizes > 0]
+    return 10.0 ** math.floor(math.log10(np.quantile(sizes, 0.1))) if len(sizes) else 1.0
+
+
+def symmetric(panel: Axes, linear: float) -> None:
+    """Make both axes symmetric logarithmic, and mark where they are linear."""
+    panel.set_xscale("symlog", linthresh=linear)
+    panel.set_yscale("symlog", linthresh=linear)
+    for draw_line, side in ((panel.axvline, panel.xaxis), (panel.axhline, panel.yaxis)):
+        for edge in (-linear, linear):
+            draw_line(edge, color="#999999", linewidth=0.5, linestyle=":")
+        largest = max(map(abs, side.get_view_interval()))
+        decades = max(1, math.ceil(math.log10(max(largest, 10 * linear) / linear) / 2))
+        ticks = [linear * 10.0 ** (decades * i) for i in range(3)]
+        side.set_major_locator(FixedLocator([-ticks[1], 0.0, *ticks[1:]]))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        side.set_minor_locator(NullLocator())

@@ -12,11 +12,15 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.layout import few_ticks, log_across, log_scale, sheet
+from analysis.figures.layout import CHARACTER, few_ticks, log_across, log_scale, sheet
 from analysis.figures.style import INK
+from analysis.reductions.over_steps import BLOCK
 from analysis.statistics.bands import band
 from analysis.study.label_order import names
-from analysis.tables.tables import Basis, Measure, Table
+from analysis.tables import contrasts
+from analysis.tables.columns import Column
+from analysis.tables.tables import Basis, Table
+from pipeline.training.seeds import derive
 
 RATES = (
     "Steps to the block's target against the learning rate: mean over seeds, a run that never "
@@ -35,11 +39,11 @@ COST = (
     "the curve the saved steps outweigh the dearer step."
 )
 FOREST = (
-    "Ratio to the reference normalizer on pairs of runs ({pairs} pairs in all): Hodges–Lehmann "
-    "estimate and 95 % interval, absent where pairs are too few for one. Left of the line: "
-    "smaller than the reference."
+    "Ratio of each normalizer to {reference} on pairs of runs ({pairs} pairs in all): "
+    "Hodges–Lehmann estimate and 95 % interval, absent where pairs are too few for one. Left of "
+    "the line: smaller than with {reference}."
 )
-FORESTS = ("steps_to_target", "landscape_gradient_difference_relative_early")
+FORESTS = ("steps_to_target", "landscape_gradient_difference_relative_late")
 
 
 def build(scene: Scene, basis: Basis, tables: list[Table]) -> list[Figure]:
@@ -56,7 +60,7 @@ def build(scene: Scene, basis: Basis, tables: list[Table]) -> list[Figure]:
         title = "Performance profile"
         numbers = {"runs": len(runs)}
         found += [_figure("profile", title, PROFILE, numbers, partial(profile, scene, runs))]
-    return [*found, *_forests(scene, tables), *_cost(scene, tables)]
+    return [*found, *_forests(scene, basis), *_cost(scene, tables)]
 
 
 def _figure(name: str, title: str, caption: str, numbers: dict[str, int], draw: partial) -> Figure:
@@ -79,9 +83,10 @@ def rates(scene: Scene, runs: pd.DataFrame) -> Drawing:
             at = line[line["lr"].isin(lost.index[lost])]
             panel.scatter(at["lr"], at["center"], s=40, marker="x", color=look.color, zorder=3)
         log_across(panel, sorted(set(runs["lr"])))
-        panel.set_xlabel("learning rate (η)")
         panel.set_ylim(0, 1.05 * runs["steps"].max())
     page.panels[0][0].set_ylabel("to the target (steps)")
+    page.label_once()
+    page.label_across("learning rate (η)")
     return page.drawing
 
 
@@ -96,8 +101,9 @@ def profile(scene: Scene, runs: pd.DataFrame) -> Drawing:
                 _steps(panel, own, look.line)
         few_ticks(panel)
         panel.set_ylim(-0.03, 1.03)
-        panel.set_xlabel("training (steps)")
     page.panels[0][0].set_ylabel("reached the target\n(share of runs)")
+    page.label_once()
+    page.label_across("training (steps)")
     return page.drawing
 
 
@@ -108,29 +114,51 @@ def _steps(panel: Axes, runs: pd.DataFrame, line: dict[str, Any]) -> None:
     panel.step(x, y, where="post", markevery=max(1, len(x) // 4), **line)
 
 
-def _forests(scene: Scene, tables: list[Table]) -> list[Figure]:
-    return [
-        _figure(
-            f"forest_{measure.key}",
-            f"Against the reference: {measure.title}",
-            FOREST,
-            {"pairs": int(cells["pairs"].sum())},
-            partial(forest, scene, measure, cells),
+def _forests(scene: Scene, basis: Basis) -> list[Figure]:
+    columns = [c for own in basis.columns.values() for c in own if c.measure.key in FORESTS]
+    found = []
+    for column in columns:
+        cells = _against_none(basis, column)
+        if len(cells):
+            reference = str(cells["reference"].iloc[0])
+            found.append(
+                _figure(
+                    f"forest_{column.measure.key}",
+                    f"Over {reference}: {column.measure.title}",
+                    FOREST.replace("{reference}", reference),
+                    {"pairs": int(cells["pairs"].sum())},
+                    partial(forest, scene, cells),
+                )
+            )
+    return found
+
+
+def _against_none(basis: Basis, column: Column) -> pd.DataFrame:
+    """Every normalizer over none, as the answers compare them; over batch where none is missing."""
+    labels = set(basis.runs["normalizer"].astype(str))
+    reference = next((name for name in ("none", "batch") if name in labels), min(labels))
+    found = []
+    for place, rows in column.runs.groupby(BLOCK, observed=True):
+        wide = contrasts.paired(rows, column.value, column.pair)
+        rng = np.random.default_rng(
+            derive(basis.seed, "forest", column.measure.key, *map(str, place))
         )
-        for table in tables
-        for measure in table.measures
-        if measure.key in FORESTS
-        for cells in [table.cells[table.cells["measure"] == measure.key]]
-        for cells in [cells[np.isfinite(cells["effect"])]]
-        if len(cells)
-    ]
+        if reference not in wide:
+            continue
+        for name, contrast in contrasts.against(wide, reference, column.measure, rng).items():
+            labels_of = dict(zip(BLOCK, place, strict=True))
+            effect = contrast._asdict()
+            found.append({**labels_of, "normalizer": name, "reference": reference, **effect})
+    cells = pd.DataFrame(found)
+    return cells[np.isfinite(cells["effect"])] if len(cells) else cells
 
 
-def forest(scene: Scene, measure: Measure, cells: pd.DataFrame) -> Drawing:
+def forest(scene: Scene, cells: pd.DataFrame) -> Drawing:
     """A panel a setting, a row a normalizer, the reference's line at 1."""
     cells = cells.assign(setting=settings(cells, scene.study.planned))
     columns, rows = names(cells["setting"]), names(cells["normalizer"])[::-1]
-    page = sheet([""], columns, size=(2.3, 0.35 + 0.2 * len(rows)), labelled="first")
+    left = 0.35 + CHARACTER * max(map(len, rows))
+    page = sheet([""], columns, height=0.3 + 0.18 * len(rows), left=left)
     for panel, setting in zip(page.panels[0], columns, strict=True):
         own = cells[cells["setting"] == setting].set_index("normalizer")
         for y, name in enumerate(rows):
@@ -141,11 +169,10 @@ def forest(scene: Scene, measure: Measure, cells: pd.DataFrame) -> Drawing:
         panel.axvline(1, color=INK, linewidth=0.8)
         log_across(panel)
         panel.set_yticks(range(len(rows)), rows)
-        if panel is not page.panels[0][0]:
-            panel.tick_params(labelleft=False)
         panel.set_ylim(-0.6, len(rows) - 0.4)
-        panel.set_xlabel(f"over {cells['reference'].iloc[0]} (ratio)")
     page.panels[0][0].set_ylabel("normalizer")
+    page.label_once()
+    page.label_across(f"over {cells['reference'].iloc[0]} (ratio)")
     return page.drawing
 
 
@@ -183,7 +210,10 @@ def cost(scene: Scene, points: pd.DataFrame) -> Drawing:
                 at = own.loc[label]
                 place = (at["step_time_ratio"], at["steps_to_target"])
                 panel.scatter(*place, s=24, marker=look.marker, color=look.color, zorder=3)
-        panel.set_xlabel("time of a step (ratio)")
     page.panels[0][0].set_ylabel("steps to the target\n(ratio)")
     log_scale(page.panels[0][0])
+    for panel in page.each():
+        log_across(panel)
+    page.label_once()
+    page.label_across("time of a step (ratio)")
     return page.drawing

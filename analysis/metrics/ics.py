@@ -47,6 +47,7 @@ _LOG_STD_SHIFT = Measure(
 _MEAN_PER_MOVE = replace(
     _MEAN_SHIFT,
     key="mean_shift_per_update",
+    name="mean_shift_per_dtheta_norm",
     title="mean shift per ‖Δθ‖",
     rescales=True,
     definition="The mean shift of one update over the update's length ‖Δθ‖₂.",
@@ -54,6 +55,7 @@ _MEAN_PER_MOVE = replace(
 _LOG_STD_PER_MOVE = replace(
     _LOG_STD_SHIFT,
     key="log_std_shift_per_update",
+    name="log_std_shift_per_dtheta_norm",
     title="scale shift per ‖Δθ‖",
     rescales=True,
     definition="The scale shift of one update over the update's length ‖Δθ‖₂.",

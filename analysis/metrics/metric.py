@@ -31,6 +31,9 @@ class Measure:
     """A column of a table."""
 
     key: str
+    """Of a probed measure: its column in the record table."""
+    name: str = ""
+    """Its key in the report's tables, where the record's is less clear."""
     title: str
     unit: str = ""
     digits: int = 3
@@ -72,7 +75,7 @@ def probed(record: str, measure: Measure, *times: When) -> list[Probed]:
             quantity=measure.title,
             measure=replace(
                 measure,
-                key=f"{record}_{measure.key}_{when}",
+                key=f"{record}_{measure.name or measure.key}_{when}",
                 title=f"{measure.title}{_WHEN[when][0]}",
                 definition=f"{measure.definition} {_WHEN[when][1]}",
             ),

@@ -17,7 +17,8 @@ class Curve:
         over: the x axis: ``steps`` of training, or the relative ``depth`` of the layer.
         label: of the y axis, with its unit; ``{loss}`` stands for the loss's.
         log: draw y on a logarithmic axis.
-        bounds: of the quantity; no band reaches beyond them.
+        scale: what a record's value is multiplied by.
+        bounds: of the quantity then; no band reaches beyond them.
         said: what the figure shows, in a sentence.
     """
 
@@ -28,6 +29,7 @@ class Curve:
     over: Literal["steps", "depth"] = "steps"
     label: str
     log: bool = False
+    scale: float = 1.0
     bounds: tuple[float, float] = (-np.inf, np.inf)
     said: str
 
@@ -48,8 +50,9 @@ CURVES = (
         title="Test accuracy",
         table="training",
         y="test_accuracy",
-        label="test accuracy (share)",
-        bounds=(0, 1),
+        label="test accuracy (%)",
+        scale=100.0,
+        bounds=(0, 100),
         said="Share of the test set classified correctly, at the evaluated steps.",
     ),
     Curve(

@@ -9,6 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from analysis.answers.matrix import MARKS, Cell
+from analysis.render.first_screen import anchor
 from analysis.render.page import Page
 from analysis.render.table_layout import RESCALES_MEANS
 from analysis.text.sentences import Label, Number, Sentence
@@ -26,12 +28,13 @@ def page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: f for f in (prose, inline, order, breakable)}
+    environment.filters |= {f.__name__: f for f in (prose, inline, order, breakable, anchored)}
     return environment.get_template("page.html.j2").render(
         page=page,
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((_HERE / "page.js").read_text(encoding="utf-8")),
         rescales=RESCALES_MEANS,
+        marks=MARKS,
     )
 
 
@@ -59,6 +62,11 @@ def order(value: float) -> str:
     if value == math.inf:
         return "Infinity"
     return repr(float(value)) if math.isfinite(value) else ""
+
+
+def anchored(cell: Cell, key: str) -> str:
+    """The id of the evidence that a cell of the verdict matrix rests on."""
+    return anchor(key, cell.block)
 
 
 def inline(svg: str, name: str, title: str) -> Markup:

@@ -1,10 +1,17 @@
-"""Tables as LaTeX: booktabs and nothing else."""
+"""Tables as LaTeX: the headline columns of each in one float, blocks by multirow.
+
+``table*`` is as wide as the page in a document of one or of two columns; a table that is wider yet
+is scaled down to it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from textwrap import wrap
 
 from analysis.render.table_layout import RESCALES, RESCALES_MEANS, Cell, Row, Sheet
+from analysis.text.numbers import MISSING
 
 _TEXT = {
     "\\": r"\textbackslash{}",
@@ -63,92 +70,78 @@ def escape(text: str) -> str:
     return "".join(_TEXT.get(character, character) for character in " ".join(text.split()))
 
 
-LINE = 84
-"""Characters that fit a line of a one-column page at ``\\scriptsize``, columns apart by two."""
-ROWS = 36
-"""Rows that fit such a page with a caption above and the notes of their cells below."""
+HEAD = 16
+"""Characters of a line of a column's head; a longer word has a line of its own."""
+ROWS = 22
+"""Rows that fit a page with a caption above and the notes of their cells below."""
+PACKAGES = ("booktabs", "multirow", "adjustbox")
 
 
 def table(sheet: Sheet) -> str:
-    """``table`` environments that fit a page, as many as columns and rows need; bold is best.
+    """One float of the headline columns; a second one only for what no page has room for.
 
-    Each begins with the row's labels and ends with the notes of its own cells.
+    Each ends with the notes of its own cells.
     """
+    sheet = sheet.headline if sheet.first else sheet
     notes = sheet.footnotes()
     starts = range(0, max(1, len(sheet.rows)), ROWS)
-    wanted = [(own, sheet.rows[i : i + ROWS]) for own in _parts(sheet) for i in starts]
-    parts = [_part(sheet, *each, i, notes) for i, each in enumerate(wanted)]
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
+    floats = [_float(sheet, sheet.rows[i : i + ROWS], i // ROWS, notes) for i in starts]
+    needs = "".join(rf"\usepackage{{{name}}} " for name in PACKAGES).strip()
+    return f"% needs {needs}\n" + "\n".join(floats)
 
 
-def _parts(sheet: Sheet) -> list[list[int]]:
-    """The columns of each environment, in order; at least one each."""
-    widths = _widths(sheet)
-    room = LINE - sum(widths[: len(sheet.keys)])
-    parts: list[list[int]] = []
-    used = 0
-    for i, width in enumerate(widths[len(sheet.keys) :]):
-        used += width
-        if not parts or used > room:
-            parts.append([])
-            used = width
-        parts[-1].append(i)
-    return parts or [[]]
-
-
-def _widths(sheet: Sheet) -> list[int]:
-    """Characters of every column, labels first, and the two that part it from the next."""
-    columns = [[key] for key in sheet.keys] + [head.split() for head in sheet.heads]
-    for row in sheet.rows:
-        cells = [cell.full + (" " if cell.note else "") for cell in row.cells]
-        for column, text in zip(columns, [*row.labels, *cells], strict=True):
-            column.append(text)
-    return [2 + max(map(len, column)) for column in columns]
-
-
-def _part(
-    sheet: Sheet, own: list[int], shown: list[Row], number: int, notes: dict[str, str]
-) -> str:
-    widths = _widths(sheet)[len(sheet.keys) :]
-    heads = [_stacked(sheet.heads[i], widths[i] - 2) for i in own]
-    rows = [
-        " & ".join([*map(escape, row.labels), *(_cell(row.cells[i], notes) for i in own)])
-        for row in shown
-    ]
+def _float(sheet: Sheet, shown: list[Row], number: int, notes: dict[str, str]) -> str:
+    key = "; ".join(f"{name}: {label}" for name, label in sheet.key)
+    below = _below(sheet, shown, notes) + ([escape(key)] if key else [])
     caption = f"{escape(sheet.title)} (continued)." if number else _caption(sheet)
-    below = _below(sheet, own, shown, notes)
+    heads = [*map(escape, sheet.keys), *map(_stacked, sheet.heads)]
     lines = [
-        r"\begin{table}",
+        r"\begin{table*}",
         r"\centering",
         rf"\caption{{{caption}}}",
         rf"\label{{tab:{sheet.name}{f'_{number + 1}' if number else ''}}}",
-        r"\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\begin{{tabular}}{{{'l' * len(sheet.keys) + 'r' * len(own)}}}",
+        r"\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\begin{adjustbox}{max width=\textwidth}",
+        rf"\begin{{tabular}}{{{'l' * len(sheet.keys) + 'r' * len(sheet.heads)}}}",
         r"\toprule",
-        " & ".join([*map(escape, sheet.keys), *heads]) + r" \\",
+        " & ".join(heads) + r" \\",
         r"\midrule",
-        *(row + r" \\" for row in rows),
+        *_body(shown, notes),
         r"\bottomrule",
         r"\end{tabular}",
-        *([r"\par\smallskip " + "; ".join(below)] if below else []),
-        r"\end{table}",
+        r"\end{adjustbox}",
+        *([r"\par\smallskip\scriptsize " + "; ".join(below)] if below else []),
+        r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _body(shown: list[Row], notes: dict[str, str]) -> Iterator[str]:
+    """The rows, the labels of a block once for all of its rows, a rule between two blocks."""
+    for i, (block, group) in enumerate(groupby(shown, key=lambda row: tuple(row.labels[:-1]))):
+        rows = list(group)
+        if i:
+            yield r"\midrule"
+        for j, row in enumerate(rows):
+            several = rf"\multirow{{{len(rows)}}}{{*}}{{%s}}" if len(rows) > 1 else "%s"
+            labels = [several.replace("%s", escape(label)) if not j else "" for label in block]
+            cells = [_cell(cell, notes) for cell in row.cells]
+            yield " & ".join([*labels, escape(row.labels[-1]), *cells]) + r" \\"
 
 
 def _caption(sheet: Sheet) -> str:
     return f"{escape(sheet.title)}. {escape(sheet.caption)}"
 
 
-def _stacked(head: str, width: int) -> str:
-    """A column's head in lines no wider than the column."""
-    lines = wrap(head, width, break_long_words=False, break_on_hyphens=False)
+def _stacked(head: str) -> str:
+    """A column's head in short lines."""
+    lines = wrap(head, HEAD, break_long_words=False, break_on_hyphens=False)
     stacked = r"\\".join(map(escape, lines))
     return rf"\shortstack[r]{{{stacked}}}" if len(lines) > 1 else stacked
 
 
-def _below(sheet: Sheet, own: list[int], shown: list[Row], notes: dict[str, str]) -> list[str]:
-    used = {row.cells[i].note for row in shown for i in own}
+def _below(sheet: Sheet, shown: list[Row], notes: dict[str, str]) -> list[str]:
+    used = {cell.note for row in shown for cell in row.cells}
     below = [
         rf"$^{{\mathrm{{{mark}}}}}$ {escape(note)}" for note, mark in notes.items() if note in used
     ]
@@ -156,6 +149,13 @@ def _below(sheet: Sheet, own: list[int], shown: list[Row], notes: dict[str, str]
 
 
 def _cell(cell: Cell, notes: dict[str, str]) -> str:
-    text = escape(cell.full).replace("-", "$-$") if cell.full != "—" else escape(cell.full)
+    text = _number(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.best else text
     mark = rf"$^{{\mathrm{{{notes[cell.note]}}}}}$" if cell.note else ""
-    return (rf"\textbf{{{text}}}" if cell.best else text) + mark
+    if not cell.interval:
+        return f"{text}{mark}"
+    return rf"\shortstack[r]{{{text}{mark}\\{{\tiny {_number(cell.interval)}}}}}"
+
+
+def _number(text: str) -> str:
+    return escape(text) if text == MISSING else escape(text).replace("-", "$-$")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from analysis.answers.matrix import MARKS, Matrix
+from analysis.answers.matrix import Cell as Verdict
 from analysis.render.page import Compared, Page
 from analysis.render.table_layout import RESCALES_MEANS, Cell, Sheet
 from analysis.text.sentences import Claim, Label, Number, Part
@@ -27,6 +29,7 @@ def table(sheet: Sheet) -> str:
     below = [f"<sup>{mark}</sup> {escape(note)}" for note, mark in notes.items()]
     if sheet.marked:
         below.insert(0, escape(RESCALES_MEANS))
+    below += [f"{escape(name)}: {escape(label)}" for name, label in sheet.key]
     parts = [f"**{escape(sheet.title)}.** {escape(sheet.caption)}", lines, "; ".join(below)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -75,9 +78,26 @@ def _compared(compared: Compared) -> list[str]:
     return [*blocks, table(compared.sheet)]
 
 
+def _matrix(matrix: Matrix) -> str:
+    """The verdict matrix, a mark, its words and the effect in each cell."""
+    rows = [
+        [f"{row.key} {escape(row.part)}".strip(), *(_verdict(cell) for cell in row.cells)]
+        for row in matrix.rows
+    ]
+    return _pipes(["claim", *map(escape, matrix.blocks)], rows, 1 + len(matrix.blocks))
+
+
+def _verdict(cell: Verdict) -> str:
+    mark, words = MARKS[cell.state]
+    return " ".join(part for part in (mark, words, sentence(cell.said)) if part)
+
+
 def page(page: Page) -> str:
     """The whole report; its figures are files beside it."""
-    blocks = [f"# {escape(page.title)}", *map(sentence, page.lead)]
+    blocks = [f"# {escape(page.title)}", sentence(page.first.ran), *map(sentence, page.lead)]
+    blocks += ["\n".join(f"- {sentence(found)}" for found in page.first.findings)]
+    blocks += [_matrix(page.first.matrix)] if page.first.matrix.rows else []
+    blocks += ["; ".join(f"{name}: {escape(label)}" for name, label in page.key)]
     blocks += ["## Answers", page.glance]
     for answer in page.answers:
         blocks += [f"### {answer.key}. {answer.question}", f"**{sentence(answer.verdict)}**"]

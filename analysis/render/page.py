@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import Against
+from analysis.render.first_screen import Asked, FirstScreen, asked, first_screen
 from analysis.render.table_layout import Sheet, head
 from analysis.study.study import Study
 from analysis.tables.tables import Table
 from analysis.text.sentences import Answer, Label, Number, Part, Sentence, count, said
+from analysis.text.short_labels import in_answer, labels_of
 
 GLANCE = (
     "What the paper claims (C), its critics (K) and its reviewers ask (Q), each answered from the "
@@ -22,13 +24,18 @@ GLANCE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A figure that has been drawn: ``file`` is its SVG, relative to the report's folder."""
+    """A figure that has been drawn.
+
+    Attributes:
+        file: its SVG, relative to the report's folder. files: names and places of all its files.
+    """
 
     name: str
     title: str
     caption: str
     numbers: Mapping[str, int]
     file: str
+    files: tuple[tuple[str, str], ...]
     svg: str
 
 
@@ -72,7 +79,10 @@ class Page:
     title: str
     lead: list[Sentence]
     glance: str
-    answers: list[Answer]
+    first: FirstScreen
+    asked: list[Asked]
+    key: list[tuple[str, str]]
+    """Short labels of architectures, and what they stand for."""
     health_said: list[Sentence]
     health: pd.DataFrame
     problems: list[str]
@@ -82,6 +92,18 @@ class Page:
     provenance: list[tuple[str, str]]
     compared: Compared | None
 
+    @property
+    def answers(self) -> list[Answer]:
+        """The answers, in order."""
+        return [each.answer for each in self.asked]
+
+    @property
+    def more_figures(self) -> list[Shown]:
+        """Figures that stand neither on the first screen nor beside an answer."""
+        first = [self.first.figure.name] if self.first.figure else []
+        beside = [each.figure.name for each in self.asked if each.figure]
+        return [figure for figure in self.figures if figure.name not in {*first, *beside}]
+
     def table_title(self, name: str) -> str:
         """Title of a table that an answer rests on."""
         return next(sheet.title for sheet in self.sheets if sheet.name == name)
@@ -89,7 +111,9 @@ class Page:
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""
         compared = self.compared.spoken() if self.compared else []
-        return said([*self.lead, *self.spoken(), *self.health_said, *compared])
+        cells = [cell.said for row in self.first.matrix.rows for cell in row.cells]
+        first = [self.first.ran, *self.first.findings, *cells]
+        return said([*self.lead, *first, *self.spoken(), *self.health_said, *compared])
 
     def spoken(self) -> list[Sentence]:
         """All sentences of the answers."""
@@ -109,11 +133,16 @@ def compose(
 ) -> Page:
     """Put the report together."""
     studies = [study, *([compared.against.other] if compared else [])]
+    known = labels_of(study)
+    short = [in_answer(answer, known) for answer in answers]
+    first = first_screen(study, _ended(health.totals), short, figures)
     return Page(
         title="normscope: " + ", ".join(study.sweeps),
         lead=[_lead(study, health.trainings)],
         glance=GLANCE,
-        answers=list(answers),
+        first=first,
+        asked=asked(short, figures, first.figure),
+        key=[(name, label) for label, name in known.items() if name != label],
         health_said=_health(health, study),
         health=health.rows,
         problems=[line for each in studies for line in (*each.notes, *each.problems)],
@@ -136,6 +165,22 @@ def _lead(study: Study, trainings: int) -> Sentence:
         " runs of ",
         *names[1:],
         ". Every number in the text is in results.json under its own key.",
+    )
+
+
+def _ended(total: Mapping[str, int]) -> Sentence:
+    """How the runs ended, in one sentence for the first screen."""
+    lost = total["planned"] - total["ok"] - total["diverged"]
+    return (
+        "Of ",
+        count("ended/planned", total["planned"]),
+        " planned runs, ",
+        count("ended/diverged", total["diverged"]),
+        " diverged, ",
+        count("ended/stuck", total["stuck"]),
+        " ended at the loss at chance, and ",
+        count("ended/lost", lost),
+        " have no full result.",
     )
 
 

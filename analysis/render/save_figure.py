@@ -33,20 +33,38 @@ def _drawn(place: int) -> dict[str, bytes]:
     return drawn(*_TO_DRAW[place])
 
 
+FILES = {"svg": "svg", "pdf": "pdf (5.5 in)", "column.pdf": "pdf (3.25 in)"}
+"""Kinds of files of a figure, and their names: of a page's width, and of a column's."""
+TALLEST = 9.0
+"""Inches of a page's text: a figure that would be taller in a column has no file for columns."""
+_DATES = {"svg": "Date", "pdf": "CreationDate"}
+_WIDTHS = {"": 5.5, "column": 3.25}
+"""Widths of a text block and of a column of a conference paper, in inches."""
+
+
 def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
-    """Draw a figure and save it as SVG and PDF; the drawing is dropped.
+    """Draw a figure at both widths and save it; the drawings are dropped.
 
     Args:
-        draw: draws it. name: makes the ids in its SVG its own.
+        draw: draws it, as wide as matplotlib's setting ``figure.figsize`` says. name: makes the
+        ids in its SVG its own.
     """
     import matplotlib
 
     from analysis.figures.style import RC
 
-    settings: Any = {**RC, "svg.hashsalt": name}
-    with matplotlib.rc_context(settings):
-        drawing = draw()
-        svg, pdf = io.BytesIO(), io.BytesIO()
-        drawing.savefig(svg, format="svg", metadata={"Date": None, "Title": name})
-        drawing.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": name})
-    return {"svg": svg.getvalue(), "pdf": pdf.getvalue()}
+    saved = {}
+    for width in _WIDTHS:
+        size = (_WIDTHS[width], _WIDTHS[width])
+        settings: Any = {**RC, "svg.hashsalt": name, "figure.figsize": size}
+        kinds = [kind for kind in FILES if kind.rpartition(".")[0] == width]
+        with matplotlib.rc_context(settings):
+            drawing = draw()
+            if width and drawing.get_figheight() > TALLEST:
+                continue
+            for kind in kinds:
+                file, extension = io.BytesIO(), kind.rpartition(".")[2]
+                metadata = {_DATES[extension]: None, "Title": name}
+                drawing.savefig(file, format=extension, metadata=metadata)
+                saved[kind] = file.getvalue()
+    return saved

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
+from analysis.tables.headline import headline
 from analysis.tables.tables import Measure, Table
 from analysis.text import numbers
+from analysis.text.short_labels import shorten
 
 RESCALES = "†"
 RESCALES_MEANS = f"{RESCALES} changes when weights before a normalizer are rescaled"
@@ -47,6 +50,28 @@ class Sheet:
     keys: list[str]
     heads: list[str]
     rows: list[Row]
+    first: tuple[int, ...] = ()
+    """Places of the headline columns."""
+    first_rows: frozenset[str] = frozenset()
+    """Last labels of the headline rows; empty: all rows."""
+    key: tuple[tuple[str, str], ...] = ()
+    """Short labels in the rows, and what they stand for."""
+
+    @property
+    def headline(self) -> Sheet:
+        """The headline rows with the headline columns alone."""
+        rows = [
+            replace(row, cells=[row.cells[i] for i in self.first])
+            for row in self.rows
+            if not self.first_rows or row.labels[-1] in self.first_rows
+        ]
+        return replace(self, heads=[self.heads[i] for i in self.first], rows=rows)
+
+    @property
+    def blocks(self) -> list[tuple[str, list[Row]]]:
+        """Rows by block: the name of all labels but the last, which names a row within it."""
+        groups = groupby(self.rows, key=lambda row: tuple(row.labels[:-1]))
+        return [(" · ".join(filter(None, labels)), list(rows)) for labels, rows in groups]
 
     @property
     def marked(self) -> bool:
@@ -60,14 +85,19 @@ class Sheet:
         return dict(zip(dict.fromkeys(notes), _marks(), strict=False))
 
 
-def sheet(table: Table) -> Sheet:
-    """Lay out a table: a row for every combination of its keys, a column a measure."""
+def sheet(table: Table, short: Mapping[str, str] | None = None) -> Sheet:
+    """Lay out a table: a row for every combination of its keys, a column a measure.
+
+    Args:
+        short: labels of architectures to print short.
+    """
+    short = short or {}
     indexed = table.cells.set_index([*table.keys, "measure"]).sort_index()
     found = dict(zip(indexed.index, indexed.to_dict("records"), strict=True))
-    keys = table.cells[table.keys].drop_duplicates().itertuples(index=False, name=None)
+    keys = _by_block(table.cells[table.keys].drop_duplicates().itertuples(index=False, name=None))
     rows = [
         Row(
-            labels=[str(label) for label in key],
+            labels=[shorten(str(label), short) for label in key],
             cells=[_cell(found.get((*key, measure.key)), measure) for measure in table.measures],
         )
         for key in keys
@@ -79,7 +109,24 @@ def sheet(table: Table) -> Sheet:
         keys=table.keys,
         heads=[head(measure) for measure in table.measures],
         rows=rows,
+        first=tuple(headline(table.name, [measure.key for measure in table.measures])),
+        first_rows=table.first_rows,
+        key=_key(table, short),
     )
+
+
+def _by_block(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Keys of rows, those of one block together, all else in the order in which they come."""
+    blocks: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for key in keys:
+        blocks.setdefault(key[:-1], []).append(key)
+    return [key for own in blocks.values() for key in own]
+
+
+def _key(table: Table, short: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The short labels that the rows of a table have."""
+    used = set(table.cells["architecture"].astype(str)) if "architecture" in table.keys else set()
+    return tuple((name, label) for label, name in short.items() if label in used and name != label)
 
 
 def head(measure: Measure) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from analysis.render import html, latex, markdown
 from analysis.render import table_files as data
 from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
-from analysis.render.save_figure import drawn, drawn_by_two
+from analysis.render.save_figure import FILES, drawn, drawn_by_two
 from analysis.render.table_layout import sheet
 from analysis.report.up_to_date import MANIFEST
 from analysis.study.study import Study
 from analysis.study.variants import with_variants
 from analysis.tables import tables
+from analysis.text.short_labels import labels_of
 
 
 def write(
@@ -76,17 +77,18 @@ def _files(
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.Basis(study, seed)
     made = tables.of_basis(basis)
-    whole = with_variants(basis, made)
-    sheets = [sheet(table) for table in whole]
+    short, whole = labels_of(study), with_variants(basis, made)
+    sheets = [sheet(table, short) for table in whole]
     found = against(study, other, seed) if other is not None else None
-    compared = Compared(against=found, sheet=sheet(found.table)) if found else None
+    compared = Compared(against=found, sheet=sheet(found.table, short)) if found else None
     for table in [*whole, *([found.table] if found else [])]:
-        yield from _table_files(table)
+        yield from _table_files(table, short)
+    yield "tables/codebook.csv", data.codebook([*whole, *([found.table] if found else [])])
     shown, drawings = [], figures.build(basis, made)
     for figure, images in _images(drawings, kept):
         for kind, content in images.items():
-            yield f"figures/{figure.name}.{kind}", content
-        shown.append(_shown(figure, images["svg"]))
+            yield _place(figure.name, kind), content
+        shown.append(_shown(figure, images))
     kept.tidy()
     answered = answers.build(basis, made, [figure.name for figure in drawings])
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
@@ -111,22 +113,29 @@ def _images(
         yield figure, images
 
 
-def _table_files(table: tables.Table) -> Iterator[tuple[str, bytes]]:
-    stem, laid_out = f"tables/{table.name}", sheet(table)
+def _table_files(table: tables.Table, short: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+    stem, laid_out = f"tables/{table.name}", sheet(table, short)
     yield f"{stem}.csv", data.csv(table)
     yield f"{stem}.parquet", data.parquet(table)
     yield f"{stem}.md", markdown.table(laid_out).encode()
     yield f"{stem}.tex", latex.table(laid_out).encode()
 
 
-def _shown(figure: figures.Figure, svg: bytes) -> Shown:
+def _place(name: str, kind: str) -> str:
+    """``figures/NAME.svg`` of ``svg``; ``figures/NAME_column.pdf`` of ``column.pdf``."""
+    width, dot, extension = kind.rpartition(".")
+    return f"figures/{name}{f'_{width}' if dot else ''}.{extension}"
+
+
+def _shown(figure: figures.Figure, images: Mapping[str, bytes]) -> Shown:
     return Shown(
         name=figure.name,
         title=figure.title,
         caption=figure.legend,
         numbers=figure.numbers,
-        file=f"figures/{figure.name}.svg",
-        svg=svg.decode(),
+        file=_place(figure.name, "svg"),
+        files=tuple((FILES[kind], _place(figure.name, kind)) for kind in images),
+        svg=images["svg"].decode(),
     )
 
 

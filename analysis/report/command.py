@@ -91,13 +91,14 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     uri = options.tracking or existing_tracking(storage_location(options.storage))
     if uri in (None, "none"):
         return
+    from analysis.report.summary_note import counts, note
     from pipeline.store.store import Store, StoreError
     from pipeline.tracking.client import TrackingError, attach_report
 
     try:
         own = options.tracking_store if storage is None else Store(storage).store_id
         for sweep in sweeps:
-            attach_report(uri, sweep, str(out), own)
+            attach_report(uri, sweep, str(out), own, note(out), counts(out))
     except (TrackingError, StoreError) as error:  # of a store that cannot be written, for one
         if options.tracking:
             raise

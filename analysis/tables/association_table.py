@@ -92,6 +92,11 @@ def quantity(relation: Relation) -> str:
     return f"{item.quantity}{' ' + RESCALES if item.measure.rescales else ''}"
 
 
+def headline_rows(relations: Sequence[Relation]) -> frozenset[str]:
+    """The labels of the rows of `HEADLINE` measures."""
+    return frozenset(quantity(r) for r in relations if r.item.measure.key in HEADLINE)
+
+
 def cells(relations: Sequence[Relation], varying: Sequence[str]) -> pd.DataFrame:
     """A row for every measure, block and column: `Table.cells` with the key ``quantity``."""
     blocks = {tuple(r.block.values()) for r in relations if r.block}

@@ -18,7 +18,14 @@ from analysis.tables.contrasts import NO_CONTRAST, Contrast
 from analysis.tables.outcomes import ROW, spread_over_lr, stable_lr
 from pipeline.training.seeds import derive
 
+FACTS = {
+    "lr": "learning rate that most seeds of the cell were judged at (the larger of equals)",
+    "lr_seeds": "seeds that were judged at that learning rate",
+    "reached": "runs of the n that reached the block's target loss",
+}
+"""What the data files have of a cell besides its estimate, where it applies."""
 CELL = ["estimate", "low", "high", "n", "best", "tested", "note", "reference", *Contrast._fields]
+CELL += FACTS
 
 _ABOUT_RUNS = [*ROW, "lr", "seed", "status", "stuck", "steps", "diverged", "dead"]
 _ABOUT_RUNS += ["reached", "choice"]
@@ -46,6 +53,10 @@ class Column:
     """Why no run of a row may have a value."""
     note: Note
     """What to say beside a cell, given its runs (of their columns, `_ABOUT_RUNS`)."""
+    chosen: bool = False
+    """Whether each seed counts at a learning rate that was chosen."""
+    counts_reached: bool = False
+    """Whether the measure is about reaching the target."""
 
 
 def interquartile(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
@@ -155,10 +166,28 @@ def _block(
             **_bounded(found[name], column.measure),
             **{"best": name in winners, "tested": tested, "reference": reference},
             "note": _note(column, own[name], found[name]),
+            **_facts(column, own[name]),
             **effects.get(name, NO_CONTRAST)._asdict(),
         }
         for name in normalizers
     }
+
+
+def _facts(column: Column, runs: pd.DataFrame) -> dict[str, float]:
+    """`FACTS` of a cell; NaN where they do not apply."""
+    found = dict.fromkeys(FACTS, np.nan)
+    if column.chosen and len(runs):
+        counts = runs["lr"].astype(float).value_counts()
+        rate = max(counts.index[counts == counts.max()])
+        found |= {"lr": float(rate), "lr_seeds": float(counts[rate])}
+    if column.counts_reached and len(runs):
+        found["reached"] = float(has_reached(runs).sum())
+    return found
+
+
+def has_reached(runs: pd.DataFrame) -> pd.Series:
+    """Whether a run is whole, not stuck, and reached the block's target."""
+    return runs["reached"].notna() & (runs["status"] == "ok") & ~runs["stuck"].astype(bool)
 
 
 def _rng(seed: int, *words: str) -> np.random.Generator:

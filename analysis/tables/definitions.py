@@ -135,7 +135,14 @@ def _chosen(
 ) -> Column:
     """Each seed at one learning rate: seeds are all that pairs runs."""
     return Column(
-        measure=measure, value=value, runs=runs, estimator=estimator, pair=("seed",), note=note
+        measure=measure,
+        value=value,
+        runs=runs,
+        estimator=estimator,
+        pair=("seed",),
+        note=note,
+        chosen=note in (_hit, _rates),
+        counts_reached=note is _hit,
     )
 
 
@@ -187,8 +194,7 @@ def _rates(rows: pd.DataFrame) -> list[str]:
 
 
 def _hit(rows: pd.DataFrame) -> list[str]:
-    hit = rows["reached"].notna() & (rows["status"] == "ok") & ~rows["stuck"].astype(bool)
-    return [f"reached by {int(hit.sum())}/{len(rows)}", *_rates(rows)]
+    return [f"reached by {int(columns.has_reached(rows).sum())}/{len(rows)}", *_rates(rows)]
 
 
 def _counted(rows: pd.DataFrame) -> list[str]:

@@ -83,6 +83,8 @@ class Table:
     effect, effect_low, effect_high, pairs, p, p_holm (over the normalizers of the block)."""
     extra: tuple[str, ...] = ()
     """Further columns of ``cells`` that the data files hold."""
+    first_rows: frozenset[str] = frozenset()
+    """Values of the last key that a reader sees first; empty: all."""
 
 
 class Basis:
@@ -180,6 +182,7 @@ def _relation_table(basis: Basis) -> Table:
         keys=[*varying, "quantity"],
         measures=list(relation_table.MEASURES) if len(cells) else [],
         cells=cells,
+        first_rows=relation_table.headline_rows(basis.relations),
     )
 
 

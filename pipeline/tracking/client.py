@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pipeline.store.store import Store
-from pipeline.tracking.payload import parameters, points
+from pipeline.tracking.payload import dataset, parameters, points, run_name, source_tags
 from pipeline.tracking.relocation import TrackingError, alone, artifact_location
 from pipeline.tracking.runs import (
     CELL,
@@ -35,7 +35,8 @@ from pipeline.tracking.runs import (
 )
 
 from mlflow import MlflowClient  # isort: skip — after what sets up its environment
-from mlflow.entities import Experiment, Metric, Param, Run  # isort: skip
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag  # isort: skip
+from mlflow.entities import Metric, Param, Run  # isort: skip
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH  # isort: skip
 
 __all__ = ["TrackingError", "attach_report", "complete", "download", "mirror", "mirror_failure"]
@@ -102,6 +103,8 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     params = [Param(key, str(value)) for key, value in parameters(result)]
     metrics = [Metric(key, value, 0, step) for key, value, step in points(result, files)]
     client.log_batch(run_id, metrics=metrics, params=params)
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, [DatasetInput(Dataset(**dataset(result)), context)])
     log_files(client, run_id, CELL, files)
     client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(ended))
 
@@ -213,16 +216,27 @@ def _digest(ending: bytes) -> str:
 
 
 @plain
-def attach_report(uri: str, sweep: str, folder: str, store_id: str | None = None) -> None:
-    """Attach a report's folder to a store's summary run of the sweep.
+def attach_report(
+    uri: str,
+    sweep: str,
+    folder: str,
+    store_id: str | None,
+    note: str,
+    counts: Mapping[str, float],
+) -> None:
+    """Attach a report's folder to a store's summary run, its findings as the run's note.
 
     Args:
         store_id: whose report it is; or how that begins; None: of the only store there.
+        note: Markdown.
+        counts: the run's metrics.
     """
     client = client_of(uri)
     experiment = experiment_of(client, sweep)
     own = only_store(client, experiment, None) if store_id is None else store_id
     run_id = summary_run(client, experiment, own)
+    client.set_tag(run_id, "mlflow.note.content", note)
+    client.log_batch(run_id, metrics=[Metric(key, n, 0, 0) for key, n in counts.items()])
     client.log_artifacts(run_id, folder, "report")
 
 
@@ -274,9 +288,9 @@ def _new_run(
     tags = {KIND: CELL, "cell_id": cell_id, "status": status, STORE: store_id}
     tags |= {name: str(labels[name]) for name in ("data", "architecture", "normalizer")}
     tags |= {"lr": f"{labels['lr']:g}", "seed": str(labels["seed"])}
-    name = "{normalizer} · {architecture} · lr {lr} · seed {seed}".format(**tags)
+    tags |= source_tags(trial)
     start = _milliseconds(began)
-    run = client.create_run(experiment.experiment_id, start, tags=tags, run_name=name)
+    run = client.create_run(experiment.experiment_id, start, tags=tags, run_name=run_name(labels))
     return run.info.run_id
 
 

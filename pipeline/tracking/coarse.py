@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ MAX_KEYS = 50
 MAX_POINTS = 40
 """Points a curve."""
 
+KINDS = ("direction", "range", "kind", "rho")
+"""Columns that tell rows of one step and layer apart: no curve mixes two of their values."""
+FROM_SECOND = ("gradient_ics", "cross_layer")
+"""Probes of what earlier layers do to a layer: the first layer has none before it."""
 Curve = list[tuple[int, float]]
 """(step, value) pairs, in the order of the steps."""
 
@@ -38,23 +42,47 @@ HEADLINES = {
 def coarse_curves(result: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Curve]:
     """Curves by key: ``final/…`` (one point), ``training/…``, ``<probe>/…``.
 
-    A probe's value at a step is the mean over its rows of that step: of those of the first place,
-    where it looks at several, or that of the whole network, where it has one. The keys that the
-    summary and the training curves leave are shared by the probes, each giving its headlines, and
-    then its other columns in order.
+    A probe's value at a step is reduced as in the report: the median over the layers of the first
+    place, of those from the second on where the first has no shift, or that of the whole network,
+    where the probe has one. Rows of different kinds, radii, ranges or directions are different
+    curves: ``sharpness/sam_0.05/sharpness``. The keys that the summary and the training curves
+    leave are shared by the probes, each giving its headlines, and then its other columns in order.
     """
     cost = {key: result["cost"][key] for key in ("seconds", "seconds_per_step")}
     final = {**result["summary"], **cost}
     curves = {f"final/{key}": [(0, float(v))] for key, v in final.items() if v is not None}
-    curves |= _curves("training", tables["training"].to_pandas(), MAX_KEYS - len(curves))
+    training = tables["training"].to_pandas()
+    columns = _columns("training", training)[: MAX_KEYS - len(curves)]
+    curves |= _curves("training", training, columns)
     probes = [name for name in tables if name != "training"]
     share = (MAX_KEYS - len(curves)) // max(1, len(probes))
     for name in probes:
-        curves |= _curves(name, _headline_rows(tables[name].to_pandas()), share)
+        rows = _headline_rows(name, tables[name].to_pandas())
+        columns = _columns(name, rows)
+        parts = [_curves(stem, part, columns) for stem, part in _parts(name, rows)]
+        found = [
+            (key, part[key])
+            for keys in zip(*parts, strict=True)
+            for key, part in zip(keys, parts, strict=True)
+        ]
+        curves |= dict(found[:share])
     return curves
 
 
-def _headline_rows(frame: pd.DataFrame) -> pd.DataFrame:
+def _parts(name: str, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each kind, and the stem of their keys."""
+    kinds = [column for column in KINDS if column in frame]
+    if not kinds:
+        yield name, frame
+        return
+    for values, part in frame.groupby(kinds, sort=False, observed=True, dropna=False):
+        words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        yield f"{name}/{'_'.join(words)}", part
+
+
+def _headline_rows(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    if name in FROM_SECOND and "index" in frame:
+        return frame[frame["index"] > 1]
     if "place" in frame:
         frame = frame[frame["place"] == frame["place"].iloc[0]]
     if "index" in frame and (frame["index"] == 0).any():
@@ -62,12 +90,17 @@ def _headline_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _curves(table_name: str, frame: pd.DataFrame, most: int) -> dict[str, Curve]:
-    floats = [name for name in frame.select_dtypes("float").columns if name != "lr"]
+def _columns(table_name: str, frame: pd.DataFrame) -> list[str]:
+    """The numbers of a table, its headlines first."""
+    apart = {"lr", *KINDS}
+    floats = [name for name in frame.select_dtypes("float").columns if name not in apart]
     first = [name for name in HEADLINES.get(table_name, ()) if name in floats]
-    columns = [*first, *(name for name in floats if name not in first)][:most]
-    means = frame.groupby("step")[columns].mean()
-    return {f"{table_name}/{name}": _thinned(means[name].to_numpy(), means) for name in columns}
+    return [*first, *(name for name in floats if name not in first)]
+
+
+def _curves(stem: str, frame: pd.DataFrame, columns: list[str]) -> dict[str, Curve]:
+    medians = frame.groupby("step")[columns].median()
+    return {f"{stem}/{name}": _thinned(medians[name].to_numpy(), medians) for name in columns}
 
 
 def _thinned(values: np.ndarray, frame: Any) -> Curve:

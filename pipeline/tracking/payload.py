@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +14,35 @@ from pipeline.tracking.coarse import coarse_curves
 
 _FIRST = ["test_accuracy", "validation_accuracy", "test_loss", "validation_loss"]
 """MLflow compares runs by the metric that was logged first, unless told otherwise."""
+
+
+_DEPTH = re.compile(r"\bdepth=(\d+)")
+
+
+def run_name(labels: Mapping[str, Any]) -> str:
+    """``batch · resnet14 · lr 0.1 · s0``: short enough for a column; the tags have the rest."""
+    name, _, options = str(labels["architecture"]).partition("(")
+    depth = _DEPTH.search(options)
+    architecture = f"{name}{depth[1] if depth else ''}"
+    return f"{labels['normalizer']} · {architecture} · lr {labels['lr']:g} · s{labels['seed']}"
+
+
+def source_tags(trial: Mapping[str, Any]) -> dict[str, str]:
+    """MLflow's own tags for the command and the commit that made a run."""
+    tags = {"mlflow.source.name": "python -m pipeline.sweep", "mlflow.source.type": "LOCAL"}
+    commit = trial.get("provenance", {}).get("commit")
+    return tags | ({"mlflow.source.git.commit": str(commit)} if commit else {})
+
+
+def dataset(result: Mapping[str, Any]) -> dict[str, str]:
+    """The data of a run, for MLflow's column “Dataset”; the digest is cut to MLflow's length."""
+    settings = result["settings"].get("data", result["labels"]["data"])
+    return {
+        "name": str(result["labels"]["data"]),
+        "digest": str(result["provenance"].get("data_digest", ""))[:36] or "unknown",
+        "source_type": "normscope",
+        "source": json.dumps(settings, sort_keys=True),
+    }
 
 
 def parameters(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

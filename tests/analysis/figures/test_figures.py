@@ -30,15 +30,15 @@ EVERY = [
     "moment_speed_mean",
     "moment_speed_std",
     "effective_beta",
-    "activations_vgg11",
-    "landscape_vgg11",
+    "activations_vgg_11",
+    "landscape_vgg_11",
     "heatmap_gradient_ics_relative_early",
-    "heatmap_landscape_loss_range_relative_early",
+    "heatmap_landscape_loss_range_late",
     "heatmap_steps_to_target",
     "heatmap_final_train_loss",
     "lr_sensitivity",
     "profile",
-    "forest_landscape_gradient_difference_relative_early",
+    "forest_landscape_gradient_difference_relative_late",
     "forest_steps_to_target",
     "cost",
     "speed_landscape_gradient_difference_relative",
@@ -97,7 +97,7 @@ def test_axes_have_names_and_units(drawn: dict[str, Drawing]) -> None:
 
 def test_a_normalizer_keeps_its_colour_and_dashes(drawn: dict[str, Drawing], study: Study) -> None:
     expected = {look.color.lower() for look in looks(study.runs["normalizer"]).values()}
-    for name in ("training_loss", "moment_speed_mean", "activations_vgg11", "landscape_vgg11"):
+    for name in ("training_loss", "moment_speed_mean", "activations_vgg_11", "landscape_vgg_11"):
         lines = [line for panel in drawn[name].axes for line in panel.lines]
         assert {to_hex(str(line.get_color())) for line in lines} == expected
 
@@ -208,8 +208,8 @@ def test_twenty_normalizers_fit_their_sheet(tmp_path: Path) -> None:
 
 def test_settings_name_what_varies(study: Study) -> None:
     planned = study.planned.assign(training=["", "adam"] * (len(study.planned) // 2))
-    assert set(settings(planned, planned)) == {"vgg11", "vgg11 · adam"}
-    assert set(settings(study.runs, study.planned)) == {"vgg11"}
+    assert set(settings(planned, planned)) == {"VGG-11", "VGG-11 · adam"}
+    assert set(settings(study.runs, study.planned)) == {"VGG-11"}
 
 
 def test_chosen_rate_has_fewest_lost_runs(study: Study) -> None:

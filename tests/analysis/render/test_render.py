@@ -92,7 +92,9 @@ def test_all_formats_agree_to_the_printed_digit() -> None:
     pd.testing.assert_frame_equal(exact, pd.read_parquet(io.BytesIO(data.parquet(table))))
     texts = {
         "md": markdown.table(laid_out).replace("\\", ""),
-        "tex": latex.table(laid_out).replace("$-$", "-"),
+        "tex": re.sub(
+            r"\\textbf|[{}]", "", latex.table(laid_out).replace(r"\\{\tiny ", " ")
+        ).replace("$-$", "-"),
     }
     for row, printed in zip(exact.to_dict("records"), laid_out.rows, strict=True):
         for measure, cell in zip(MEASURES, printed.cells, strict=True):
@@ -123,7 +125,7 @@ def test_best_is_bold_and_notes_are_marked() -> None:
     assert "<sup>a</sup> diverged 1/3; <sup>b</sup> not estimable" in markdown.table(laid_out)
     tex = latex.table(laid_out)
     assert r"\textbf{12.0}$^{\mathrm{a}}$" in tex
-    assert r"\textbf{$-$1.50 [$-$2.00, $-$1.25]}" in tex
+    assert r"\shortstack[r]{\textbf{$-$1.50}\\{\tiny [$-$2.00, $-$1.25]}}" in tex
     assert r"effective $\beta$ $^\dagger$" in tex
 
 
@@ -192,8 +194,8 @@ def test_html_is_well_formed_and_accessible() -> None:
     tags = Tags(page_of("batch"))
     assert tags.open == []
     assert tags.of("html") == [{"lang": "en"}]
-    assert len(tags.of("caption")) == len(tags.of("table")) == 2
-    assert all(head["scope"] in ("col", "row") for head in tags.of("th"))
+    assert len(tags.of("caption")) == len(tags.of("table")) == 3
+    assert all(head["scope"] in ("col", "row", "rowgroup") for head in tags.of("th"))
     assert sum("aria-sort" in head for head in tags.of("th")) == len(tags.of("button"))
     scrolled = [box for box in tags.of("div") if box.get("class") == "scroll"]
     assert all(box["tabindex"] == "0" and box["aria-label"] for box in scrolled)
@@ -212,7 +214,7 @@ def test_html_sorts_by_the_full_number() -> None:
     orders = [
         cell["data-order"] for cell in Tags(page_of("batch")).of("td") if "data-order" in cell
     ]
-    assert orders[-4:] == ["0.12345", "-1.5", "12.0", ""]
+    assert orders[:4] == orders[4:8] == ["0.12345", "-1.5", "12.0", ""]
 
 
 def test_saved_figures_have_the_same_bytes_and_no_date() -> None:
@@ -245,3 +247,20 @@ def test_inlined_figures_share_no_ids(tmp_path: Path) -> None:
     assert used[0] <= ids[0]
     assert used[1] <= ids[1]
     assert 'aria-label="A &#34;title&#34; &lt;b&gt;"' in pages[0]
+
+
+def test_the_codebook_has_every_column_of_every_file() -> None:
+    table = example()
+    table.cells["lr"] = [0.1, 0.1, math.nan, math.nan]
+    table.cells["reached"] = [2.0, 3.0, math.nan, math.nan]
+    rows = pd.read_csv(io.BytesIO(data.codebook([table])), keep_default_na=False)
+    columns = list(pd.read_csv(io.BytesIO(data.csv(table))).columns)
+    assert sorted(rows["column"]) == sorted(columns)
+    assert {"beta_lr", "beta_reached"} < set(columns)
+    assert "acc_lr" not in columns
+    by_column = rows.set_index("column")
+    assert list(by_column.loc["acc"][["title", "unit", "definition"]]) == [
+        "accuracy", "%", "Share of right.",
+    ]  # fmt: skip
+    assert by_column.loc["beta_reached", "unit"] == "1"
+    assert (rows["definition"] != "").all()

@@ -50,8 +50,10 @@ def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> 
     files = set(written[2])
     assert {"report.html", "report.md", "results.json", "manifest.json"} <= files
     for kind in ("csv", "parquet", "md", "tex"):
-        assert sum(name.endswith(f".{kind}") and "tables/" in name for name in files) == 5
-    figures = {name.rsplit(".", 1)[0] for name in files if name.startswith("figures/")}
+        tables = {n for n in files if n.endswith(f".{kind}") and "tables/table" in n}
+        assert len(tables) == 5
+    assert "tables/codebook.csv" in files
+    figures = {n.removesuffix(".svg") for n in files if n.endswith(".svg")}
     assert len(figures) == 20
     assert all({f"{name}.svg", f"{name}.pdf"} <= files for name in figures)
 
@@ -91,7 +93,7 @@ def test_an_earlier_reports_files_go_and_others_stay(tmp_path: Path) -> None:
         tmp_path / "other", **{**SMALL, "architectures": ["mlp"]}, lrs=[0.1], tables=["training"]
     )
     second = report(tmp_path / "other", tmp_path / "out")
-    assert "figures/landscape_vgg11_width_0_25.svg" in first
+    assert "figures/landscape_vgg_11.svg" in first
     assert not [name for name in second if "landscape" in name or "vgg" in name]
     assert own.read_text() == "keep"
 
@@ -102,7 +104,9 @@ def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
     said = answers.build(basis, made)
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
     page = compose(study, health, made, [sheet(t) for t in made], said, [])
-    return [*page.lead, *page.health_said, *page.spoken()], page.numbers()
+    cells = [cell.said for row in page.first.matrix.rows for cell in row.cells]
+    first = [page.first.ran, *page.first.findings, *cells]
+    return [*page.lead, *first, *page.health_said, *page.spoken()], page.numbers()
 
 
 def test_every_number_of_the_prose_has_a_key(tmp_path: Path) -> None:
@@ -182,8 +186,11 @@ def test_the_report_is_attached_to_every_sweep(
     def write(study: Study, folder: Path, **_: object) -> None:
         folder.mkdir()
         (folder / "manifest.json").write_text("{}")
+        (folder / "report.md").write_text("# It is faster.\n\n## Answers\n\nC1")
+        printed = {"value": 2, "printed": "2"}
+        (folder / "results.json").write_text(json.dumps({"health/ok": printed, "runs": printed}))
 
-    attached: list[tuple[str, ...]] = []
+    attached: list[tuple[Any, ...]] = []
     tracking = SimpleNamespace(
         attach_report=lambda *arguments: attached.append(arguments), TrackingError=ValueError
     )
@@ -194,7 +201,9 @@ def test_the_report_is_attached_to_every_sweep(
     report(tmp_path, tmp_path / "out", "--tracking", "sqlite:///x.db")
     whose = Store(str(tmp_path)).store_id
     out = str(tmp_path / "out")
-    assert attached == [("sqlite:///x.db", name, out, whose) for name in ("one", "two")]
+    summary = ("# It is faster.\n", {"cells/ok": 2.0})
+    sweeps = ("one", "two")
+    assert attached == [("sqlite:///x.db", name, out, whose, *summary) for name in sweeps]
 
 
 def test_an_interrupt_is_130(

@@ -10,7 +10,7 @@ def test_the_frozen_store_gives_the_golden_report() -> None:
         if path.is_file()
     }
     found = freeze.report(freeze.STORE)
-    assert len(golden) == 6
+    assert len(golden) == 7
     assert set(found) == set(golden)
     for name, content in golden.items():
         assert found[name].decode() == content.decode(), name

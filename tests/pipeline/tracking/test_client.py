@@ -36,7 +36,7 @@ def add_cell(store: Store, cell_id: str, final_loss: float = 1.0) -> None:
         "labels": LABELS,
         "summary": {"final_train_loss": final_loss, "test_accuracy": None},
         "cost": {"seconds": 1.5, "seconds_per_step": 0.01},
-        "provenance": {"time": TIME},
+        "provenance": {"time": TIME, "commit": "abc123", "data_digest": "f" * 64},
     }
     tables = {"training": pa.table(training), "gradient_ics": pa.table(probe)}
     store.write_result(result, tables)
@@ -83,12 +83,17 @@ def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, ur
     tracking.mirror(uri, SWEEP, store, "aa")
     (run,) = runs(uri)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "batch · vgg11 · lr 0.1 · seed 0"
+    assert run.info.run_name == "batch · vgg11 · lr 0.1 · s0"
     assert run.info.end_time == run.info.start_time + 1500
     tags = {key: run.data.tags[key] for key in ("cell_id", "status", "lr", "normalizer")}
     assert tags == {"cell_id": "aa", "status": "ok", "lr": "0.1", "normalizer": "batch"}
     parts = {key: run.data.params[key] for key in ("data", "architecture", "normalizer")}
     assert parts == {"data": "digits", "architecture": "vgg11", "normalizer": "batch"}
+    assert run.data.tags["mlflow.source.name"] == "python -m pipeline.sweep"
+    assert run.data.tags["mlflow.source.git.commit"] == "abc123"
+    assert run.inputs is not None
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("digits", "f" * 36)
     assert run.data.params["normalizer.0.eps"] == "1e-05"
     assert run.data.metrics["final/final_train_loss"] == 1.0
     assert run.data.metrics["gradient_ics/relative"] == 3.0
@@ -178,8 +183,10 @@ def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_p
     folder.mkdir()
     (folder / "report.html").write_text("<p>conclusions</p>")
     tracking.complete(uri, SWEEP, store, [])
-    tracking.attach_report(uri, SWEEP, str(folder))
+    tracking.attach_report(uri, SWEEP, str(folder), None, "- It is faster.", {"cells/ok": 2.0})
     (run,) = runs(uri)
+    assert run.data.tags["mlflow.note.content"] == "- It is faster."
+    assert run.data.metrics == {"cells/ok": 2.0}
     path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")
     assert Path(path).read_text() == "<p>conclusions</p>"
     (plan_id,) = store.plan_ids(SWEEP)
@@ -338,7 +345,7 @@ def test_a_deleted_experiment_is_said_with_what_to_do(
         lambda: tracking.prepare(uri, SWEEP, "", store),
         lambda: tracking.sync(uri, SWEEP, store, ["aa"]),
         lambda: tracking.complete(uri, SWEEP, store, ["aa"]),
-        lambda: tracking.attach_report(uri, SWEEP, str(tmp_path)),
+        lambda: tracking.attach_report(uri, SWEEP, str(tmp_path), None, "", {}),
         lambda: tracking.download(uri, [SWEEP], str(tmp_path / "copy")),
     ]
     for attempt in attempts:
@@ -404,7 +411,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "report.html").write_text("here")
-    tracking.attach_report(uri, SWEEP, str(folder), moved.store_id)
+    tracking.attach_report(uri, SWEEP, str(folder), moved.store_id, "", {})
     assert list(new.glob("mlflow-artifacts/*/*/artifacts/report/report.html"))
     assert old.exists() == (how == "copied")
     if how == "copied":

@@ -43,7 +43,7 @@ def test_keys_and_values() -> None:
     assert curves["final/seconds_per_step"] == [(0, 0.5)]
     assert curves["training/train_loss"] == [(0, 3.0), (1, 1.0)]
     assert curves["training/test_loss"] == [(0, 1.5), (2, 0.25)]
-    assert curves["gradient_ics/measure00"] == [(0, 2.0), (1, 2.0), (2, 2.0)]
+    assert curves["gradient_ics/measure00"] == [(0, 3.0), (1, 3.0), (2, 3.0)]
     assert not {"final/test_accuracy", "training/lr", "gradient_ics/index"} & curves.keys()
     assert not curves.get("training/train_accuracy")
 
@@ -85,7 +85,9 @@ def test_the_number_of_keys_is_bounded_and_shared(probes: int) -> None:
 
 
 def test_headlines_come_first_and_are_columns_of_their_probes() -> None:
-    table = probe_table([{"step": [0], "l2": [5.0], "other": [3.0], "relative": [0.5]}])
+    table = probe_table(
+        [{"step": [0], "index": [2], "l2": [5.0], "other": [3.0], "relative": [0.5]}]
+    )
     many = {f"probe{i}": probe(9) for i in range(15)}
     curves = coarse_curves(RESULT, {"training": training([1.0]), "gradient_ics": table, **many})
     assert [key for key in curves if key.startswith("gradient_ics/")] == [
@@ -106,3 +108,32 @@ def test_one_place_and_the_whole_network_stand_for_a_probe() -> None:
     curves = coarse_curves(RESULT, tables)
     assert curves["moment_ics/mean_shift"] == [(0, 2.0)]
     assert curves["noise/relative"] == [(0, 7.0)]
+
+
+def test_no_curve_mixes_kinds_radii_ranges_or_directions() -> None:
+    balls = {"step": [9] * 4, "kind": ["sam", "sam", "average", "average"], "rho": [0.05, 0.5] * 2}
+    lines = {"step": [0, 0], "range": ["lr", "common"], "direction": ["gradient", "random"]}
+    tables = {
+        "training": training([1.0]),
+        "sharpness": probe_table([{**balls, "sharpness": [1.0, 2.0, 3.0, 4.0]}]),
+        "landscape": probe_table([{**lines, "effective_beta": [5.0, 6.0]}]),
+    }
+    curves = coarse_curves(RESULT, tables)
+    found = {key: curve[0][1] for key, curve in curves.items() if key[:5] in ("sharp", "lands")}
+    assert found == {
+        "sharpness/sam_0.05/sharpness": 1.0,
+        "sharpness/sam_0.5/sharpness": 2.0,
+        "sharpness/average_0.05/sharpness": 3.0,
+        "sharpness/average_0.5/sharpness": 4.0,
+        "landscape/gradient_lr/effective_beta": 5.0,
+        "landscape/random_common/effective_beta": 6.0,
+    }
+
+
+def test_a_curve_is_the_median_over_layers_as_in_the_report() -> None:
+    rows = {"step": [0] * 4, "layer": list("abcd"), "index": [1, 2, 3, 4]}
+    tables = {
+        "training": training([1.0]),
+        "gradient_ics": probe_table([{**rows, "relative": [0.0, 1.0, 2.0, 30.0]}]),
+    }
+    assert coarse_curves(RESULT, tables)["gradient_ics/relative"] == [(0, 2.0)]

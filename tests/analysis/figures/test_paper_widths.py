@@ -1,0 +1,90 @@
+"""Figures at the widths of a page and of a column, on axes that drop nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure as Drawing
+
+from analysis.figures.landscape import _with_start
+from analysis.figures.layout import log_scale, sheet
+from analysis.figures.scatter import linear_width, symmetric
+from analysis.figures.style import RC
+from analysis.render.save_figure import drawn
+
+
+def at_width(width: float, **options: Any) -> Drawing:
+    rc: Any = {**RC, "figure.figsize": (width, width)}
+    with matplotlib.rc_context(rc):
+        return sheet(["one", "two"], ["a", "b", "c"], **options).drawing
+
+
+@pytest.mark.parametrize(("width", "across"), [(5.5, 3), (3.25, 2)])
+def test_a_sheet_is_as_wide_as_asked_and_its_panels_are_readable(width: float, across: int) -> None:
+    drawing = at_width(width)
+    assert drawing.get_figwidth() == width
+    boxes = [axes.get_position() for axes in drawing.axes]
+    assert all(box.width * width >= 0.999 for box in boxes)
+    assert all(box.x0 >= 0 and box.x1 <= 1 and box.y0 >= 0 and box.y1 <= 1 for box in boxes)
+    assert len({round(box.x0, 6) for box in boxes}) == across
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_type_has_eight_points() -> None:
+    names = ("font.size", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    assert {RC[name] for name in names} == {8}
+
+
+def test_a_figure_is_saved_for_a_page_and_for_a_column() -> None:
+    def draw() -> Drawing:
+        page = sheet([""], ["a"])
+        page.panels[0][0].plot([1, 2], [3, 4])
+        return page.drawing
+
+    images = drawn(draw, "x")
+    boxes = {
+        kind: re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", image)
+        for kind, image in images.items()
+        if kind.endswith("pdf")
+    }
+    points = {kind: float(box[1]) for kind, box in boxes.items() if box}
+    assert points == {"pdf": 5.5 * 72, "column.pdf": 3.25 * 72}
+
+
+def test_a_figure_too_tall_for_a_column_has_no_file_for_one() -> None:
+    assert set(drawn(lambda: Drawing(figsize=(3, 9.5)), "x")) == {"svg", "pdf"}
+
+
+def test_descent_shows_increases_too() -> None:
+    points = pd.DataFrame({"x": [1.0, -0.5, 1e-3], "y": [0.5, -2.0, 0.0]})
+    panel = Drawing().add_subplot()
+    panel.scatter(points["x"], points["y"])
+    symmetric(panel, linear_width(points))
+    (low, high), places = panel.get_xlim(), panel.transData.transform(points[["x", "y"]])
+    assert low < -0.5 < 1.0 < high
+    assert np.isfinite(places).all()
+    assert len(panel.get_xticks()) == len(panel.get_yticks()) == 4
+
+
+def test_the_band_of_the_loss_holds_where_it_starts() -> None:
+    records = pd.DataFrame(
+        {"loss": [1.0, 1.0, 1.0], "loss_min": [0.5, 1.2, np.nan], "loss_max": [2.0, 3.0, np.nan]}
+    )
+    found = _with_start(records)
+    assert found["loss_min"].tolist() == [0.5, 1.0, 1.0]
+    assert found["loss_max"].tolist() == [2.0, 3.0, 1.0]
+
+
+@pytest.mark.parametrize("high", [1.4, 4.0, 12.0, 90.0, 1e5])
+def test_a_logarithmic_axis_has_at_least_two_ticks(high: float) -> None:
+    panel = Drawing().add_subplot()
+    panel.plot([0, 1], [0.9, high])
+    log_scale(panel)
+    low, top = panel.get_ylim()
+    assert sum(low <= tick <= top for tick in panel.get_yticks()) >= 2
