@@ -24,7 +24,7 @@ SIMILAR = 0.8
 ICS, TURN = "gradient_ics_relative", "gradient_ics_turn"
 ABSOLUTE_RANGE, RANGE = "landscape_loss_range", "landscape_loss_range_relative"
 CHANGE, BETA = "landscape_gradient_difference_relative", "landscape_effective_beta"
-SCALE_FREE = "scale_free_weight_squared_times_lambda"
+SCALE_FREE = "scale_invariant_weight_squared_times_lambda"
 OUTPUT, DISTANCE = "moment_output_mean_shift", "distribution_output_w1"
 """Stems of probed measures: their keys end in a phase."""
 STEPS, ACCURACY = "steps_to_target", "test_accuracy"

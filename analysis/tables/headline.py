@@ -19,7 +19,7 @@ HEADLINE: Mapping[str, tuple[str, ...]] = {
         "landscape_gradient_difference_relative_late",
         "landscape_effective_beta_late",
         "curvature_lambda_max_late",
-        "scale_free_weight_squared_times_lambda_late",
+        "scale_invariant_weight_squared_times_lambda_late",
     ),
     "table3_training": (
         "steps_to_target",

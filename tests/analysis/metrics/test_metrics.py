@@ -26,7 +26,7 @@ def test_a_fixed_rate_times_what_rescales_rescales() -> None:
     for key in measures.TWINS:
         assert BY_KEY[key].rescales  # marked † in the tables
         assert key not in HEADLINE  # and no comparison of its own
-    assert not BY_KEY["scale_free_weight_squared_times_lambda_early"].rescales
+    assert not BY_KEY["scale_invariant_weight_squared_times_lambda_early"].rescales
 
 
 @pytest.mark.parametrize("phase", ["early", "late", "loss"])

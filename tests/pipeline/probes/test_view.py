@@ -40,7 +40,7 @@ PAST_WARMUP: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("norm", ["noisy_batch", "weight"])
+@pytest.mark.parametrize("norm", ["noisy_batch", "weight_norm"])
 def test_view_is_of_one_step(norm: str, optimizer: str):
     """Weight decay and momentum are in the update, and not in the gradient."""
     network = network_of([norm])
