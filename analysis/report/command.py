@@ -59,7 +59,7 @@ def _write_and_attach(options: argparse.Namespace) -> int:
             _write(options, both, out, source)
     for note in [note for side in both for note in side.found.notes]:
         print(note, file=sys.stderr)
-    print(f"report: {out / 'report.html'}{', in which nothing has changed' if known else ''}")
+    print(f"report{' is up to date' if known else ''}: {out / 'report.html'}")
     _attach(options, own.found.sweeps, out)
     return 0
 

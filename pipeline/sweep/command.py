@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  python -m pipeline.sweep sweeps/quickstart.yaml --dry-run     what would run, and for how long
-  python -m pipeline.sweep sweeps/quickstart.yaml               run what is missing
-  python -m pipeline.sweep sweeps/quickstart.yaml --set seeds=5 the same with two more seeds
+  python -m pipeline.sweep sweeps/quickstart.yaml --dry-run     show what would run
+  python -m pipeline.sweep sweeps/quickstart.yaml               run the cells without a result
+  python -m pipeline.sweep sweeps/quickstart.yaml --set seeds=5 run two more seeds
   python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
-  python -m pipeline.sweep sweeps/quickstart.yaml --failures    which cells failed, and why
+  python -m pipeline.sweep sweeps/quickstart.yaml --failures    list failed cells by error
 
 Finished cells run again only with --rerun-changed. Lost cells run again, three times at most.
 Failed cells, and cells that were lost three times, run again with --retry-failed.
-Ctrl-C keeps what is finished; the same command goes on. A second Ctrl-C stops at once.
+Ctrl-C stops the sweep and keeps finished cells; run the same command again to resume.
+A second Ctrl-C stops at once.
 SIGTERM and --stop let running cells save checkpoints first.
 exit codes: 0 all cells done, 1 some failed, 2 bad input, 3 budget used up, 130 interrupted
 """
@@ -316,7 +317,10 @@ def _parser() -> argparse.ArgumentParser:
         help="run done cells again whose code has changed since; --status lists them",
     )
     parser.add_argument(
-        "--price", type=_price, metavar="P", help="of a GPU-hour, for the cost in --dry-run"
+        "--price",
+        type=_price,
+        metavar="P",
+        help="price per GPU-hour; --dry-run uses it to estimate the cost",
     )
     instead = parser.add_mutually_exclusive_group()
     for name, meaning in _INSTEAD.items():
@@ -325,10 +329,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _INSTEAD = {
-    "--dry-run": "say what would run, and for how long; starts nothing",
-    "--status": "say how many cells are in which state",
-    "--failures": "say which cells failed of what, and how to see one fail",
-    "--sync": "make MLflow equal to the store",
+    "--dry-run": "show what would run and for how long; start nothing",
+    "--status": "count cells by state",
+    "--failures": "list failed cells grouped by error, with a command that reproduces each",
+    "--sync": "make MLflow agree with the store",
     "--stop": "end the sweep where it runs now: running cells save checkpoints",
 }
 """What can be asked for instead of running."""

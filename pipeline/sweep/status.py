@@ -174,5 +174,8 @@ def conclude(sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: Repeat)
             file=sys.stderr,
         )
     if wanted:
-        print(f"{len(wanted)} lost without a trace; run the same command again", file=sys.stderr)
+        print(
+            f"{len(wanted)} cells ended without a result or an error message; run the command again",
+            file=sys.stderr,
+        )
     return 1 if found["failed"] or found["lost"] or wanted else 0

@@ -28,7 +28,7 @@ def complete(sweep: Sweep, store: Store, uri: str) -> None:
         tracking.complete(uri, sweep.name, store, store.planned_cells(sweep.name))
         store.write_mirrored(sweep.name, digest)
     except Exception as error:  # the store behind a URI may raise anything
-        print_error(f"tracking is incomplete, --sync makes up for it: {error}")
+        print_error(f"some runs are missing in MLflow; run again with --sync to add them: {error}")
 
 
 def sync(sweep: Sweep, store: Store, uri: str) -> str:

@@ -76,7 +76,10 @@ def beside(plan: tuple[str, str], store: Store, uri: str | None) -> Iterator[Mir
             yield mirror
             _close(process)
             if process.wait() != 0:
-                print("tracking is incomplete, --sync makes up for it", file=sys.stderr)
+                print(
+                    "some runs are missing in MLflow; run again with --sync to add them",
+                    file=sys.stderr,
+                )
         finally:
             _close(process)
             _bid_farewell(process)

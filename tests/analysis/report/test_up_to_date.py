@@ -21,7 +21,7 @@ SMALL = {
     "steps": 20,
     "tables": ["training"],
 }
-SAID = "in which nothing has changed"
+SAID = "report is up to date: "
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_an_interrupted_driver_ends_the_process_and_one_that_fails_is_told_of(
     assert [process.returncode for process in processes] == [0, 1]
     said = capsys.readouterr().err
     assert "no-such-plan.json: no such file" in said
-    assert "tracking is incomplete, --sync makes up for it" in said
+    assert "some runs are missing in MLflow; run again with --sync to add them" in said
 
 
 def test_without_tracking_there_is_no_process(
