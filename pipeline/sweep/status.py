@@ -174,8 +174,6 @@ def conclude(sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: Repeat)
             file=sys.stderr,
         )
     if wanted:
-        print(
-            f"{len(wanted)} cells ended without a result or an error message; run the command again",
-            file=sys.stderr,
-        )
+        problem = f"{len(wanted)} cells ended without a result or an error message"
+        print(f"{problem}; run the command again", file=sys.stderr)
     return 1 if found["failed"] or found["lost"] or wanted else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from tests.pipeline.store.conftest import result, tables
 
@@ -49,7 +50,7 @@ def test_a_missing_file_is_named(store: Store) -> None:
         (b"", "damaged, not JSON"),
         (b'{"schema": 1, "cell', "damaged, not JSON"),
         (b"\xff\xfe", "damaged, not JSON"),
-        (b'{"schema": 99}', "schema 99, this version reads 2"),
+        (b'{"schema": 99}', f"schema 99, this version reads {SCHEMA}"),
         (b'{"cell_id": "aa"}', "schema None"),
         (b"[1]", "schema None"),
         (b"null", "schema None"),
