@@ -14,7 +14,7 @@ _COMMANDS = {
     "trial": ("pipeline.trial.run", "run one cell in this process"),
     "report": ("analysis.report.command", "turn finished cells into a report"),
     "catalog": ("pipeline.catalog.registry", "list what a sweep file can name"),
-    "cluster": ("pipeline.cluster.job", "check a cluster file"),
+    "cluster": ("pipeline.cluster.command", "check a cluster file"),
     "check": ("pipeline.contract.command", "check that a part keeps the rules of all parts"),
 }
 _QUICKSTART = Path(__file__).parent / "quickstart.yaml"

@@ -130,7 +130,7 @@ def test_every_command_reads_the_same_variable(
 def test_an_empty_variable_is_the_default(command: str, file: str, tmp_path: Path) -> None:
     """Cells went into the current folder, and MLflow to the file system's root."""
     only = cell(REGRESSION)
-    Store(str(tmp_path / "results")).write_plan({"schema": 0, "name": "one"})
+    Store(str(tmp_path / "results")).write_plan({"schema": 0, "name": "one", "cells": []})
     options = {
         "pipeline.sweep": [file, "--status"],
         "pipeline.trial": [file, "--cell", only.cell_id],
