@@ -41,5 +41,5 @@ def test_ghosts_are_consecutive_and_the_last_takes_what_remains() -> None:
 
 
 def test_a_last_ghost_of_one_vector_is_refused() -> None:
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    with pytest.raises(ValueError, match="more than one value per channel"):
         make("ghost_batch", ghost=2).features(5)(inputs(maps=False).float())
