@@ -41,6 +41,7 @@ def chance_loss(task: Task, targets: Tensor, batch_size: int | None) -> float:
         targets: (N,) class indices, or (N, K) values, of the whole training split.
         batch_size: B; None for the whole split.
     """
+    targets = targets.cpu()  # once per cell; counting on a GPU is not deterministic
     if task.loss == "cross_entropy":
         counts = torch.bincount(targets.flatten().long()).double()
         shares = counts[counts > 0] / counts.sum()

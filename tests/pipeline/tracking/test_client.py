@@ -395,7 +395,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
         f"tracking.prepare(*words, '', Store({first.uri!r}))\n"
         f"tracking.complete(*words, Store({first.uri!r}), ['aa'])\n"
     )  # in another process, since MLflow keeps the places of artifacts in memory
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", at_first], cwd=root, check=True)
     before = {str(p.relative_to(old)) for p in old.rglob("*")}
     if how == "moved":

@@ -107,7 +107,7 @@ def test_one_place_and_the_whole_network_stand_for_a_probe() -> None:
     }
     curves = coarse_curves(RESULT, tables)
     assert curves["moment_ics/mean_shift"] == [(0, 2.0)]
-    assert curves["noise/relative"] == [(0, 7.0)]
+    assert curves["gradient_noise/relative"] == [(0, 7.0)]
 
 
 def test_no_curve_mixes_kinds_radii_ranges_or_directions() -> None:

@@ -24,6 +24,7 @@ from tests.helpers.training_fixtures import (
 )
 
 LOOKS = {
+    "_objective.chance_loss",  # of the training split, once
     "loop._look",  # at losses, for one that has exploded
     "evaluation.evaluate",
     "probe_runner._on_host",  # a probe's records, when it has ended

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
@@ -156,7 +157,7 @@ def test_a_cell_whose_worker_was_killed_at_its_limit_has_failed(
     store, known = Store(str(tmp_path / "store")), cell(REGRESSION)
     leave_a_note("", known.cell_id)
     count.append(("/group", 1))
-    job = {"sweep": "s", "storage": store.uri, "resources": vars(Resources()), "lease": ""}
+    job = asdict(orchestrator.Job("s", store.uri, Resources()))
     orchestrator._trial({"cell": json.dumps(vars(known))}, job, 0.0)
     assert reported == [{"status": "failed"}]
     assert "the kernel killed its worker" in store.failure(known.cell_id)["error"]
