@@ -68,7 +68,8 @@ def test_no_file_of_a_failed_cell_holds_a_secret(
     assert attempt(secretive, store, "cpu") == "failed"
     store.write_plan(plan(Sweep("s", "", [secretive], Plain(), Path("s.yaml"))))
     written = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert set(written) == {"failure.json", "log.txt", "s.json"}
+    plan_id = store.plan_ids("s")[0]
+    assert set(written) == {"failure.json", "log.txt", f"{plan_id}.json"}
     for text in written.values():
         assert "hunter2" not in text
         assert "***" in text

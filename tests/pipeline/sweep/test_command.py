@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from pipeline.spec.read import read_sweep
 from pipeline.store.store import Store
 from pipeline.sweep.command import main
+from pipeline.trial.run import run_trial
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "RAY_ADDRESS": "local"}
@@ -278,16 +279,20 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_a_trial_run_of_the_same_name_is_a_plan_of_its_own(tmp_path: Path) -> None:
+def test_a_trial_run_of_the_same_name_is_a_plan_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """MLflow keeps the runs of both, and the finished sweep stays the one to show."""
-    file, storage = write_sweep(tmp_path, seeds=1), tmp_path / "results"
-    assert sweep(file, storage).returncode == 0
-    store = Store(str(storage))
-    (first,) = store.plan_ids("small")
-    assert sweep(file, storage, "--set", "training.steps=3", "--limit", "1").returncode == 0
-    shown, trial = store.plans_of("small", store.finished())
-    assert (shown.plan_id, shown.finished, trial.finished) == (first, 2, 1)
-    assert list(trial.changes) == ["training.steps=3"]
-    done = sweep(file, storage, "--sync")
-    assert done.returncode == 0, done.stderr
-    assert "0 runs created, 0 superseded; 3 runs checked" in done.stdout
+    file, store = write_sweep(tmp_path, seeds=1), Store(str(tmp_path / "results"))
+    changes = ["training.steps=3"]
+    whole, trial = read_sweep(file).cells, read_sweep(file, changes).cells[:1]
+    for cells, options in ((whole, []), (trial, ["--set", *changes])):
+        for cell in cells:
+            run_trial(cell, store, "cpu")
+        assert main([str(file), "--storage", store.uri, "--sync", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "2 runs created, 0 superseded; 2 runs checked" in said[0]
+    assert "1 runs created, 0 superseded; 3 runs checked" in said[1]
+    first, second = store.plans_of("small", store.finished())
+    assert (first.cells, first.finished) == ([cell.cell_id for cell in whole], 2)
+    assert (second.finished, len(second.cells), list(second.changes)) == (1, 2, changes)

@@ -12,13 +12,23 @@ from tests.helpers.training_fixtures import configurations, dataset, loop_of, ne
 WIDTH = 0.25
 
 
-@pytest.mark.parametrize("steps", [5, 60])
 @pytest.mark.parametrize("name", averaging())
-def test_what_is_recorded_is_the_training_function_on_a_large_batch(name: str, steps: int) -> None:
-    """Without its noise. What remains is the spread of the batches' statistics."""
-    gap = measured(name, steps, WIDTH)
-    assert gap.recorded.loss == pytest.approx(gap.batch.loss, abs=0.1)
-    assert gap.recorded.accuracy == pytest.approx(gap.batch.accuracy, abs=0.03)
+def test_evaluation_is_of_the_training_function_on_a_large_batch(name: str) -> None:
+    """Without its noise. Exact means differ by the spread of the batches, running averages by lag.
+
+    These lag by about 1/momentum steps, which shows while the loss falls fast, as at step 60.
+    """
+    gap = measured(name, 60, WIDTH)
+    assert gap.exact.loss == pytest.approx(gap.batch.loss, abs=0.1)
+    assert gap.exact.accuracy == pytest.approx(gap.batch.accuracy, abs=0.03)
+    assert gap.recorded.loss == pytest.approx(gap.batch.loss, abs=0.3)
+
+
+@pytest.mark.parametrize("name", ["batch", "l1", "switchable"])
+def test_soon_after_the_start_too(name: str) -> None:
+    gap = measured(name, 5, WIDTH)
+    assert gap.are_exact
+    assert gap.recorded.loss == pytest.approx(gap.batch.loss, abs=0.05)
 
 
 def test_running_averages_soon_after_the_start_or_under_noise_are_no_estimate() -> None:
