@@ -40,8 +40,6 @@ class EvaluationStatistics:
         modules: list[Any] = list(network.modules())
         self._averaging = [m for m in modules if hasattr(m, "exact_batches")]
         self._noisy = [m for m in modules if hasattr(m, "noise_key")]
-        own = (buffer for m in self._averaging for buffer in m.buffers(recurse=False))
-        self._buffers: list[Tensor] = list(own)
 
     @contextmanager
     def after(self, steps: int, params: Mapping[str, Tensor] | None = None) -> Iterator[None]:
@@ -56,14 +54,16 @@ class EvaluationStatistics:
         if not self.are_exact(steps):
             yield
             return
-        before = [buffer.clone() for buffer in self._buffers]
+        # Copies take their place, since a probe's graph may hold the buffers of an earlier probe.
+        before = [dict(module._buffers) for module in self._averaging]
         try:
+            for module, own in zip(self._averaging, before, strict=True):
+                module._buffers.update({k: b if b is None else b.clone() for k, b in own.items()})
             self._average(params or {})
             yield
         finally:
-            with torch.no_grad():
-                for buffer, value in zip(self._buffers, before, strict=True):
-                    buffer.copy_(value)
+            for module, own in zip(self._averaging, before, strict=True):
+                module._buffers.update(own)
 
     def are_exact(self, steps: int) -> bool:
         """Whether an evaluation after so many steps takes exact means."""
