@@ -38,7 +38,7 @@ test-cluster: .venv/ready ## a real cluster and a job server on this machine, fo
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 test-gpu: .venv/ready ## agreement of this machine's GPU with its CPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m gpu
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m gpu
 
 check: .venv/ready ## linters and types
 	$(BIN)/ruff check .

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from benchmarks._scene import LR, Scene, scene
 from benchmarks._timing import UNIT, Seconds, interleaved
+from benchmarks._training_loops import Variant, block_of
 from pipeline.data import Dataset
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View, untouched
@@ -46,7 +47,8 @@ class Share:
 
     setting: str
     step: float
-    """Seconds of a training step without probes."""
+    """Seconds of a step of our loop without probes: in float32 on a CPU, on a GPU in the file's
+    precision and as a CUDA graph."""
     times: Mapping[str, int]
     """By probe: how often it measures."""
     seconds: Mapping[str, float]
@@ -58,14 +60,15 @@ class Share:
         return self.times[probe] * self.seconds[probe] / (self.steps * self.step)
 
 
-def shares(dataset: Dataset, batch_size: int, width: float, rounds: int) -> list[Share]:
-    """Of the file's probes, for each of its architectures without a normalizer and with batch."""
-    found = {}
+def shares(dataset: Dataset, batch_size: int, width: float, rounds: int) -> Iterator[Share]:
+    """Of the file's probes, for each of its architectures with batch and without a normalizer."""
+    chosen = {}
     for cell in read_sweep(PLAN).cells:
-        parts = cell.settings["architecture"]["name"], cell.settings["normalizer"][0]["name"]
-        if parts[1] in ("none", "batch") and parts not in found:
-            found[parts] = _share(cell.settings, parts, dataset, batch_size, width, rounds)
-    return list(found.values())
+        parts = cell.settings["normalizer"][0]["name"], cell.settings["architecture"]["name"]
+        if parts[0] in ("none", "batch"):
+            chosen.setdefault(parts, cell.settings)
+    for parts, settings in sorted(chosen.items(), key=lambda item: item[0][0]):
+        yield _share(settings, parts[::-1], dataset, batch_size, width, rounds)
 
 
 def _share(
@@ -76,9 +79,12 @@ def _share(
     width: float,
     rounds: int,
 ) -> Share:
-    made = scene(
-        {**settings["architecture"], "width": width}, settings["normalizer"], dataset, batch_size
-    )
+    device, precision = dataset.train.inputs.device, settings["training"]["precision"]
+    graph = device.type == "cuda"
+    architecture, normalizer = {**settings["architecture"], "width": width}, settings["normalizer"]
+    way = Variant("ours", precision if graph else "float32", graph=graph)
+    train = block_of(way, architecture, dataset, batch_size, STEPS, normalizer)
+    made = scene(architecture, normalizer, dataset, batch_size, precision=way.precision)
     every = {
         name: {**options, "every": 1, "at": [], "log": None, "batch_size": batch_size}
         for name, options in settings["probes"].items()
@@ -86,16 +92,16 @@ def _share(
     statistics = EvaluationStatistics(made.network, made.batches)
     observer = Observer({**settings, "probes": every}, dataset, made.network, statistics)
     observer.begin()
-    steps, device = [], dataset.train.inputs.device
+    steps = []
     for _ in range(3):
         made.take()
+    train()
     _observed(made, observer)  # not counted: what is found for the first time
     first = dict(observer.seconds)
     for _ in range(rounds):
-        for _ in range(STEPS):
-            start = settled_time(device)
-            made.take()
-            steps.append(settled_time(device) - start)
+        start = settled_time(device)
+        train()
+        steps.append((settled_time(device) - start) / STEPS)
         _observed(made, observer)
     planned = settings["training"]["steps"]
     return Share(

@@ -12,7 +12,7 @@ subtracted (`UNITS`): its error relative to itself would grow without bound as t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +22,14 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks._scene import doubled, images, scene
 from pipeline.catalog import registry as catalog
-from pipeline.data import Dataset
-from pipeline.probes._view import Records, View, flat, untouched
+from pipeline.data import Batch, Dataset
+from pipeline.normalizers._ops.common import channelwise
+from pipeline.normalizers.norm_activation import ThresholdedLinear
+from pipeline.probes._view import Params, Records, View, flat, untouched
 
 BATCH, STEPS = 128, 3
+LR = 1e-3
+"""So low that no network diverges, those without a normalizer included."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,12 @@ class Family:
 
 
 FAMILIES = {
-    "resnet": Family({"name": "resnet", "depth": 20, "width": 0.5}, 0.02, 4),
-    "vgg": Family({"name": "vgg11", "width": 0.25}, 0.02, 4),
-    "densenet": Family({"name": "densenet", "depth": 16, "growth": 8}, 0.02, 4),
+    "resnet": Family({"name": "resnet", "depth": 20, "width": 0.5}, LR, 4),
+    "vgg": Family({"name": "vgg11", "width": 0.25}, LR, 4),
+    "densenet": Family({"name": "densenet", "depth": 16, "growth": 8}, LR, 4),
     "deep_linear": Family({"name": "deep_linear", "depth": 10}, 1e-9, 5),
 }
-SMALL = Family({"name": "resnet", "depth": 8, "width": 0.25}, 0.02, 2)
+SMALL = Family({"name": "resnet", "depth": 8, "width": 0.25}, LR, 2)
 """As many values per channel as the others, in a network that a test can afford."""
 
 COMPOSED = {"weight_standardization": ("weight_standardization", "group")}
@@ -132,7 +136,14 @@ Errors = dict[str, float]
 """By ``loss``, ``gradient`` or ``probe.column``."""
 
 
-def view_of(family: Family, normalizer: str, *, kinks: bool = False, device: str = "cpu") -> View:
+def view_of(
+    family: Family,
+    normalizer: str,
+    *,
+    kinks: bool = False,
+    device: str = "cpu",
+    batch: int = BATCH,
+) -> View:
     """The last of a few steps of a network under a normalizer, in float32.
 
     Args:
@@ -140,6 +151,7 @@ def view_of(family: Family, normalizer: str, *, kinks: bool = False, device: str
         normalizer: a name of the catalog.
         kinks: keep ReLU and max pooling.
         device: where to train and measure.
+        batch: its size; a naive sum's error grows with it.
 
     Raises:
         ValueError: if the normalizer does not suit the architecture.
@@ -150,14 +162,15 @@ def view_of(family: Family, normalizer: str, *, kinks: bool = False, device: str
         for name in COMPOSED.get(normalizer, (normalizer,))
     ]
     dataset = dataset_of(family).to(torch.device(device))
-    made = scene(family.architecture, parts, dataset, BATCH, family.lr)
+    made = scene(family.architecture, parts, dataset, batch, family.lr)
     if not kinks:
         smooth(made.network)
     return made.advance(STEPS)
 
 
 def smooth(network: nn.Module) -> None:
-    """Put GELU in the place of ReLU and SELU, and average in that of max pooling.
+    """Put GELU in the place of ReLU and SELU, average pooling in that of max pooling, and log(e^x +
+    e^τ) in that of max(x, τ).
 
     Of 10⁷ values a few lie within rounding of a kink, and take the other branch in float64. One
     such value changes the gradient by up to 3e-3, which says nothing about the sums.
@@ -166,8 +179,19 @@ def smooth(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU | nn.SELU):
                 setattr(parent, name, nn.GELU())
+            elif isinstance(child, ThresholdedLinear):
+                setattr(parent, name, _SmoothThreshold(child.threshold))
             elif isinstance(child, nn.MaxPool2d):
                 setattr(parent, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
+
+
+class _SmoothThreshold(nn.Module):
+    def __init__(self, threshold: nn.Parameter) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.logaddexp(inputs, channelwise(self.threshold, inputs))
 
 
 def dataset_of(family: Family) -> Dataset:
@@ -177,22 +201,63 @@ def dataset_of(family: Family) -> Dataset:
     return images(512, torch.device("cpu"))
 
 
-def errors(view: View, probes: Sequence[str]) -> Errors:
+def errors(view: View, probes: Collection[str]) -> Errors:
     """Relative errors of the loss, of the gradient in all parameters, and of the probes."""
+    drawn = view.draw(len(view.batch.targets))  # once: a second draw is another
+    single = _seen(replace(view, draw=lambda _: drawn))
+    return _differences(single, _seen(doubled(single)), probes)
+
+
+def sensitivity(view: View, probes: Collection[str]) -> Errors:
+    """How far numbers in float64 move if inputs and weights move by half their last bit in float32.
+
+    No arithmetic in float32 can be expected to come much closer: it rounds all values by as much.
+    θ_0, θ_t and θ_(t+1) move by the same factors, so that their differences stay.
+    """
+    drawn = view.draw(len(view.batch.targets))
+    exact = _seen(doubled(replace(view, draw=lambda _: drawn)))
+    generator = torch.Generator().manual_seed(0)
+
+    def factors(like: Tensor) -> Tensor:
+        signs = torch.randint(2, like.shape, generator=generator).to(like) * 2 - 1
+        return 1 + torch.finfo(torch.float32).eps / 2 * signs
+
+    def nudged(batch: Batch) -> Batch:
+        return batch._replace(inputs=batch.inputs * factors(batch.inputs))
+
+    of_weights = {name: factors(values) for name, values in exact.before.items()}
+
+    def moved(params: Params) -> Params:
+        return {name: values * of_weights[name] for name, values in params.items()}
+
+    other, redrawn = exact.other_batch, nudged(exact.draw(len(exact.batch.targets)))
+    off = replace(
+        exact,
+        initial=moved(exact.initial),
+        before=moved(exact.before),
+        after=moved(exact.after),
+        batch=nudged(exact.batch),
+        probe_batch=nudged(exact.probe_batch),
+        other_batch=other and nudged(other),
+        draw=lambda _: redrawn,
+    )
+    return _differences(_seen(off), exact, probes)
+
+
+def _seen(view: View) -> View:
+    """The view with the loss and the gradient of its own arithmetic."""
     with untouched(view.network):
         value, gradient = view.value_and_gradient(view.before, view.batch)
-    drawn = view.draw(len(view.batch.targets))  # once: a second draw is another
-    single = replace(view, value=value, grad=gradient, draw=lambda _: drawn)
-    exact = doubled(single)
-    with untouched(exact.network):
-        value, gradient = exact.value_and_gradient(exact.before, exact.batch)
-    exact = replace(exact, value=value, grad=gradient)
+    return replace(view, value=value, grad=gradient)
+
+
+def _differences(view: View, exact: View, probes: Collection[str]) -> Errors:
     found = {
-        "loss": relative(single.value, exact.value),
-        "gradient": relative(flat(single.grad), flat(exact.grad)),
+        "loss": relative(view.value, exact.value),
+        "gradient": relative(flat(view.grad), flat(exact.grad)),
     }
     for name in probes:
-        found |= _of_probe(name, single, exact)
+        found |= _of_probe(name, view, exact)
     return found
 
 
@@ -213,7 +278,7 @@ def _of_probe(name: str, single: View, exact: View) -> Errors:
 def _records(name: str, view: View) -> Records:
     """What a probe records of a view; its own draws are those of float32."""
     probe = catalog.load(catalog.parts("probes")[name])
-    rng = torch.Generator(view.value.device).manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with untouched(view.network), _Float32Draws():
         return probe(replace(view, rng=rng, shared={}, memory={}), **PROBES[name])
 

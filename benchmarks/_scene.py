@@ -19,6 +19,7 @@ from pipeline.probes import _view as measure
 from pipeline.probes._view import View
 from pipeline.training.batches import Batches, drawn_batch, other_batch, probe_batch
 from pipeline.training.initialization import initialize
+from pipeline.training.layout import laid_out
 from pipeline.trial.run import build
 
 CLASSES, SIZE = 10, 32
@@ -59,12 +60,13 @@ def doubled(view: View) -> View:
     """The same step in float64, of a network of its own."""
 
     def cast(params: measure.Params) -> measure.Params:
-        return {name: tensor.double() for name, tensor in params.items()}
+        return {k: v.double() if v.is_floating_point() else v for k, v in params.items()}
 
     return replace(
         view,
         network=copy.deepcopy(view.network).double(),
         initial=cast(view.initial),
+        initial_buffers=cast(view.initial_buffers),
         before=cast(view.before),
         after=cast(view.after),
         grad=cast(view.grad),
@@ -152,12 +154,12 @@ def scene(
     dataset: Dataset,
     batch_size: int,
     lr: float = LR,
+    precision: str = "float32",
 ) -> Scene:
-    """Build and initialize (He) a network, laid out as trials lay it out, at step 0."""
+    """Build and initialize (He) a network at step 0, laid out as by trials of a precision."""
     settings = {"architecture": architecture, "normalizer": normalizer}
     network, norm = build(settings, dataset.task)
     initialize(network, norm, "he", 0)
-    network = network.to(dataset.train.inputs.device)
-    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = laid_out(network, dataset.train.inputs.device, precision)
     batches = Batches(dataset, batch_size=batch_size, augment=(), seed=0)
     return Scene(network, dataset, batches, norm.traits, lr=lr)

@@ -17,6 +17,7 @@ from pipeline.spec.expand import expand
 from pipeline.spec.schema import SweepFile, validate
 from pipeline.training.graph_step import captured, on_side_stream
 from pipeline.training.initialization import initialize
+from pipeline.training.layout import laid_out
 from pipeline.training.loop import _Loop
 from pipeline.trial.run import build
 
@@ -35,18 +36,22 @@ class Variant:
     graph: bool = False
     """The whole step is one CUDA graph."""
     tuned: bool = False
-    """cuDNN chooses its algorithms by timing them (``cudnn.benchmark``)."""
+    """cuDNN chooses its algorithms by timing them (``cudnn.benchmark``), and need not be
+    deterministic: two runs differ by rounding. Ours is always deterministic."""
     channels_last: bool = True
+    """Of a bare loop; ours chooses its own order."""
 
     @property
     def name(self) -> str:
         """What a table's column is called."""
         step = "graph" if self.graph else "eager"
-        tuned = " + cudnn.benchmark" if self.tuned else ""
+        tuned = ", not deterministic" if self.tuned else ""
         return f"{self.loop}, {step}{tuned}{'' if self.channels_last else ', NCHW'}"
 
 
-def settings_of(architecture: Mapping[str, Any], batch: int, precision: str) -> dict[str, Any]:
+def settings_of(
+    architecture: Mapping[str, Any], batch: int, precision: str, normalizer: Any = "batch"
+) -> dict[str, Any]:
     """A cell without probes, and with an end that no benchmark reaches."""
     training = {"steps": _ENDLESS, "evaluate_every": _ENDLESS, "batch_size": batch, "lr": LR}
     content = {
@@ -54,7 +59,7 @@ def settings_of(architecture: Mapping[str, Any], batch: int, precision: str) -> 
         "base": {
             "data": "digits",  # the benchmark has its own
             "architecture": dict(architecture),
-            "normalizer": "batch",
+            "normalizer": normalizer,
             "training": training | {"precision": precision},
         },
     }
@@ -63,17 +68,24 @@ def settings_of(architecture: Mapping[str, Any], batch: int, precision: str) -> 
 
 
 def block_of(
-    variant: Variant, architecture: Mapping[str, Any], dataset: Dataset, batch: int, steps: int
+    variant: Variant,
+    architecture: Mapping[str, Any],
+    dataset: Dataset,
+    batch: int,
+    steps: int,
+    normalizer: Any = "batch",
 ) -> Callable[[], None]:
     """What takes the next ``steps`` steps of a training that goes on from call to call."""
-    settings = settings_of(architecture, batch, variant.precision)
+    settings = settings_of(architecture, batch, variant.precision, normalizer)
     network, norm = build(settings, dataset.task)
     initialize(network, norm, "glorot", 0)
-    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-    device = dataset.train.inputs.device
-    network = network.to(device).to(memory_format=layout).train()  # pyright: ignore
-    made = _ours if variant.loop == "ours" else _bare
-    take = made(variant, settings, dataset, network)
+    device, ours = dataset.train.inputs.device, variant.loop == "ours"
+    if ours:
+        network = laid_out(network, device, variant.precision).train()
+    else:
+        order = torch.channels_last if variant.channels_last else torch.contiguous_format
+        network = network.to(device).to(memory_format=order).train()  # pyright: ignore
+    take = (_ours if ours else _bare)(variant, settings, dataset, network)
 
     def block() -> None:
         with _arithmetic(variant):

@@ -130,20 +130,22 @@ def _eigenvalue_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[
 
 
 def _share_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[str]:
-    found = _passes.shares(dataset, options.batch, options.width, options.rounds)
-    probes = list(found[0].times)
-    rows = []
-    for one in found:
-        each = [f"{one.seconds[p] / one.step:.1f} ({100 * one.of(p):.1f} %)" for p in probes]
-        rows.append([one.setting, *each, f"{100 * sum(map(one.of, probes)):.1f} %"])
-    rows.append(["measurements", *(str(found[0].times[p]) for p in probes), ""])
     yield (
         f"### Share of the probes of {_passes.PLAN} in the time of its training\n\n"
         "Computed from what is measured: the time of one measurement over that of one training "
-        f"step; in brackets, times the measurements of {found[0].steps} steps, over them.\n\n"
-        + table(["", *probes, "together"], rows)
-        + "\n"
+        "step; in brackets, times its measurements, over all steps.\n"
     )
+    for place, one in enumerate(
+        _passes.shares(dataset, options.batch, options.width, options.rounds)
+    ):
+        probes = list(one.times)
+        each = [f"{one.seconds[p] / one.step:.1f} ({100 * one.of(p):.1f} %)" for p in probes]
+        row = [one.setting, *each, f"{100 * sum(map(one.of, probes)):.1f} %"]
+        if place == 0:
+            planned = ["measurements", *(str(one.times[p]) for p in probes), ""]
+            yield table(["", *probes, "together"], [planned, row])
+        else:
+            yield "| " + " | ".join(row) + " |"
 
 
 def _small(number: float | None) -> str:

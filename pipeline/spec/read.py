@@ -65,7 +65,7 @@ class Resources:
     """Seconds after which a trial ends with what it has (and is killed at twice that, if hung)."""
     checkpoint_minutes: float = 10.0
     """Minutes between two checkpoints of a trial."""
-    cuda_graph: bool = False
+    cuda_graph: bool = True
     """Whether a GPU takes each training step as one CUDA graph."""
 
     def gpus_of(self, cell: Cell) -> float | None:

@@ -118,6 +118,8 @@ def captured(body: Body) -> Body:
     try:
         with torch.cuda.graph(graph):
             body()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise RuntimeError(
             f"resources.cuda_graph: this cell's step cannot be captured ({error}); "

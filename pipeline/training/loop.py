@@ -118,10 +118,11 @@ class _Loop:
             augment=self.training["augment"],
             seed=self.seed,
         )
-        capturable = cuda_graph and dataset.train.inputs.is_cuda
-        self.optimizer = optimizer(network, self.training, capturable=capturable)
+        # The same optimizer with and without a graph: the same bits.
+        on_gpu = dataset.train.inputs.is_cuda
+        self.optimizer = optimizer(network, self.training, capturable=on_gpu)
         eager = EagerStep(network, self.optimizer, self.training["precision"], _LOOK_EVERY)
-        captures = capturable and not traits_of(settings["normalizer"]).host_state
+        captures = cuda_graph and on_gpu and not traits_of(settings["normalizer"]).host_state
         self.take_step = GraphStep(eager) if captures else eager
         self.statistics = EvaluationStatistics(network, self.batches)
         self.observer = Observer(settings, dataset, network, self.statistics)

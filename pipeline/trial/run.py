@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 import traceback
@@ -119,6 +120,7 @@ def run_trial(
     import torch
 
     from pipeline.training.initialization import calibrate, initialize
+    from pipeline.training.layout import laid_out
     from pipeline.training.loop import train
     from pipeline.training.precision import check_precision
     from pipeline.trial.result import describe, tables
@@ -135,9 +137,7 @@ def run_trial(
     contents = check_data(cell, dataset, store)
     network, norm = build(cell.settings, dataset.task)
     initialize(network, norm, cell.settings["training"]["init"], cell.settings["seed"])
-    network = network.to(target)
-    if len(dataset.task.input_shape) == 3:
-        network = network.to(memory_format=torch.channels_last)  # pyright: ignore
+    network = laid_out(network, target, cell.settings["training"]["precision"])
     calibrate(network, norm, dataset)
     if target.type == "cuda":
         torch.cuda.reset_peak_memory_stats(target)
@@ -165,8 +165,6 @@ def _checkpoints(
     origin = provenance(device, "")
     fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
     fits["sources"] = dict(sources)  # a changed tree has the same commit, and is dirty as before
-    # A graph's optimizer has another state.
-    fits["cuda_graph"] = resources.cuda_graph and device.type == "cuda"
     return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)
 
 
@@ -178,6 +176,8 @@ def _reset_process(threads: int) -> None:
     torch.set_grad_enabled(True)
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(False)
+    # cuBLAS may choose another order of sums on each stream without a workspace of a fixed size.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False

@@ -21,6 +21,11 @@ CELLS: dict[str, dict[str, Any]] = {
     "vgg, noisy_batch": {**IMAGES, "normalizer": "noisy_batch"},
     "resnet, none": {**IMAGES, "architecture": RESNET, "normalizer": "none"},
     "resnet, spectral": {**IMAGES, "architecture": RESNET, "normalizer": "spectral_norm"},
+    "resnet, whitening": {
+        **IMAGES,
+        "architecture": RESNET,
+        "normalizer": {"name": "iterative_whitening", "channels_per_group": 4},
+    },
     "densenet, group": {
         **IMAGES,
         "architecture": DENSENET,

@@ -48,7 +48,7 @@ def test_hours_are_steps_over_the_rate() -> None:
     """7,200 steps at 80/s and at 34/s: 0.025 and 0.0588 hours."""
     assert describe_gpu_hours(cells_of(["vgg16", "resnet56", "densenet40"])) == [
         "GPU-hours: about 0.084, one cell at a time, measured on NVIDIA H200 "
-        "(commit 159be99, normalizer batch), probes not counted",
+        "(commit 159be99 and b0699fd, normalizer batch), probes not counted",
         "GPU-hours: unknown for densenet40 in float32 (1 of 3 cells), which is not measured",
     ]
 
@@ -57,7 +57,7 @@ def test_a_bare_loop_gives_a_lower_bound() -> None:
     """7,200 steps at 377/s."""
     assert describe_gpu_hours(cells_of(["vgg16"], precision="tf32")) == [
         "GPU-hours: at least 0.0053, one cell at a time, measured on NVIDIA H200 by a bare loop as "
-        "one CUDA graph (commit 159be99, normalizer batch), probes not counted"
+        "one CUDA graph (commit 159be99 and b0699fd, normalizer batch), probes not counted"
     ]
 
 
@@ -73,8 +73,8 @@ def test_a_dry_run_of_the_flagship_tells_what_it_needs(
     words = ["sweeps/normalizers.yaml", "--dry-run", "--storage", str(tmp_path / "results")]
     assert main(words) == 0
     printed = capsys.readouterr().out
-    assert "GPU-hours: at least " in printed
-    assert "unknown for densenet40 in tf32 (510 of 1560 cells), which is not measured" in printed
+    assert "GPU-hours: at least 78, one cell at a time, measured on NVIDIA H200" in printed
+    assert "GPU-hours: unknown" not in printed
     warning = "1560 cells train in tf32, which needs an NVIDIA GPU, and this machine has none"
     here = "--set training.precision=float32 --set resources.gpus=null"
     assert (warning in printed) == (f"run them here: {here}\n" in printed) == (not gpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
@@ -9,12 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks._precision import FAMILIES, PROBES, SMALL, errors, relative, view_of
+from benchmarks._precision import FAMILIES, PROBES, SMALL, errors, relative, sensitivity, view_of
 from pipeline.catalog import registry as catalog
 from pipeline.normalizers import Normalizer
-from pipeline.probes._view import set_noise
+from pipeline.probes._view import View, set_noise
 
 GOAL = 1e-5
+KINKED = {"l1": 1e-3}
+"""The gradient of |x − μ| jumps at μ, and a few values lie within rounding of it."""
+ITERATED = {"curvature": 1e-4, "scale_invariant": 1e-4}
+"""Goals of probes whose numbers a fixed count of Lanczos products makes: the rounding of each
+product moves the space that the next ones search."""
 NAMES = list(catalog.parts("normalizers"))
 DEVICES = [
     "cpu",
@@ -44,27 +51,29 @@ UNSUITED = {
     },
 }
 """Normalizers that an architecture refuses, and why."""
-SMALL_VARIANCE = (
-    "some maps of 2x2 have σ far below their mean: (x − μ)/σ magnifies the rounding of x"
-)
-NEARLY_SINGULAR = "Σ^(−1/2) magnifies the rounding of Σ, whose small eigenvalues are near 0"
-EXCEPTIONS: dict[tuple[str, str], tuple[float, str]] = {
-    ("vgg", "instance"): (1e-4, SMALL_VARIANCE),
-    ("deep_linear", "decorrelated_batch"): (1e-4, NEARLY_SINGULAR),
-}
-"""By family and normalizer: where the gradient is off by more than the goal, by how much at most,
-and why. An entry that is not needed fails."""
+FEW = 16
+"""Samples of a batch where all is compared. Sums over many have tests of their own below."""
+CONDITION = 20
+"""Errors beyond the goal are the quantity's, not the arithmetic's, if they are within so many times
+what half a bit of the inputs and weights changes in float64: small maps with σ far below their mean
+(`instance`), nearly singular Σ (whitening), small eigenvalues."""
+
+LOOSER = {("deep_linear", "decorrelated_batch"): 1e-3}
+"""Layer after layer, Σ^(−1/2) magnifies the rounding of Σ, whose small eigenvalues are near 0."""
+
+
+def assert_precise(view: View, probes: Collection[str], goal: float = GOAL) -> None:
+    """All errors are within the goal, or within what the rounding of the inputs explains."""
+    found = errors(view, probes)
+    goals = {key: max(goal, ITERATED.get(key.split(".")[0], 0.0)) for key in found}
+    beyond = {key: error for key, error in found.items() if not error <= goals[key]}
+    if beyond:
+        moved = sensitivity(view, {key.split(".")[0] for key in beyond} & set(probes))
+        assert not {k: (e, moved[k]) for k, e in beyond.items() if not e <= CONDITION * moved[k]}
 
 
 def assert_within(found: dict[str, float], limit: float = GOAL) -> None:
-    beyond = {key: error for key, error in found.items() if not error <= limit}
-    assert not beyond
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", NAMES)
-def test_a_small_network(name: str, device: str) -> None:
-    assert_within(errors(view_of(SMALL, name, device=device), []))
+    assert not {key: error for key, error in found.items() if not error <= limit}
 
 
 @pytest.mark.slow
@@ -74,21 +83,30 @@ def test_a_small_network(name: str, device: str) -> None:
 def test_every_family(family: str, name: str, device: str) -> None:
     if name in UNSUITED[family]:
         with pytest.raises(ValueError, match=UNSUITED[family][name]):
-            view_of(FAMILIES[family], name, device=device)
+            view_of(FAMILIES[family], name, device=device, batch=FEW)
         return
-    found = errors(view_of(FAMILIES[family], name, device=device), [])
-    limit, _ = EXCEPTIONS.get((family, name), (GOAL, ""))
-    assert_within(found, limit)
-    if (family, name) in EXCEPTIONS and device == "cpu":
-        assert found["gradient"] > GOAL
+    view = view_of(FAMILIES[family], name, device=device, batch=FEW)
+    if (family, name) in LOOSER:
+        assert GOAL < errors(view, [])["gradient"] <= LOOSER[family, name]
+    else:
+        assert_precise(view, [], KINKED.get(name, GOAL))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("probe", PROBES)
-def test_every_probe(probe: str, name: str, device: str) -> None:
-    assert_within(errors(view_of(SMALL, name, device=device), [probe]))
+def test_every_probe(name: str, device: str) -> None:
+    view = view_of(SMALL, name, device=device, batch=FEW)
+    assert_precise(view, list(PROBES), KINKED.get(name, GOAL))
+
+
+def test_an_error_that_rounding_does_not_explain_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = view_of(SMALL, "batch")
+    assert_precise(view, ["gradient_noise"])
+    wrong = {"gradient_noise.l2": 1e-3}
+    monkeypatch.setattr(sys.modules[__name__], "errors", lambda *_: wrong)
+    with pytest.raises(AssertionError, match=r"gradient_noise\.l2"):
+        assert_precise(view, ["gradient_noise"])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pipeline.training.loop import _Loop
 from pipeline.training.optimizer import learning_rate, optimizer, set_learning_rate
 from pipeline.training.probe_runner import traits_of
 from pipeline.training.step import EagerStep, LossBuffer
+from pipeline.trial.run import _reset_process
 from tests.helpers.meta_device import away
 from tests.helpers.training_fixtures import (
     ALL,
@@ -228,12 +229,11 @@ def test_a_cpu_takes_eager_steps(wanted: bool, config: str) -> None:
 
 
 def on_gpu(cell: dict[str, Any], config: list[Any], *, graph: bool, **store: Any) -> dict[str, Any]:
-    """The end of a run on CUDA, with a capturable optimizer in both cases."""
+    """The end of a run on CUDA, in a process as trials have it."""
+    _reset_process(1)
     network, data = network_of(config, "cuda"), dataset("cuda")
-    loop = _Loop(cell, data, network, store.get("checkpoints"), float("inf"), True)
-    assert isinstance(loop.take_step, GraphStep) != held_by_host(config)
-    if not graph and isinstance(loop.take_step, GraphStep):
-        loop.take_step = loop.take_step._eager
+    loop = _Loop(cell, data, network, store.get("checkpoints"), float("inf"), graph)
+    assert isinstance(loop.take_step, GraphStep) == (graph and not held_by_host(config))
     return end_of(loop)
 
 
