@@ -37,6 +37,7 @@ from pipeline.tracking.runs import (
 from mlflow import MlflowClient  # isort: skip — after what sets up its environment
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag  # isort: skip
 from mlflow.entities import Metric, Param, Run  # isort: skip
+from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH  # isort: skip
 
 __all__ = ["TrackingError", "attach_report", "complete", "download", "mirror", "mirror_failure"]
@@ -103,10 +104,20 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     params = [Param(key, str(value)) for key, value in parameters(result)]
     metrics = [Metric(key, value, 0, step) for key, value, step in points(result, files)]
     client.log_batch(run_id, metrics=metrics, params=params)
-    context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run_id, [DatasetInput(Dataset(**dataset(result)), context)])
+    _log_dataset(client, run_id, result)
     log_files(client, run_id, CELL, files)
     client.set_terminated(run_id, status="FINISHED", end_time=_milliseconds(ended))
+
+
+def _log_dataset(client: MlflowClient, run_id: str, result: Mapping[str, Any]) -> None:
+    context = [InputTag("mlflow.data.context", "training")]
+    inputs = [DatasetInput(Dataset(**dataset(result)), context)]
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException:
+        # MLflow looks whether the dataset is there, and then inserts it: another process may have
+        # inserted it in between.
+        client.log_inputs(run_id, inputs)
 
 
 @plain

@@ -235,7 +235,7 @@ def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path
         add_cell(store, f"c{number}")
     uri = f"sqlite:///{tmp_path}/fresh.db"
     code = (
-        "import os, sys\nfrom multiprocessing import get_context\n"
+        "import os, sys, traceback\nfrom multiprocessing import get_context\n"
         "from pipeline.tracking import client as tracking\nfrom pipeline.store.store import Store\n"
         "prepared = get_context('fork').Barrier(16)\n"
         "def work(number):\n"
@@ -248,6 +248,7 @@ def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path
         "    if child == 0:\n"
         "        code = 1\n"
         "        try:\n            work(number); code = 0\n"
+        "        except BaseException:\n            traceback.print_exc()\n"
         "        finally:\n            os._exit(code)\n"
         "    children.append(child)\n"
         "sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))"
