@@ -53,12 +53,12 @@ def hungry(folder: Path, seeds: int) -> list[Row]:
     from pipeline.trial import memory_guard as exhaustion
 
     at = scene(folder, ["hungry", SLOW], seeds)
-    machine = exhaustion.machine()
+    machine = exhaustion.total_and_available()
     total, left = machine.total, machine.left
     file = at.folder / "pipeline/trial/memory_guard.py"
-    bounds = f"_LEFT, _LEAST = {(left - 2 * 2**30) / total}, {5 * 2**28 / total}"
+    bounds = f"_MIN_FREE, _MIN_SHARE = {(left - 2 * 2**30) / total}, {5 * 2**28 / total}"
     code = file.read_text().replace("0.5 * cpus", "0 * cpus")
-    file.write_text(code.replace("_TURN = ", f"{bounds}\n_TURN = "))
+    file.write_text(code.replace("_JITTER = ", f"{bounds}\n_JITTER = "))
     return bad_cells(at, ["hungry"], seeds)
 
 

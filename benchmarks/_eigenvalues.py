@@ -175,7 +175,7 @@ def race(view: View, before: Tensor, gradient: Callable[[], object], rounds: int
     }
     actions: dict[str, Callable[[], object]] = {UNIT: gradient, BUILD: lambda: fresh(view)}
     actions |= {n: lambda n=n, m=m: found.update({n: m()}) for n, m in methods.items()}
-    seconds = interleaved(actions, view.value.device, rounds)
+    seconds = interleaved(actions, view.loss_value.device, rounds)
     # As many products as PyHessian's time allows, whatever the residual by then.
     theirs, ours, build = (
         in_units(seconds, name) for name in ("PyHessian", "normscope, cold", BUILD)
@@ -186,7 +186,7 @@ def race(view: View, before: Tensor, gradient: Callable[[], object], rounds: int
         UNIT: gradient,
         WITHIN: lambda: found.update({WITHIN: with_lanczos(view, None, most, 1e-12)}),
     }
-    seconds[WITHIN], again = [], interleaved(last, view.value.device, rounds)
+    seconds[WITHIN], again = [], interleaved(last, view.loss_value.device, rounds)
     for own, unit, first in zip(again[WITHIN], again[UNIT], seconds[UNIT], strict=True):
         seconds[WITHIN].append(own * first / unit)  # in the seconds of the first rounds
     return Race(seconds, found, truth(view))

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.probes import _view as measure
-from pipeline.training.metering import settled_time
+from pipeline.training.metering import synchronized_time
 
 PEER = Normalizer(features=nn.BatchNorm2d, traits=Traits(bias_free=True))
 What = Literal["alone", "block"]
@@ -94,9 +94,9 @@ def _block(norm: Normalizer, maps: Tensor) -> Block:
 
 
 def _seconds(block: Block, what: What, maps: Tensor, above: Tensor) -> float:
-    start = settled_time(maps.device)
+    start = synchronized_time(maps.device)
     block.step(what, maps, above)
-    return settled_time(maps.device) - start
+    return synchronized_time(maps.device) - start
 
 
 def _memory(block: Block, maps: Tensor, above: Tensor) -> int:

@@ -12,13 +12,13 @@ from benchmarks._timing import UNIT, Seconds, interleaved
 from benchmarks._training_loops import Variant, block_of
 from pipeline.data import Dataset
 from pipeline.probes import _view as measure
-from pipeline.probes._view import View, untouched
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
 from pipeline.spec.read import cadence_steps, read_sweep
 from pipeline.training.evaluation_statistics import EvaluationStatistics
-from pipeline.training.metering import settled_time
-from pipeline.training.probe_runner import Observer
+from pipeline.training.metering import synchronized_time
+from pipeline.training.probe_runner import ProbeRunner
 
 PLAN = "sweeps/normalizers.yaml"
 LENGTHS = 8
@@ -30,7 +30,7 @@ def passes(made: Scene, view: View, rounds: int) -> Seconds:
     """Seconds of gradient_ics over all layers, of landscape over one line, and of G."""
 
     def run(probe: Any, **options: Any) -> None:
-        with untouched(view.network):
+        with preserve_state(view.network):
             probe(view, **options)
 
     actions = {
@@ -38,7 +38,7 @@ def passes(made: Scene, view: View, rounds: int) -> Seconds:
         "gradient_ics": lambda: run(gradient_ics),
         "landscape": lambda: run(landscape, lengths=LENGTHS),
     }
-    return interleaved(actions, view.value.device, rounds)
+    return interleaved(actions, view.loss_value.device, rounds)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _share(
         for name, options in settings["probes"].items()
     }
     statistics = EvaluationStatistics(made.network, made.batches)
-    observer = Observer({**settings, "probes": every}, dataset, made.network, statistics)
+    observer = ProbeRunner({**settings, "probes": every}, dataset, made.network, statistics)
     observer.begin()
     steps = []
     for _ in range(3):
@@ -99,9 +99,9 @@ def _share(
     _observed(made, observer)  # not counted: what is found for the first time
     first = dict(observer.seconds)
     for _ in range(rounds):
-        start = settled_time(device)
+        start = synchronized_time(device)
         train()
-        steps.append((settled_time(device) - start) / STEPS)
+        steps.append((synchronized_time(device) - start) / STEPS)
         _observed(made, observer)
     planned = settings["training"]["steps"]
     return Share(
@@ -113,7 +113,7 @@ def _share(
     )
 
 
-def _observed(made: Scene, observer: Observer) -> None:
+def _observed(made: Scene, observer: ProbeRunner) -> None:
     before, batch, step = measure.parameters(made.network), made.batches.at(made.step), made.step
     value = made.take()
     observer.observe(step, LR, before, batch, value)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import grad, jvp
 
 from pipeline.architectures import Network
-from pipeline.probes._view import View, flat, leaves
+from pipeline.probes._view import View, as_leaves, flat
 
 with warnings.catch_warnings():
     # A package that curvlinops imports still uses torch.jit.
@@ -70,7 +70,7 @@ def double_backward(view: View) -> Product:
     """∇(∇L·v), forward and both backwards anew for every product, as many codes do."""
 
     def product(vector: Tensor) -> Tensor:
-        at = leaves(view.before)
+        at = as_leaves(view.before)
         slopes = torch.autograd.grad(
             view.loss(at, view.batch), list(at.values()), create_graph=True
         )
@@ -129,7 +129,7 @@ def pyhessian(view: View, *, eval_mode: bool) -> PyHessian:
         # It calls backward with create_graph, of which torch warns: a reference cycle.
         warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph=True")
         return PyHessian(
-            network, criterion(network), data=tuple(view.batch), cuda=view.value.is_cuda
+            network, criterion(network), data=tuple(view.batch), cuda=view.loss_value.is_cuda
         )
 
 

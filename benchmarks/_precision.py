@@ -25,7 +25,7 @@ from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.normalizers.norm_activation import ThresholdedLinear
-from pipeline.probes._view import Params, Records, View, flat, untouched
+from pipeline.probes._view import Params, Records, View, flat, preserve_state
 
 BATCH, STEPS = 128, 3
 LR = 1e-3
@@ -74,7 +74,7 @@ Unit = Callable[[Mapping[str, Any], View], Tensor]
 
 
 def _one(_: Mapping[str, Any], view: View) -> Tensor:
-    return view.value.new_ones(())
+    return view.loss_value.new_ones(())
 
 
 def _column(name: str) -> Unit:
@@ -84,8 +84,8 @@ def _column(name: str) -> Unit:
 UNITS: dict[str, dict[str, Unit]] = {
     "curvature": dict.fromkeys(("lambda_max_residual", "lambda_min_residual"), _one),
     "descent_lemma": {
-        "realised": lambda _, view: view.value[None],
-        "ratio": lambda columns, view: view.value / columns["predicted"],
+        "realised": lambda _, view: view.loss_value[None],
+        "ratio": lambda columns, view: view.loss_value / columns["predicted"],
     },
     "distribution_ics": dict.fromkeys(
         [f"{name}{kind}" for name in ("w1", "gaussian_w2") for kind in ("", "_p90", "_floor")],
@@ -203,8 +203,8 @@ def dataset_of(family: Family) -> Dataset:
 
 def errors(view: View, probes: Collection[str]) -> Errors:
     """Relative errors of the loss, of the gradient in all parameters, and of the probes."""
-    drawn = view.draw(len(view.batch.targets))  # once: a second draw is another
-    single = _seen(replace(view, draw=lambda _: drawn))
+    drawn = view.sample_batch(len(view.batch.targets))  # once: a second draw is another
+    single = _seen(replace(view, sample_batch=lambda _: drawn))
     return _differences(single, _seen(doubled(single)), probes)
 
 
@@ -214,8 +214,8 @@ def sensitivity(view: View, probes: Collection[str]) -> Errors:
     No arithmetic in float32 can be expected to come much closer: it rounds all values by as much.
     θ_0, θ_t and θ_(t+1) move by the same factors, so that their differences stay.
     """
-    drawn = view.draw(len(view.batch.targets))
-    exact = _seen(doubled(replace(view, draw=lambda _: drawn)))
+    drawn = view.sample_batch(len(view.batch.targets))
+    exact = _seen(doubled(replace(view, sample_batch=lambda _: drawn)))
     generator = torch.Generator().manual_seed(0)
 
     def factors(like: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ def sensitivity(view: View, probes: Collection[str]) -> Errors:
     def moved(params: Params) -> Params:
         return {name: values * of_weights[name] for name, values in params.items()}
 
-    other, redrawn = exact.other_batch, nudged(exact.draw(len(exact.batch.targets)))
+    other, redrawn = exact.second_probe_batch, nudged(exact.sample_batch(len(exact.batch.targets)))
     off = replace(
         exact,
         initial=moved(exact.initial),
@@ -238,22 +238,22 @@ def sensitivity(view: View, probes: Collection[str]) -> Errors:
         after=moved(exact.after),
         batch=nudged(exact.batch),
         probe_batch=nudged(exact.probe_batch),
-        other_batch=other and nudged(other),
-        draw=lambda _: redrawn,
+        second_probe_batch=other and nudged(other),
+        sample_batch=lambda _: redrawn,
     )
     return _differences(_seen(off), exact, probes)
 
 
 def _seen(view: View) -> View:
     """The view with the loss and the gradient of its own arithmetic."""
-    with untouched(view.network):
+    with preserve_state(view.network):
         value, gradient = view.value_and_gradient(view.before, view.batch)
-    return replace(view, value=value, grad=gradient)
+    return replace(view, loss_value=value, grad=gradient)
 
 
 def _differences(view: View, exact: View, probes: Collection[str]) -> Errors:
     found = {
-        "loss": relative(view.value, exact.value),
+        "loss": relative(view.loss_value, exact.loss_value),
         "gradient": relative(flat(view.grad), flat(exact.grad)),
     }
     for name in probes:
@@ -279,7 +279,7 @@ def _records(name: str, view: View) -> Records:
     """What a probe records of a view; its own draws are those of float32."""
     probe = catalog.load(catalog.parts("probes")[name])
     rng = torch.Generator().manual_seed(0)
-    with untouched(view.network), _Float32Draws():
+    with preserve_state(view.network), _Float32Draws():
         return probe(replace(view, rng=rng, shared={}, memory={}), **PROBES[name])
 
 

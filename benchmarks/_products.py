@@ -41,4 +41,4 @@ def products(
     errors = {n: ((p(vector) - exact).norm() / exact.norm()).item() for n, p in made.items()}
     actions: dict[str, Callable[[], object]] = {UNIT: gradient, BUILD: lambda: fresh(view)}
     actions |= {n: lambda p=p: p(vector) for n, p in made.items()}
-    return interleaved(actions, view.value.device, rounds), errors
+    return interleaved(actions, view.loss_value.device, rounds), errors

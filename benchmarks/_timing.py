@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from pipeline.training.metering import settled_time
+from pipeline.training.metering import synchronized_time
 from pipeline.trial.provenance import provenance
 
 Seconds = dict[str, list[float]]
@@ -29,9 +29,9 @@ def interleaved(
     seconds: Seconds = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
-            start = settled_time(device)
+            start = synchronized_time(device)
             action()
-            seconds[name].append(settled_time(device) - start)
+            seconds[name].append(synchronized_time(device) - start)
     return seconds
 
 

@@ -72,12 +72,12 @@ def measured(name: str, steps: int, width: float = 0.5) -> Gap:
     train(settings, dataset, network)
     batches = Batches(dataset, batch_size=64, augment=(), seed=settings["seed"])
     statistics = EvaluationStatistics(network, batches)
-    with measure.untouched(network):
+    with measure.preserve_state(network):
         for module in network.modules():
             if hasattr(module, "noise_key"):
                 module.eval()
         batch = _score(network, dataset)
-    with measure.untouched(network, "eval"):
+    with measure.preserve_state(network, "eval"):
         running = _score(network, dataset)
         with statistics.after(0):  # nothing averaged yet: exact
             exact = _score(network, dataset)

@@ -23,7 +23,7 @@ from benchmarks._products import products
 from benchmarks._scene import Scene, images, scene
 from benchmarks._timing import UNIT, in_units, machine, milliseconds, table
 from pipeline.data import Dataset
-from pipeline.probes._view import untouched
+from pipeline.probes._view import preserve_state
 
 DEEP = ("vgg16", "resnet56", "densenet100")
 CURVED = (("vgg16", "none"), ("vgg16", "batch"), ("resnet56", "batch"))
@@ -86,7 +86,7 @@ def _products_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[st
     for name, norm in CURVED:
         made = _made(name, norm, dataset, options)
         view = made.advance(options.steps)
-        with untouched(view.network):
+        with preserve_state(view.network):
             seconds, errors = products(
                 view, lambda m=made, v=view: m.gradient(v.batch), options.rounds
             )
@@ -107,10 +107,10 @@ def _eigenvalue_text(dataset: Dataset, options: argparse.Namespace) -> Iterator[
     yield f"### λ_max to a relative residual of {TOLERANCE:g}\n"
     for name, norm in CURVED:
         made = _made(name, norm, dataset, options)
-        with untouched(made.network):
+        with preserve_state(made.network):
             earlier = with_lanczos(made.advance(options.steps), None, MOST, TOLERANCE).vector
         view = made.advance(BETWEEN)
-        with untouched(view.network):
+        with preserve_state(view.network):
             ran = race(view, earlier, lambda m=made, v=view: m.gradient(v.batch), options.rounds)
         rows = [
             [

@@ -17,17 +17,17 @@ from analysis.answers import (
     tuning,
 )
 from analysis.answers.evidence import Evidence
-from analysis.tables.tables import Basis, Table
+from analysis.tables.tables import Table, TableInputs
 from analysis.text.sentences import Answer
 
 __all__ = ["build"]
 
 
-def build(basis: Basis, tables: Sequence[Table], figures: Sequence[str] = ()) -> list[Answer]:
+def build(basis: TableInputs, tables: Sequence[Table], figures: Sequence[str] = ()) -> list[Answer]:
     """C1–C12 of the paper, K1–K4 of its critics, Q1–Q9 of its reviewers; and the tuning views.
 
     Args:
-        tables: of `tables.of_basis`. figures: names of the report's figures.
+        tables: of `tables.build_tables`. figures: names of the report's figures.
     """
     evidence = Evidence(basis, tables)
     asked = reviewers.build(evidence, figures)

@@ -20,7 +20,7 @@ from analysis.study import label_order as order
 from analysis.tables import contrasts
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import NO_CONTRAST, Contrast
-from analysis.tables.tables import Basis, Measure, Table, varying_in
+from analysis.tables.tables import Measure, Table, TableInputs, varying_in
 from analysis.text.numbers import triple
 from analysis.text.sentences import Label, Number, Part, Sentence, count
 from pipeline.training.seeds import derive
@@ -42,7 +42,7 @@ class Block:
 class Evidence:
     """The tables and what they were made from, by measure, block and normalizer."""
 
-    def __init__(self, basis: Basis, tables: Sequence[Table]) -> None:
+    def __init__(self, basis: TableInputs, tables: Sequence[Table]) -> None:
         self.basis, self.tables = basis, tables
         self.columns: dict[str, tuple[str, Column]] = {
             column.measure.key: (name, column)

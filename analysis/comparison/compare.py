@@ -23,7 +23,7 @@ from analysis.tables import definitions as contents
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
 from analysis.tables.outcomes import ROW
-from analysis.tables.tables import Basis, Table, varying_in
+from analysis.tables.tables import Table, TableInputs, varying_in
 from analysis.text.sentences import Claim, Sentence
 from pipeline.training.seeds import derive
 
@@ -78,7 +78,7 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
     wanted = [m for m in (*measures.ICS, *measures.SMOOTHNESS) if m.measure.key in PROBED]
     same = len(set(here.runs["cell_id"]) & set(there.runs["cell_id"]))
     here, there = alike(Trainings(here).study, Trainings(there).study)
-    basis = Basis(joined(here, there), seed)
+    basis = TableInputs(joined(here, there), seed)
     rows, alone = _rows(here, there)
     columns = [
         *contents.probed(wanted, basis.probes, basis.runs),

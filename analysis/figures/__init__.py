@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from analysis.figures.figure import Figure
 
 if TYPE_CHECKING:
-    from analysis.tables.tables import Basis, Table
+    from analysis.tables.tables import Table, TableInputs
 
 __all__ = ["Figure", "build"]
 
 
-def build(basis: Basis, tables: Sequence[Table]) -> list[Figure]:
+def build(basis: TableInputs, tables: Sequence[Table]) -> list[Figure]:
     """The figures that a study supports, in reading order.
 
     Args:

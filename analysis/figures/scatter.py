@@ -19,7 +19,7 @@ from analysis.metrics import Probed
 from analysis.study.label_order import names
 from analysis.tables.associations import of
 from analysis.tables.prediction_targets import Readings
-from analysis.tables.tables import Basis
+from analysis.tables.tables import TableInputs
 
 MEASURES = (
     "landscape_gradient_difference_relative_early",
@@ -43,14 +43,14 @@ DESCENT = (
 )
 
 
-def build(scene: Scene, basis: Basis) -> list[Figure]:
+def build(scene: Scene, basis: TableInputs) -> list[Figure]:
     """Smoothness against speed for each of `MEASURES` that was recorded; and descent."""
     items = {r.item.measure.key: r.item for r in basis.relations}
     found = [_speed(scene, basis, items[key]) for key in MEASURES if key in items]
     return [*found, *_descent(scene)]
 
 
-def _speed(scene: Scene, basis: Basis, item: Probed) -> Figure:
+def _speed(scene: Scene, basis: TableInputs, item: Probed) -> Figure:
     runs = basis.runs
     values = Readings(basis.probes, runs).read(item, "step").abs()
     points = runs.assign(setting=scene.runs["setting"].to_numpy(), x=values, y=runs["time"])
@@ -64,7 +64,7 @@ def _speed(scene: Scene, basis: Basis, item: Probed) -> Figure:
     )
 
 
-def draw_speed(scene: Scene, basis: Basis, item: Probed, points: pd.DataFrame) -> Drawing:
+def draw_speed(scene: Scene, basis: TableInputs, item: Probed, points: pd.DataFrame) -> Drawing:
     """Draw settings down, learning rates across; ψ in the first panel of a row."""
     rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
     legend = scene.legend(points)
@@ -91,7 +91,7 @@ def _dots(panel: Axes, points: pd.DataFrame, legend: dict[str, Look]) -> None:
         panel.scatter(own["x"], own["y"], s=16, marker=look.marker, color=look.color, alpha=0.8)
 
 
-def _psi(basis: Basis, item: Probed, points: pd.DataFrame) -> str:
+def _psi(basis: TableInputs, item: Probed, points: pd.DataFrame) -> str:
     architecture = str(points["architecture"].iloc[0])
     for relation in of(basis.relations, item.measure.key, "speed"):
         block = relation.block

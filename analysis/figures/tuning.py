@@ -19,7 +19,7 @@ from analysis.statistics.bands import band
 from analysis.study.label_order import names
 from analysis.tables import contrasts
 from analysis.tables.columns import Column
-from analysis.tables.tables import Basis, Table
+from analysis.tables.tables import Table, TableInputs
 from pipeline.training.seeds import derive
 
 RATES = (
@@ -46,7 +46,7 @@ FOREST = (
 FORESTS = ("steps_to_target", "landscape_gradient_difference_relative_late")
 
 
-def build(scene: Scene, basis: Basis, tables: list[Table]) -> list[Figure]:
+def build(scene: Scene, basis: TableInputs, tables: list[Table]) -> list[Figure]:
     """LR sensitivity, performance profile, forest plots, cost against benefit: what is known."""
     runs = basis.runs.assign(setting=scene.runs["setting"].to_numpy())
     runs = runs[runs["time"].notna()]
@@ -114,7 +114,7 @@ def _steps(panel: Axes, runs: pd.DataFrame, line: dict[str, Any]) -> None:
     panel.step(x, y, where="post", markevery=max(1, len(x) // 4), **line)
 
 
-def _forests(scene: Scene, basis: Basis) -> list[Figure]:
+def _forests(scene: Scene, basis: TableInputs) -> list[Figure]:
     columns = [c for own in basis.columns.values() for c in own if c.measure.key in FORESTS]
     found = []
     for column in columns:
@@ -133,7 +133,7 @@ def _forests(scene: Scene, basis: Basis) -> list[Figure]:
     return found
 
 
-def _against_none(basis: Basis, column: Column) -> pd.DataFrame:
+def _against_none(basis: TableInputs, column: Column) -> pd.DataFrame:
     """Every normalizer over none, as the answers compare them; over batch where none is missing."""
     labels = set(basis.runs["normalizer"].astype(str))
     reference = next((name for name in ("none", "batch") if name in labels), min(labels))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.load import cache_file as shard
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_atomic
 
 
 class Cache:
@@ -45,7 +45,7 @@ class Cache:
         """Add a shard, whole or not at all."""
         if self.folder is not None:
             name = hashlib.sha256(data).hexdigest()[:32]
-            write_whole(str(self.folder.absolute() / f"{name}.shard"), data)
+            write_atomic(str(self.folder.absolute() / f"{name}.shard"), data)
 
 
 def _part(data: bytes, head: dict[str, Any], wanted: set[str]) -> shard.Part | None:

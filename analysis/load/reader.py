@@ -86,7 +86,7 @@ class Reader:
 
     def found(self, sweeps: Sequence[str]) -> Found:
         """The plans and the finished cells' results."""
-        names, standing = self._names(sweeps), self.store.standing()
+        names, standing = self._names(sweeps), self.store.cell_states()
         reading = plans.Plans(self.store, standing.finished, self.wanted, self.strict)
         shown = reading.take(names)
         self.problems += reading.problems

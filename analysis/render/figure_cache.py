@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.load import cache_file as shard
 from analysis.load import sealed
 from analysis.study.study import Study
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_atomic
 
 
 class Drawings:
@@ -46,7 +46,7 @@ class Drawings:
         for kind, image in images.items():
             places[kind] = [start, start + len(image)]
             start += len(image)
-        write_whole(str(path.absolute()), sealed.sealed({"images": places}, content))
+        write_atomic(str(path.absolute()), sealed.sealed({"images": places}, content))
 
     def tidy(self) -> None:
         """Remove the images that this report does not have."""

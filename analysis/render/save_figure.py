@@ -16,7 +16,7 @@ _TO_DRAW: list[tuple[Callable[[], Drawing], str]] = []
 """What a process that is about to fork gives its children, for functions cannot be sent."""
 
 
-def drawn_by_two(todo: Sequence[tuple[Callable[[], Drawing], str]]) -> Iterator[dict[str, bytes]]:
+def draw_parallel(todo: Sequence[tuple[Callable[[], Drawing], str]]) -> Iterator[dict[str, bytes]]:
     """The images of many figures (their arguments of `drawn`), in order, drawn by two processes.
 
     By copies of this one, so it is for commands: a program with threads of its own must not fork.

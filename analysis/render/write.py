@@ -17,7 +17,7 @@ from analysis.render import html, latex, markdown
 from analysis.render import table_files as data
 from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
-from analysis.render.save_figure import FILES, drawn, drawn_by_two
+from analysis.render.save_figure import FILES, draw_parallel, drawn
 from analysis.render.table_layout import sheet
 from analysis.report.up_to_date import MANIFEST
 from analysis.study.study import Study
@@ -75,8 +75,8 @@ def _files(
     study: Study, seed: int, other: Study | None, kept: Drawings
 ) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
-    basis = tables.Basis(study, seed)
-    made = tables.of_basis(basis)
+    basis = tables.TableInputs(study, seed)
+    made = tables.build_tables(basis)
     short, whole = labels_of(study), with_variants(basis, made)
     sheets = [sheet(table, short) for table in whole]
     found = against(study, other, seed) if other is not None else None
@@ -104,7 +104,7 @@ def _images(
     """Each figure with its images; many that are not kept are drawn by two processes."""
     known = {figure.name: kept.take(figure.name) for figure in drawings}
     todo = [(figure.draw, figure.name) for figure in drawings if known[figure.name] is None]
-    new = drawn_by_two(todo) if len(todo) > 1 and kept.folder else (drawn(*each) for each in todo)
+    new = draw_parallel(todo) if len(todo) > 1 and kept.folder else (drawn(*each) for each in todo)
     for figure in told("drawing", drawings, len(drawings)):
         images = known.pop(figure.name)
         if images is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis.load.code_digest import code, versions
 from analysis.load.reader import Found
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_atomic
 
 MANIFEST = "manifest.json"
 _NOTE = "report.json"
@@ -27,7 +27,7 @@ def source(parts: Sequence[Found], seed: int, command: str) -> str:
 def remember(folder: Path, cache: Path, source: str) -> None:
     """Note what the report in the folder, just written, was made of."""
     note = {"source": source, "manifest": _digest(folder / MANIFEST)}
-    write_whole(str((cache / _NOTE).absolute()), json.dumps(note).encode() + b"\n")
+    write_atomic(str((cache / _NOTE).absolute()), json.dumps(note).encode() + b"\n")
 
 
 def holds(folder: Path, cache: Path, source: str) -> bool:

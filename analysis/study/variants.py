@@ -14,13 +14,21 @@ from analysis.study.trainings import Variant
 from analysis.tables import columns
 from analysis.tables.columns import Column
 from analysis.tables.outcomes import ROW
-from analysis.tables.tables import ABOUT, PROBED, Basis, Table, caption, columns_of, reference_in
+from analysis.tables.tables import (
+    ABOUT,
+    PROBED,
+    Table,
+    TableInputs,
+    caption,
+    columns_of,
+    reference_in,
+)
 
 KEY = "probes"
 """The column that names the options."""
 
 
-def with_variants(basis: Basis, tables: Sequence[Table]) -> list[Table]:
+def with_variants(basis: TableInputs, tables: Sequence[Table]) -> list[Table]:
     """The tables, those of swept probes with all their rows.
 
     Answers and figures are made from the tables as they were: of one reading per training.
@@ -28,7 +36,7 @@ def with_variants(basis: Basis, tables: Sequence[Table]) -> list[Table]:
     return [_table(basis, table) if table.name in PROBED else table for table in tables]
 
 
-def _table(basis: Basis, table: Table) -> Table:
+def _table(basis: TableInputs, table: Table) -> Table:
     probes = dict.fromkeys(VIEWS[item.record].table for item in PROBED[table.name])
     found = basis.trainings.variants(probes)
     if not found:
@@ -48,19 +56,19 @@ def _table(basis: Basis, table: Table) -> Table:
     )
 
 
-def _read(basis: Basis, name: str, variant: Variant) -> list[Column]:
+def _read(basis: TableInputs, name: str, variant: Variant) -> list[Column]:
     runs = basis.runs[basis.runs["cell_id"].isin(set(variant.cells))]
     probes = lean.at_probes(variant.reduced, basis.runs)
     return columns_of(name, probes, runs, basis.training)
 
 
-def _cells(basis: Basis, variant: Variant, filled: list[Column]) -> pd.DataFrame:
+def _cells(basis: TableInputs, variant: Variant, filled: list[Column]) -> pd.DataFrame:
     rows = order.by_labels(variant.planned[ROW].drop_duplicates(), ROW)
     cells = columns.fill(filled, rows, reference_in(basis.rows), basis.seed)
     return cells.assign(**{KEY: variant.label})
 
 
-def _said(basis: Basis) -> str:
+def _said(basis: TableInputs) -> str:
     read = ", ".join(basis.trainings.read)
     return (
         "Each combination of swept probe options has rows of its own, over the same trainings, "

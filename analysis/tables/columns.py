@@ -119,7 +119,7 @@ def fill(
     cells = []
     blocks = {block: list(rows["normalizer"]) for block, rows in planned.groupby(BLOCK, sort=False)}
     for column in columns:
-        own_runs = _slim(column)
+        own_runs = _used_columns(column)
         places = own_runs.groupby(BLOCK).indices
         for block, names in blocks.items():
             runs = own_runs.iloc[places.get(block, [])]
@@ -129,7 +129,7 @@ def fill(
     return pd.DataFrame(cells, columns=[*ROW, "measure", *CELL])
 
 
-def _slim(column: Column) -> pd.DataFrame:
+def _used_columns(column: Column) -> pd.DataFrame:
     """The columns of the runs that the measure, its estimator and its notes use."""
     wanted = dict.fromkeys([*_ABOUT_RUNS, column.value])
     return column.runs[[name for name in wanted if name in column.runs]]

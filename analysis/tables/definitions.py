@@ -40,7 +40,7 @@ def probed(
             runs=joined,
             estimator=columns.interquartile,
             absent=_ABSENT[item.when],
-            note=_reached if item.when == "loss" else _troubles,
+            note=_reached if item.when == "loss" else _failure_counts,
         )
         for item in known
     ]
@@ -79,13 +79,13 @@ def trained(runs: pd.DataFrame) -> list[Column]:
     two, mean_lr = of_two(runs), averaged(runs)
     m, iqm, mean, spread = measures, columns.interquartile, columns.restricted_mean, columns.spread
     wanted = [
-        _chosen(m.STEPS, "time", at_tuned, mean, _hit),
-        _chosen(m.FINAL_LOSS, "loss", at_tuned, columns.final, _rates),
-        _chosen(m.LOSS_SHARE, "loss_share", at_tuned, iqm, _rates),
-        _chosen(m.TRAIN_ACCURACY, "train_percent", at_tuned, iqm, _rates),
-        _chosen(m.ACCURACY, "accuracy", at_tuned, iqm, _rates),
-        _chosen(m.STEPS_SHARED, "time", at_shared, mean, _hit),
-        _chosen(m.ACCURACY_SHARED, "accuracy", at_shared, iqm, _rates),
+        _chosen(m.STEPS, "time", at_tuned, mean, _reached_count),
+        _chosen(m.FINAL_LOSS, "loss", at_tuned, columns.final, _learning_rates),
+        _chosen(m.LOSS_SHARE, "loss_share", at_tuned, iqm, _learning_rates),
+        _chosen(m.TRAIN_ACCURACY, "train_percent", at_tuned, iqm, _learning_rates),
+        _chosen(m.ACCURACY, "accuracy", at_tuned, iqm, _learning_rates),
+        _chosen(m.STEPS_SHARED, "time", at_shared, mean, _reached_count),
+        _chosen(m.ACCURACY_SHARED, "accuracy", at_shared, iqm, _learning_rates),
         _chosen(m.STEPS_OF_TWO, "time", two, mean, _nothing),
         _chosen(m.ACCURACY_OF_TWO, "accuracy", two, iqm, _nothing),
         _chosen(m.STEPS_AVERAGED, "time", mean_lr, mean, _nothing),
@@ -141,8 +141,8 @@ def _chosen(
         estimator=estimator,
         pair=("seed",),
         note=note,
-        chosen=note in (_hit, _rates),
-        counts_reached=note is _hit,
+        chosen=note in (_reached_count, _learning_rates),
+        counts_reached=note is _reached_count,
     )
 
 
@@ -176,25 +176,28 @@ def _count(what: str, rows: pd.Series) -> str:
     return f"{what} {int(rows.sum())}/{len(rows)}" if rows.any() else ""
 
 
-def _troubles(rows: pd.DataFrame) -> list[str]:
+def _failure_counts(rows: pd.DataFrame) -> list[str]:
     counts = {name: rows["status"] == name for name in ("diverged", "time_limit")}
     return [*(_count(*item) for item in counts.items()), _count("stuck", rows["stuck"])]
 
 
 def _reached(rows: pd.DataFrame) -> list[str]:
-    return [*_troubles(rows), _count("level not reached", rows["reached"].isna())]
+    return [*_failure_counts(rows), _count("level not reached", rows["reached"].isna())]
 
 
-def _rates(rows: pd.DataFrame) -> list[str]:
+def _learning_rates(rows: pd.DataFrame) -> list[str]:
     """The learning rates of the chosen runs: "LR 0.1 (2 seeds), 0.01 (1 seed)"."""
     counts = rows["lr"].value_counts().sort_index(ascending=False)
     each = [f"{lr:g} ({n} seed{'s' if n > 1 else ''})" for lr, n in counts.items()]
     rates = ", ".join(each) if len(each) > 1 else f"{counts.index[0]:g}"
-    return [f"LR {rates}", *rows["choice"].unique(), *_troubles(rows)]
+    return [f"LR {rates}", *rows["choice"].unique(), *_failure_counts(rows)]
 
 
-def _hit(rows: pd.DataFrame) -> list[str]:
-    return [f"reached by {int(columns.has_reached(rows).sum())}/{len(rows)}", *_rates(rows)]
+def _reached_count(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"reached by {int(columns.has_reached(rows).sum())}/{len(rows)}",
+        *_learning_rates(rows),
+    ]
 
 
 def _counted(rows: pd.DataFrame) -> list[str]:

@@ -146,11 +146,11 @@ def _over_rates(runs: pd.DataFrame, shares: Callable[[pd.Series], np.ndarray]) -
         **{name: ordered[name] * share for name in ("time", "accuracy")}, choice=""
     )
     how = dict.fromkeys(weighted.columns.difference([*ROW, "seed"]), "first")
-    how |= dict.fromkeys(("time", "accuracy"), _whole_sum)
+    how |= dict.fromkeys(("time", "accuracy"), _sum_or_nan)
     return weighted.groupby([*ROW, "seed"], sort=False).agg(how).reset_index()
 
 
-def _whole_sum(values: pd.Series) -> float:
+def _sum_or_nan(values: pd.Series) -> float:
     """The sum; NaN where a part is not known."""
     return float(values.sum(skipna=False))
 

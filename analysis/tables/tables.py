@@ -23,7 +23,16 @@ from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
 from analysis.tables.outcomes import ROW, outcomes
 
-__all__ = ["Basis", "Measure", "Table", "build", "health", "of_basis", "totals", "varying_in"]
+__all__ = [
+    "Measure",
+    "Table",
+    "TableInputs",
+    "build",
+    "build_tables",
+    "health",
+    "totals",
+    "varying_in",
+]
 
 _POOLED = "Runs at all learning rates of the grid, seeds paired across normalizers. "
 _TUNED = (
@@ -87,7 +96,7 @@ class Table:
     """Values of the last key that a reader sees first; empty: all."""
 
 
-class Basis:
+class TableInputs:
     """What tables, answers and figures are made from: runs with outcomes, and columns of them."""
 
     def __init__(self, study: Study, seed: int = 0) -> None:
@@ -155,11 +164,11 @@ def build(study: Study, seed: int = 0) -> list[Table]:
     """Tables 1–5 of a study. Same study and seed, same numbers, to the last bit."""
     from analysis.study.variants import with_variants
 
-    basis = Basis(study, seed)
-    return with_variants(basis, of_basis(basis))
+    basis = TableInputs(study, seed)
+    return with_variants(basis, build_tables(basis))
 
 
-def of_basis(basis: Basis) -> list[Table]:
+def build_tables(basis: TableInputs) -> list[Table]:
     """Tables 1–5, of one reading per training; `variants.with_variants` adds the others."""
     one, two, five = (
         _table(basis, name, title, ABOUT[name], PROBED[name]) for name, title in _TITLES.items()
@@ -169,7 +178,7 @@ def of_basis(basis: Basis) -> list[Table]:
     return [one, two, three, _relation_table(basis), five]
 
 
-def _relation_table(basis: Basis) -> Table:
+def _relation_table(basis: TableInputs) -> Table:
     varying = varying_in(basis.rows)
     cells = relation_table.cells(basis.relations, varying)
     nothing = "" if len(cells) else "No cell of these sweeps has what this table needs."
@@ -213,14 +222,16 @@ def reference_in(rows: pd.DataFrame) -> str:
     return "batch" if "batch" in names else next(iter(order.names(names)), "")
 
 
-def caption(basis: Basis, about: str, cells: pd.DataFrame, wanted: Sequence[Probed]) -> str:
+def caption(basis: TableInputs, about: str, cells: pd.DataFrame, wanted: Sequence[Probed]) -> str:
     """What a table's cells are, what bold means, over how many runs, and what is missing."""
     reference = reference_in(basis.rows)
     said = [about.strip(), _said_of_bold(cells, reference), _said_of_n(cells)]
     return " ".join(part for part in [*said, basis.missing(wanted)] if part)
 
 
-def _table(basis: Basis, name: str, title: str, about: str, wanted: Sequence[Probed]) -> Table:
+def _table(
+    basis: TableInputs, name: str, title: str, about: str, wanted: Sequence[Probed]
+) -> Table:
     filled, rows = basis.columns[name], basis.rows
     cells = columns.fill(filled, rows, reference_in(rows), basis.seed)
     varying = varying_in(rows)

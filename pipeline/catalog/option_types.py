@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from pipeline.spec.yaml_reader import shown
+from pipeline.spec.yaml_reader import quoted
 
 __all__ = ["AtLeastOne", "Fraction", "NonEmpty", "NonNegative", "Positive", "Span"]
 
@@ -20,7 +20,7 @@ X = TypeVar("X")
 
 def _ascending(span: Sequence[float]) -> Sequence[float]:
     if len(span) != 2 or not 0 < span[0] <= span[1]:
-        raise ValueError(f"must be two ascending numbers above 0, not {shown(list(span))}")
+        raise ValueError(f"must be two ascending numbers above 0, not {quoted(list(span))}")
     return span
 
 

@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from pipeline.spec.yaml_reader import SpecError, shown
+from pipeline.spec.yaml_reader import SpecError, quoted
 
 KINDS = ("data", "architectures", "normalizers", "probes")
 VARIABLE = "NORMSCOPE_PARTS"
@@ -88,10 +88,10 @@ def use(given: object, beside: Path, where: str = "parts") -> None:
     elif isinstance(given, Mapping):
         named = [(prefix, path, f"{where}.{prefix}") for prefix, path in given.items()]
     else:
-        raise SpecError(f"must be a list of folders, or prefix: folder, not {shown(given)}", where)
+        raise SpecError(f"must be a list of folders, or prefix: folder, not {quoted(given)}", where)
     for prefix, path, key in named:
         if not isinstance(path, str):
-            raise SpecError(f"must be a folder's path, not {shown(path)}", key)
+            raise SpecError(f"must be a folder's path, not {quoted(path)}", key)
         folder = _read(prefix, beside / Path(path).expanduser(), key)
         if folder.prefix in _used:
             raise SpecError(f"two folders are called {folder.prefix}; give prefixes", key)
@@ -164,7 +164,7 @@ def _read(prefix: str | None, path: Path, where: str) -> Folder:
     name = path.resolve().name if prefix is None else prefix
     if not _PREFIX.fullmatch(name) or name in _RESERVED:
         raise SpecError(
-            f"{shown(name)} is no prefix of parts: a-z, 0-9 and _, from a letter on, and not "
+            f"{quoted(name)} is no prefix of parts: a-z, 0-9 and _, from a letter on, and not "
             f"{' or '.join(_RESERVED)}; give prefix: folder",
             where,
         )

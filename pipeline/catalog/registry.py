@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.catalog import own_parts
 from pipeline.catalog.own_parts import Folder
 from pipeline.catalog.torchvision_names import torchvision_names
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -132,7 +132,7 @@ def find(kind: str, name: str, where: str) -> Part:
     known = parts(kind)
     if name not in known:
         noun = "dataset" if kind == "data" else kind.removesuffix("s")
-        raise SpecError(f"no {noun} {shown(name)}; {_nearest(name, known)}", where)
+        raise SpecError(f"no {noun} {quoted(name)}; {_nearest(name, known)}", where)
     return known[name]
 
 
@@ -151,10 +151,12 @@ def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
     if isinstance(config, str):
         return config, {}
     if not isinstance(config, Mapping) or "name" not in config:
-        raise SpecError(f"must be a name or {{name: ..., option: ...}}, not {shown(config)}", where)
+        raise SpecError(
+            f"must be a name or {{name: ..., option: ...}}, not {quoted(config)}", where
+        )
     name = config["name"]
     if not isinstance(name, str):
-        raise SpecError(f"must be the name of a part, not {shown(name)}", f"{where}.name")
+        raise SpecError(f"must be the name of a part, not {quoted(name)}", f"{where}.name")
     return name, {key: value for key, value in config.items() if key != "name"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
 
 _RAYS_OWN = {"SubnetIds"}
 """Keys that Ray takes itself and does not pass on."""
@@ -37,7 +37,7 @@ def machine_problems(config: Mapping[str, Any], key: str) -> Iterator[SpecError]
 def _compared(value: Any, shape: Any, key: str) -> Iterator[SpecError]:
     if shape.type_name == "structure":
         if not isinstance(value, Mapping):
-            yield SpecError(f"is {shown(value)}; give a mapping", key)
+            yield SpecError(f"is {quoted(value)}; give a mapping", key)
             return
         for name, inner in value.items():
             if name in shape.members:
@@ -46,12 +46,12 @@ def _compared(value: Any, shape: Any, key: str) -> Iterator[SpecError]:
                 problem = f"no such option; {did_you_mean(name, shape.members)}"
                 yield SpecError(problem, f"{key}.{name}")
     elif not _is_of(value, shape.type_name):
-        yield SpecError(f"is {shown(value)}; give a value of type {shape.type_name}", key)
+        yield SpecError(f"is {quoted(value)}; give a value of type {shape.type_name}", key)
     elif shape.type_name == "list":
         for number, inner in enumerate(value):
             yield from _compared(inner, shape.member, f"{key}[{number}]")
     elif getattr(shape, "enum", None) and not _is_choice(value, shape):
-        yield SpecError(f"is {shown(value)}; {did_you_mean(value, shape.enum)}", key)
+        yield SpecError(f"is {quoted(value)}; {did_you_mean(value, shape.enum)}", key)
 
 
 def _is_of(value: Any, type_name: str) -> bool:

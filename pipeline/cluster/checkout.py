@@ -22,7 +22,7 @@ _NONE: Mapping[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
-class Pinned:
+class Checkout:
     """A checkout of one commit, to be sent away."""
 
     folder: Path
@@ -34,7 +34,9 @@ class Pinned:
 
 
 @contextmanager
-def pinned(sweep: Path, parts: Mapping[str, Mapping[str, str]] = _NONE) -> Iterator[Pinned]:
+def committed_checkout(
+    sweep: Path, parts: Mapping[str, Mapping[str, str]] = _NONE
+) -> Iterator[Checkout]:
     """Check out the commit that is current here, with ``sweep`` as it is now; gone at the end.
 
     Args:
@@ -56,7 +58,7 @@ def pinned(sweep: Path, parts: Mapping[str, Mapping[str, str]] = _NONE) -> Itera
         # A copy through an archive loses these, and would look changed.
         _git("-C", str(folder), "config", "core.fileMode", "false")
         placed = _placed(sweep, folder)
-        yield Pinned(folder, commit, placed, _placed_parts(parts, folder, placed))
+        yield Checkout(folder, commit, placed, _placed_parts(parts, folder, placed))
 
 
 def _placed(sweep: Path, folder: Path) -> str:

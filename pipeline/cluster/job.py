@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
 from pipeline.cli.redaction import redact
-from pipeline.cluster.checkout import Pinned, pinned
+from pipeline.cluster.checkout import Checkout, committed_checkout
 from pipeline.cluster.tunnel import tunnel
 from pipeline.cluster.validate import problems
 from pipeline.spec.read import Sweep
@@ -82,7 +82,7 @@ def _path(parts: Iterable[str | int]) -> str:
     return "".join(words).lstrip(".")
 
 
-def run_there(sweep: Sweep, where: str, words: Sequence[str], *, stop: bool) -> int:
+def run_on_cluster(sweep: Sweep, where: str, words: Sequence[str], *, stop: bool) -> int:
     """Run a sweep on a cluster, watch it, and give its exit code; or stop it.
 
     A sweep has one job at a time. If it is running, it is watched; if not, it is submitted. Ctrl-C
@@ -112,7 +112,7 @@ def run_there(sweep: Sweep, where: str, words: Sequence[str], *, stop: bool) -> 
             try:
                 shown, ended = asyncio.run(_watch(client, job, shown))
             except KeyboardInterrupt:
-                return _let_go(client, job)
+                return _detach(client, job)
             if ended:
                 return _exit_code(client.get_job_info(job))
         retries = _RETRIES if shown > before else retries - 1
@@ -140,7 +140,7 @@ def _job(client: JobSubmissionClient, sweep: Sweep, words: Sequence[str]) -> str
     digest = _digest(sweep, words)
     running = _current(client, sweep.name)
     if running is None:
-        with pinned(sweep.path, own_parts.snapshot()) as code:
+        with committed_checkout(sweep.path, own_parts.snapshot()) as code:
             return _submit(client, sweep.name, digest, code, words)
     metadata, submission = running.metadata or {}, str(running.submission_id)
     if metadata["digest"] != digest:
@@ -168,7 +168,7 @@ def _current(client: JobSubmissionClient, name: str) -> JobDetails | None:
 
 
 def _submit(
-    client: JobSubmissionClient, name: str, digest: str, code: Pinned, words: Sequence[str]
+    client: JobSubmissionClient, name: str, digest: str, code: Checkout, words: Sequence[str]
 ) -> str:
     os.environ["RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES"] = "__pycache__"  # .git comes along
     stopping = {
@@ -189,7 +189,7 @@ def _submit(
     return submission
 
 
-def entrypoint(code: Pinned, words: Sequence[str]) -> str:
+def entrypoint(code: Checkout, words: Sequence[str]) -> str:
     """A job's shell command: the sweep, if the cluster has its environment and a place for results.
 
     Raises:
@@ -236,7 +236,7 @@ async def _watch(client: JobSubmissionClient, job: str, shown: int) -> tuple[int
         return shown, False
 
 
-def _let_go(client: JobSubmissionClient, job: str) -> int:
+def _detach(client: JobSubmissionClient, job: str) -> int:
     print(
         f"\n{job} goes on without this machine; the same command watches it again. "
         f"Ctrl-C within {_AGAIN_SECONDS:.0f} s stops it.",

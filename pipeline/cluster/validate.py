@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, read, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted, read
 
 File = Mapping[str, Any]
 
@@ -164,7 +164,9 @@ def _versions(data: File, versions: Mapping[str, str]) -> Iterator[SpecError]:
                 yield SpecError(problem, key)
         for found in _RAY_ELSEWHERE.findall(text):
             if f":{versions['ray']}" not in found and f"ray-{versions['ray']}-" not in found:
-                yield SpecError(f"{shown(found)}; requirements.lock has ray {versions['ray']}", key)
+                yield SpecError(
+                    f"{quoted(found)}; requirements.lock has ray {versions['ray']}", key
+                )
 
 
 def _images(data: File) -> Iterator[tuple[str, str]]:
@@ -199,7 +201,7 @@ def _lasting_place(
         shared = own_machines and value.startswith(("/", "$", "~"))
         if not shared and ("://" not in value or value.startswith("file:")):
             problem = (
-                f"{name} is {shown(value)}, on the head's disk; give a URI as s3://bucket/name"
+                f"{name} is {quoted(value)}, on the head's disk; give a URI as s3://bucket/name"
             )
             yield SpecError(problem, key)
 

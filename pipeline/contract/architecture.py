@@ -55,7 +55,7 @@ def _stages(config: dict[str, Any]) -> str:
     if not network.weight_layers():
         return "it has no convolution or linear layer"
     params, values = measure.parameters(network), _inputs(network)
-    with measure.untouched(network):
+    with measure.preserve_state(network):
         whole = network(values)
         for stage in range(len(network)):
             values = network.run_stages(params, values, range(stage, stage + 1))

@@ -24,7 +24,7 @@ from pipeline.data._folders import cache_folder
 from pipeline.data._image_tree import image_sources
 from pipeline.data._shards import parquet_sources
 from pipeline.data._sources import Source, data_error, files_below, is_data_error
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_atomic
 
 _SETTLED = 2.0
 """Seconds after which a change of a file shows in its times, whatever the clock's resolution."""
@@ -105,7 +105,7 @@ def _compute_and_keep(sources: Sequence[Source], kept: Path) -> str:
     # A file that changed just before it was read may change again without new times.
     if max((source.changed for source in sources), default=0.0) < start - _SETTLED:
         with suppress(OSError):  # the lock's warning has said so
-            write_whole(str(kept), found.encode())
+            write_atomic(str(kept), found.encode())
     return found
 
 

@@ -1,4 +1,4 @@
-"""What `pipeline.probes._view.untouched` does not know of, kept as the user's loop has it.
+"""What `pipeline.probes._view.preserve_state` does not know of, kept as the user's loop has it.
 
 NumPy's global generator is meant throughout: a user's own code may draw from it.
 """

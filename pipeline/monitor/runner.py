@@ -26,7 +26,7 @@ from pipeline.normalizers import Traits
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
 from pipeline.spec.read import cadence_steps
-from pipeline.training.probe_runner import Look, Observer, computed
+from pipeline.training.probe_runner import Look, ProbeRunner, computed
 
 _TOLERANCE = 0.02
 """Relative difference of two losses that rounding to 8 bits of mantissa can make."""
@@ -50,7 +50,7 @@ def samples_of(inputs: Tensor, targets: Tensor) -> Samples:
     )
 
 
-class OwnLoopObserver(Observer):
+class OwnLoopObserver(ProbeRunner):
     """Shows probes the steps of a loop that is not ours.
 
     A probe that raises is not measured any more; `unmeasured` has why. The loop goes on.
@@ -109,7 +109,7 @@ class OwnLoopObserver(Observer):
             return computed(replace(view, batch=view.probe_batch))
         found = computed(view)
         if look.mode == "train" and "noise_key" not in vars(self._network):
-            self._compare(float(view.value), float(found.value), view.step)
+            self._compare(float(view.loss_value), float(found.loss_value), view.step)
         return found
 
     def _compare(self, loop: float, own: float, step: int) -> None:
@@ -127,7 +127,7 @@ class OwnLoopObserver(Observer):
         of_step: Mapping[str, Any],
     ) -> View:
         view = super()._view(look, rng, memory, of_step)
-        return view if self._can_draw else replace(view, draw=_no_samples)
+        return view if self._can_draw else replace(view, sample_batch=_no_samples)
 
     def _cadence(self, options: Mapping[str, Any], steps: int | None) -> Container[int]:
         if steps is not None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._double_backward import TwiceDifferentiable
-from pipeline.probes._view import Params, View, flat, leaves
+from pipeline.probes._view import Params, View, as_leaves, flat
 
 Product = Callable[[Tensor], Tensor]
 """A linear map of flat vectors."""
@@ -29,19 +29,19 @@ class Hessian:
     Holds the graph of the gradient, two to three times the memory of a training step.
     """
 
-    at: Params
+    params: Params
     """The point: leaves, in order."""
-    slopes: Params
+    gradient_graph: Params
     """∇L there, with its graph."""
 
     @property
     def gradient(self) -> Tensor:
         """∇L (n), detached."""
-        return flat(self.slopes).detach()
+        return flat(self.gradient_graph).detach()
 
     def __call__(self, vector: Tensor) -> Tensor:
         """H·v (n): about 2 gradients' time."""
-        names = list(self.at)
+        names = list(self.params)
         return self.block(names, names)(vector)
 
     def block(self, rows: Sequence[str], columns: Sequence[str]) -> Product:
@@ -50,9 +50,12 @@ class Hessian:
         It maps entries of ``columns`` to entries of ``rows``, and costs only what lies on a path
         from the one's gradients to the other's values.
         """
-        places, shapes = [self.at[name] for name in rows], [self.at[name].shape for name in columns]
+        places, shapes = (
+            [self.params[name] for name in rows],
+            [self.params[name].shape for name in columns],
+        )
         # A gradient that depends on no parameter has no graph: its part of H is 0.
-        slopes = [self.slopes[name] for name in columns]
+        slopes = [self.gradient_graph[name] for name in columns]
         curved = [place for place, slope in enumerate(slopes) if slope.requires_grad]
 
         def product(vector: Tensor) -> Tensor:
@@ -76,10 +79,10 @@ def hessian(loss: Callable[[Params], Tensor], params: Params) -> Hessian:
 
     Args:
         loss: a pure function of parameters by name, twice differentiable by autograd, whose buffers
-            stand still (see `pipeline.probes._view.untouched`).
+            stand still (see `pipeline.probes._view.preserve_state`).
         params: the point.
     """
-    at = leaves(params)
+    at = as_leaves(params)
     with TwiceDifferentiable():
         value = loss(at)
     slopes = torch.autograd.grad(
@@ -104,7 +107,7 @@ def hessian_times_gradient(view: View) -> Tensor:
     """H·g (n) in all parameters, g the view's gradient; taken once for all probes."""
     if "hessian_times_gradient" not in view.shared:
         product = hessian_of(view)
-        gradient = flat([view.grad[name] for name in product.at])
+        gradient = flat([view.grad[name] for name in product.params])
         view.shared["hessian_times_gradient"] = product(gradient)
     return view.shared["hessian_times_gradient"]
 

@@ -45,15 +45,15 @@ class View:
     grad: Params
     """∇L(θ_t) on ``batch``: as the step used it, without weight decay, or, where the probe asks for
     another mode or batch, or the step was not in float32, computed anew."""
-    value: Tensor
+    loss_value: Tensor
     """L(θ_t) on ``batch``, a scalar."""
     batch: Batch
     """The step's own batch; the probe batch if the probe's setting ``batch`` says so."""
     probe_batch: Batch
     """One batch fixed for all steps, all cells and all seeds of a dataset."""
-    other_batch: Batch | None
+    second_probe_batch: Batch | None
     """As large and as fixed, of other training samples; None where the split has not so many."""
-    draw: Callable[[int], Batch]
+    sample_batch: Callable[[int], Batch]
     """So many training samples drawn by ``rng`` without replacement, augmented as ``batch`` is."""
     traits: Traits
     """The normalizer's. Where ``true_gradient`` is False, backward is not the gradient of forward,
@@ -77,7 +77,7 @@ class View:
 
     def value_and_gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
         """L and ∇L with respect to all of ``params``, detached: one forward and one backward."""
-        at = leaves(params)
+        at = as_leaves(params)
         loss = self.loss(at, batch)
         gradient = torch.autograd.grad(loss, list(at.values()), materialize_grads=True)
         return loss.detach(), dict(zip(at, gradient, strict=True))
@@ -100,7 +100,7 @@ def set_noise(network: nn.Module, seed: int, step: int) -> None:
 
 
 @contextmanager
-def untouched(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
+def preserve_state(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
     """Within it, nothing that the training loop can see may change.
 
     Running statistics stand still (in training mode, batch statistics are still used), every module
@@ -137,12 +137,14 @@ def buffers(network: nn.Module) -> Params:
     return {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
 
 
-def leaves(params: Params) -> Params:
+def as_leaves(params: Params) -> Params:
     """The same values as fresh leaves that require a gradient."""
     return {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
 
 
-def chosen(items: Sequence[T], indices: Sequence[int] | None, where: str) -> list[tuple[int, T]]:
+def select_layers(
+    items: Sequence[T], indices: Sequence[int] | None, where: str
+) -> list[tuple[int, T]]:
     """The items that an option ``layers`` names, with their places from 1 on, in forward order.
 
     Args:
@@ -176,7 +178,7 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
     return (a / norm(a) * (b / norm(b))).sum(dtype=torch.float64).clamp(-1, 1)
 
 
-def ratio(value: Tensor, unit: Tensor) -> Tensor:
+def safe_divide(value: Tensor, unit: Tensor) -> Tensor:
     """value / unit, NaN where the unit is 0: there is nothing to measure in."""
     return value / unit.masked_fill(unit == 0, torch.nan)
 

@@ -14,7 +14,7 @@ from pipeline.catalog.option_types import AtLeastOne
 from pipeline.normalizers._ops.batch_norm import BatchNorm
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.probes._activations import by_unit
-from pipeline.probes._view import Records, View, chosen, ratio
+from pipeline.probes._view import Records, View, safe_divide, select_layers
 
 _LAYERS = (BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -64,7 +64,7 @@ def batchnorm_theorems(view: View, *, layers: Sequence[AtLeastOne] | None = None
         )
     named = view.network.named_modules()
     every = [(n, m) for n, m in named if type(m) in _LAYERS and m.training]
-    wanted = chosen(every, layers, "batchnorm_theorems") if every else []
+    wanted = select_layers(every, layers, "batchnorm_theorems") if every else []
     rows = _rows(view, [module for _, (_, module) in wanted]) if wanted else []
     return {
         "layer": [name for _, (name, _) in wanted],
@@ -162,6 +162,8 @@ def _gaps(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     right = right - terms["mean_term"] - terms["projection_term"]
     curved, term = terms["scaled_curvature"], terms["curvature_term"]
     return {
-        "gap_41": ratio((left - right).abs(), left),
-        "gap_42": ratio((terms["curvature"] - curved + term).abs(), curved.abs() + term.abs()),
+        "gap_41": safe_divide((left - right).abs(), left),
+        "gap_42": safe_divide(
+            (terms["curvature"] - curved + term).abs(), curved.abs() + term.abs()
+        ),
     }

@@ -12,11 +12,11 @@ from pipeline.probes._view import (
     LayerParameters,
     Records,
     View,
-    chosen,
     flat,
     norm,
     parameters_by_layer,
-    ratio,
+    safe_divide,
+    select_layers,
 )
 
 
@@ -50,7 +50,7 @@ def cross_layer(view: View, *, layers: Sequence[int] | None = None) -> Records:
     Source: first-order form of Santurkar et al., NeurIPS 2018, Definition 2.1.
     """
     owned = parameters_by_layer(view.network)
-    rows = chosen(owned, layers, "cross_layer")
+    rows = select_layers(owned, layers, "cross_layer")
     if view.traits.true_gradient:
         lower = torch.stack([_from_before(view, owned[: i - 1], layer) for i, layer in rows])
         sizes = [tensor.numel() for tensor in view.before.values()]
@@ -64,7 +64,7 @@ def cross_layer(view: View, *, layers: Sequence[int] | None = None) -> Records:
         "layers": [len(owned)] * len(rows),
         "lower": lower,
         "whole": whole,
-        "share": ratio(lower, whole),
+        "share": safe_divide(lower, whole),
     }
 
 
@@ -72,5 +72,5 @@ def _from_before(view: View, before: list[LayerParameters], layer: LayerParamete
     """‖H_{i,<i}·g_{<i}‖."""
     names = [name for earlier in before for name in earlier.all]
     if not names:
-        return view.value.new_zeros((), dtype=torch.float64)
+        return view.loss_value.new_zeros((), dtype=torch.float64)
     return norm(hessian_of(view).block(layer.weight, names)(flat([view.grad[n] for n in names])))

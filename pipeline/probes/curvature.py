@@ -12,7 +12,7 @@ from pipeline.catalog.option_types import AtLeastOne, Positive
 from pipeline.data._transfer import send
 from pipeline.probes._hessian import Product, hessian_of, hessian_times_gradient
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos, start_vector
-from pipeline.probes._view import Records, View, flat, norm, parameters_by_layer, ratio
+from pipeline.probes._view import Records, View, flat, norm, parameters_by_layer, safe_divide
 
 _COLUMNS = (
     "lambda_max",
@@ -101,8 +101,8 @@ def curvature(
         "lambda_min": values[SMALLEST],
         "lambda_min_residual": residuals[SMALLEST],
         "converged": [int(found.converged)],
-        "gradient_curvature": ratio(_inner(gradient, along)[None], slope.square()),
-        "hessian_gradient_norm": ratio(norm(along)[None], slope),
+        "gradient_curvature": safe_divide(_inner(gradient, along)[None], slope.square()),
+        "hessian_gradient_norm": safe_divide(norm(along)[None], slope),
         "trace": trace[None],
         "trace_error": error[None],
         "eta_lambda_max": view.lr * values[LARGEST],

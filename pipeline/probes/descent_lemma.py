@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._hessian import hessian_of, hessian_times_gradient
-from pipeline.probes._view import Records, View, flat, norm, ratio
+from pipeline.probes._view import Records, View, flat, norm, safe_divide
 
 
 def descent_lemma(view: View) -> Records:
@@ -35,20 +35,20 @@ def descent_lemma(view: View) -> Records:
     gradient = flat([view.grad[name] for name in view.before])
     update = flat([view.after[name] - view.before[name] for name in view.before])
     with torch.no_grad():
-        realised = (view.loss(view.after, view.batch).double() - view.value.double())[None]
+        realised = (view.loss(view.after, view.batch).double() - view.loss_value.double())[None]
     linear = _inner(gradient, update)
     nothing = torch.full_like(linear, torch.nan)
     quadratic, curvature = nothing, nothing
     if view.traits.true_gradient:
         quadratic = _inner(update, hessian_of(view)(update))
         squared = norm(gradient).square()
-        curvature = ratio(_inner(gradient, hessian_times_gradient(view)), squared)
+        curvature = safe_divide(_inner(gradient, hessian_times_gradient(view)), squared)
     predicted = linear + quadratic / 2
     return {
         "predicted": predicted,
         "predicted_first_order": linear,
         "realised": realised,
-        "ratio": ratio(realised, predicted),
+        "ratio": safe_divide(realised, predicted),
         "gradient_curvature": curvature,
         "eta_gradient_curvature": view.lr * curvature,
     }

@@ -19,7 +19,7 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
-from pipeline.probes._view import Params, Records, View, ratio
+from pipeline.probes._view import Params, Records, View, safe_divide
 
 QUANTITIES = ("w1", "w1_p90", "gaussian_w2", "gaussian_w2_p90")
 
@@ -95,7 +95,7 @@ def _stage_by_stage(
     view: View, places: Sequence[Place]
 ) -> Iterator[tuple[list[int], list[list[_Units]]]]:
     """For each stage: which places it holds, and what every run makes of these."""
-    batch, other = view.probe_batch, view.other_batch
+    batch, other = view.probe_batch, view.second_probe_batch
     runs = [
         _Run(view.before, view.step, batch.inputs),
         _Run(view.after, view.step + 1, batch.inputs),
@@ -131,4 +131,4 @@ def _distances(a: _Units, b: _Units) -> tuple[Tensor, ...]:
     """W₁ and Gaussian W₂ in units of a's deviations, each as mean and 90th percentile."""
     w1 = (a.ordered - b.ordered).abs().mean(1)
     gaussian = torch.hypot(a.mean - b.mean, a.std - b.std)
-    return *over_units(ratio(w1, a.std)), *over_units(ratio(gaussian, a.std))
+    return *over_units(safe_divide(w1, a.std)), *over_units(safe_divide(gaussian, a.std))

@@ -14,13 +14,13 @@ from pipeline.probes._view import (
     Params,
     Records,
     View,
-    chosen,
+    as_leaves,
     cosine,
     flat,
-    leaves,
     norm,
     parameters_by_layer,
-    ratio,
+    safe_divide,
+    select_layers,
 )
 
 
@@ -58,7 +58,7 @@ def gradient_ics(
     Source: Santurkar, Tsipras, Ilyas, Madry, NeurIPS 2018, Definition 2.1.
     """
     every = parameters_by_layer(view.network)
-    wanted = dict(chosen(every, layers, "gradient_ics"))
+    wanted = dict(select_layers(every, layers, "gradient_ics"))
     measured = {i: of.weight if parameters == "weights" else of.all for i, of in wanted.items()}
     old = {i: flat([view.grad[name] for name in names]) for i, names in measured.items()}
     new = _gradients_after_prefix(view, every, measured)
@@ -74,9 +74,9 @@ def gradient_ics(
         "layers": [len(every)] * len(wanted),
         "gradient_norm": size,
         "l2": shift,
-        "relative": ratio(shift, size),
+        "relative": safe_divide(shift, size),
         "cosine": torch.stack([cosine(old[i], new[i]) for i in wanted]),
-        "per_update": ratio(shift, before_layer),
+        "per_update": safe_divide(shift, before_layer),
     }
 
 
@@ -101,7 +101,7 @@ def _suffix_gradient(
     view: View, params: Params, names: tuple[str, ...], inputs: Tensor, stage: int
 ) -> Tensor:
     """∇ of the loss with respect to the named parameters, from the input of ``stage`` on."""
-    wanted = leaves({name: params[name] for name in names})
+    wanted = as_leaves({name: params[name] for name in names})
     stages = range(stage, len(view.network))
     outputs = view.network.run_stages({**params, **wanted}, inputs, stages)
     loss = view.network.objective(outputs, view.batch.targets)

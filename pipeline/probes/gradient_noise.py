@@ -11,12 +11,12 @@ from pipeline.catalog.option_types import AtLeastOne
 from pipeline.probes._view import (
     Records,
     View,
-    chosen,
     cosine,
     flat,
     norm,
     parameters_by_layer,
-    ratio,
+    safe_divide,
+    select_layers,
 )
 
 
@@ -54,9 +54,9 @@ def gradient_noise(
     Source: McCandlish et al., arXiv 1812.06162, 2018 (the noise scale of gradients).
     """
     every = parameters_by_layer(view.network)
-    wanted = chosen(every, layers, "gradient_noise")
+    wanted = select_layers(every, layers, "gradient_noise")
     names = [layer.weight if parameters == "weights" else layer.all for layer in every]
-    _, other = view.value_and_gradient(view.before, view.draw(len(view.batch.targets)))
+    _, other = view.value_and_gradient(view.before, view.sample_batch(len(view.batch.targets)))
     rows = [tuple(name for own in names for name in own), *(names[i - 1] for i, _ in wanted)]
     pairs = [(flat([view.grad[n] for n in row]), flat([other[n] for n in row])) for row in rows]
     size = torch.stack([norm(a) for a, _ in pairs])
@@ -67,6 +67,6 @@ def gradient_noise(
         "layers": [len(every)] * len(rows),
         "gradient_norm": size,
         "l2": apart,
-        "relative": ratio(apart, size),
+        "relative": safe_divide(apart, size),
         "cosine": torch.stack([cosine(a, b) for a, b in pairs]),
     }

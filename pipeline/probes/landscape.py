@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive, Span
 from pipeline.probes._directions import coordinates, filter_normalized
-from pipeline.probes._view import Records, View, flat, leaves, norm, ratio
+from pipeline.probes._view import Records, View, as_leaves, flat, norm, safe_divide
 
 
 def landscape(
@@ -96,7 +96,7 @@ def _along(
     view: View, names: list[str], gradient: Tensor, line: list[Tensor], distances: Tensor
 ) -> dict[str, Tensor]:
     """All quantities of one line; ``distances`` are ‖s·d‖, ascending."""
-    points, slope = ratio(distances, norm(flat(line))), norm(gradient)
+    points, slope = safe_divide(distances, norm(flat(line))), norm(gradient)
     loss, difference, cosine = _seen(view, names, gradient, line, points)
     finite = loss.isfinite() & difference.isfinite()
     low, high = _least(loss, finite), _most(loss, finite)
@@ -105,10 +105,10 @@ def _along(
         "loss_min": low,
         "loss_max": high,
         "loss_range": spread,
-        "loss_range_relative": ratio(spread, view.value),
+        "loss_range_relative": safe_divide(spread, view.loss_value),
         "gradient_difference_min": _least(difference, finite),
         "gradient_difference_max": _most(difference, finite),
-        "gradient_difference_relative": ratio(_most(difference, finite), slope),
+        "gradient_difference_relative": safe_divide(_most(difference, finite), slope),
         "cosine_min": _least(cosine, finite & cosine.isfinite()),
         "effective_beta": _most(difference / distances, finite),
         "finite": finite.sum().to(slope),
@@ -118,7 +118,7 @@ def _along(
     return {
         "length_min": points[0],
         "length_max": points[-1],
-        "loss": view.value,
+        "loss": view.loss_value,
         "gradient_norm": slope,
         **{key: torch.where(defined, value, torch.nan) for key, value in quantities.items()},
     }
@@ -132,13 +132,13 @@ def _seen(
     All points share two flat buffers: beside the moved parameters and what autograd itself makes,
     a point allocates nothing of the network's size.
     """
-    unit = ratio(gradient, norm(gradient)).to(gradient.dtype)
+    unit = safe_divide(gradient, norm(gradient)).to(gradient.dtype)
     there, product = torch.empty_like(gradient), torch.empty_like(gradient)
     found = []
     for s in points:
         loss = _gradient_at(view, names, line, s, there)
         torch.mul(there, unit, out=product)
-        cosine = ratio(product.sum(dtype=torch.float64), norm(there)).clamp(-1, 1)
+        cosine = safe_divide(product.sum(dtype=torch.float64), norm(there)).clamp(-1, 1)
         found.append(torch.stack([loss.to(cosine), norm(there.sub_(gradient)), cosine]))
     return torch.stack(found, dim=1)
 
@@ -148,7 +148,7 @@ def _gradient_at(
 ) -> Tensor:
     """L at θ − s·d, its gradient written into a flat buffer: one forward and one backward."""
     step = -s.to(gradient.dtype)
-    moved = leaves(
+    moved = as_leaves(
         {n: torch.addcmul(view.before[n], d, step) for n, d in zip(names, line, strict=True)}
     )
     loss = view.loss({**view.before, **moved}, view.batch)

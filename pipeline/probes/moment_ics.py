@@ -20,7 +20,7 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
-from pipeline.probes._view import Params, Records, View, flat, norm, ratio
+from pipeline.probes._view import Params, Records, View, flat, norm, safe_divide
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLE = 2**14
@@ -90,8 +90,8 @@ def moment_ics(
         moved = norm(flat(view.after) - flat(view.before))
         quantiles = torch.stack([quantiles for _, quantiles in both], dim=1)
     columns: dict[str, Tensor] = {
-        "mean_shift_per_update": ratio(shift["mean_shift"], moved),
-        "log_std_shift_per_update": ratio(shift["log_std_shift"], moved),
+        "mean_shift_per_update": safe_divide(shift["mean_shift"], moved),
+        "log_std_shift_per_update": safe_divide(shift["log_std_shift"], moved),
         **shift,
         **{name.replace("shift", "drift"): value for name, value in drift.items()},
         "dead": (now.std == 0).sum(1) / now.units,

@@ -15,7 +15,7 @@ from pipeline.probes._view import (
     flat,
     norm,
     parameters_by_layer,
-    ratio,
+    safe_divide,
 )
 
 
@@ -86,7 +86,7 @@ def _sizes(view: View, layer: LayerParameters) -> dict[str, Tensor]:
         for values in (view.before, view.after, view.grad)
     )
     size, slope = norm(weight), norm(gradient)
-    unit = ratio(weight, size)
+    unit = safe_divide(weight, size)
     along = unit @ after
     # Not the arc cosine, which is 0 in float32 and coarse in float64 for the angle of a small step.
     angle = torch.atan2(norm(after - along * unit), along)
@@ -95,7 +95,7 @@ def _sizes(view: View, layer: LayerParameters) -> dict[str, Tensor]:
         "gradient_norm": slope,
         "weight_times_gradient": size * slope,
         "angular_update": angle,
-        "effective_lr": ratio(torch.full_like(size, view.lr), size.square()),
+        "effective_lr": safe_divide(torch.full_like(size, view.lr), size.square()),
     }
 
 

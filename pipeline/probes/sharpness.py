@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive
 from pipeline.probes._directions import coordinates, filter_normalized
-from pipeline.probes._view import Params, Records, View, flat, leaves, norm, ratio
+from pipeline.probes._view import Params, Records, View, as_leaves, flat, norm, safe_divide
 
 
 def sharpness(
@@ -65,13 +65,13 @@ def sharpness(
         scale = [t.abs() if kind == "adaptive" else torch.ones_like(t) for t in here]
         worst += [_worst(view, names, scale, radius, steps) for radius in rho]
     found = torch.stack(worst).to(torch.float64)
-    found = torch.where(view.value.isfinite(), found, torch.nan)
+    found = torch.where(view.loss_value.isfinite(), found, torch.nan)
     return {
         "kind": [kind for kind in kinds for _ in rho],
         "rho": [float(radius) for _ in kinds for radius in rho],
-        "loss": view.value.expand(len(worst)),
+        "loss": view.loss_value.expand(len(worst)),
         "worst_loss": found,
-        "sharpness": found - view.value,
+        "sharpness": found - view.loss_value,
     }
 
 
@@ -109,7 +109,7 @@ def _slope(
 ) -> tuple[Tensor, Tensor]:
     """L and T·∇L at θ + T·δ: one forward and one backward."""
     moved = _moved(view, names, scale, place)
-    wanted = leaves({name: moved[name] for name in names})
+    wanted = as_leaves({name: moved[name] for name in names})
     loss = view.loss({**moved, **wanted}, view.batch)
     gradient = torch.autograd.grad(loss, list(wanted.values()), materialize_grads=True)
     return loss.detach(), flat([g * t for g, t in zip(gradient, scale, strict=True)])
@@ -127,7 +127,7 @@ def _shifted(view: View, names: list[str], by: Sequence[Tensor]) -> Params:
 
 
 def _unit(vector: Tensor) -> Tensor:
-    return ratio(vector, norm(vector)).to(vector.dtype)
+    return safe_divide(vector, norm(vector)).to(vector.dtype)
 
 
 def _projected(place: Tensor, rho: float) -> Tensor:

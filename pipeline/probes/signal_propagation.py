@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne
 from pipeline.probes._activations import by_unit, columns_of, places_of, watched
-from pipeline.probes._view import Records, View, norm, ratio
+from pipeline.probes._view import Records, View, norm, safe_divide
 
 
 def signal_propagation(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:
@@ -60,7 +60,7 @@ def _stable_rank(matrix: Tensor) -> Tensor:
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = (matrix @ matrix.T if wide else matrix.T @ matrix).double()
     largest = torch.linalg.eigvalsh(gram.masked_fill(~gram.isfinite(), 0))[-1]
-    return ratio(gram.trace(), largest)
+    return safe_divide(gram.trace(), largest)
 
 
 def _sample_cosine(matrix: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.catalog.registry import find, parts, resolve
 from pipeline.spec.read import KINDS
 from pipeline.spec.schema import DOTTED, SECTIONS, Training, validate
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
 
 Settings = Mapping[str, Any]
 Rule = Callable[[Settings], bool]
@@ -69,7 +69,7 @@ def _option_test(
     names = {member["name"] for settings in points for member in _members(settings, section)}
     known = {key for name in names for key in parts(kind)[name].options}
     if option not in known:
-        problem = f"no {section} of this sweep has the option {shown(option)}"
+        problem = f"no {section} of this sweep has the option {quoted(option)}"
         raise SpecError(f"{problem}; {did_you_mean(option, known)}", f"{where}.{section}.{option}")
     owner = min(name for name in names if option in parts(kind)[name].options)
     pattern = resolve(kind, {"name": owner, option: value}, f"{where}.{section}", partial=True)
@@ -82,7 +82,7 @@ def _probe_test(rest: str, value: Any, where: str) -> Rule:
     find("probes", name, f"{where}.{name}")
     given = {option: value} if option else value
     if not isinstance(given, dict):
-        raise SpecError(f"must be a mapping of options, not {shown(value)}", f"{where}.{name}")
+        raise SpecError(f"must be a mapping of options, not {quoted(value)}", f"{where}.{name}")
     pattern = resolve("probes", {**given, "name": name}, f"{where}.{name}", partial=True)
     del pattern["name"]
     return lambda settings: _matches(pattern, settings["probes"].get(name, {}))

@@ -16,7 +16,7 @@ from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify
 from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training, validate
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
 
 MAX_CELLS = 100_000
 
@@ -188,7 +188,7 @@ def resolve_probes(config: Any, where: str, partial: bool) -> dict[str, Any]:
         SpecError: with a line for every mistake.
     """
     if not isinstance(config, dict):
-        raise SpecError(f"must be a mapping of probes, not {shown(config)}", where)
+        raise SpecError(f"must be a mapping of probes, not {quoted(config)}", where)
     resolved, mistakes = {}, Mistakes()
     for name, options in config.items():
         with mistakes.collected():
@@ -201,7 +201,7 @@ def _probe(name: str, options: Any, where: str, partial: bool) -> dict[str, Any]
     find("probes", name, where)
     if not isinstance(options, dict) or "name" in options:
         right = "a mapping that says when to measure, e.g. {every: 50}"
-        raise SpecError(f"must be {right}, not {shown(options)}", where)
+        raise SpecError(f"must be {right}, not {quoted(options)}", where)
     resolved = resolve("probes", {**options, "name": name}, where, partial=partial)
     del resolved["name"]
     return resolved

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.spec.errors import Mistakes
 from pipeline.spec.schema import DOTTED, Base, SweepFile
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, parse, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, parse, quoted
 
 
 def assign(settings: Any, steps: Sequence[str], value: Any, where: str) -> Any:
@@ -19,12 +19,12 @@ def assign(settings: Any, steps: Sequence[str], value: Any, where: str) -> Any:
     if not steps:
         return value
     if isinstance(settings, list):
-        problem = f"{shown(settings)} is a list; give it anew, with the option in its element"
+        problem = f"{quoted(settings)} is a list; give it anew, with the option in its element"
         raise SpecError(problem, where)
     if isinstance(settings, str):
         settings = {"name": settings}
     if not isinstance(settings, dict | None):
-        raise SpecError(f"{shown(settings)} has no option {shown(steps[0])}; leave it out", where)
+        raise SpecError(f"{quoted(settings)} has no option {quoted(steps[0])}; leave it out", where)
     settings = settings or {}
     return {**settings, steps[0]: assign(settings.get(steps[0]), steps[1:], value, where)}
 
@@ -64,7 +64,7 @@ def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:
     return [(steps, value)]
 
 
-def refuse_idle(changes: Iterable[str], grid: Iterable[str], place: str) -> None:
+def reject_ineffective_overrides(changes: Iterable[str], grid: Iterable[str], place: str) -> None:
     """Refuse a change below base that cannot act, because the grid sets that key in every cell."""
     for change in changes:
         key = change.partition("=")[0]

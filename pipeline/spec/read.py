@@ -98,7 +98,7 @@ def read_sweep(
     """
     from pipeline.spec.errors import Mistakes
     from pipeline.spec.expand import expand
-    from pipeline.spec.overrides import override, refuse_idle
+    from pipeline.spec.overrides import override, reject_ineffective_overrides
     from pipeline.spec.profiles import with_profile
 
     data, lines = read(path)
@@ -112,7 +112,7 @@ def read_sweep(
         own_parts.use(own, Path(path).resolve().parent)
         file = _structure(data, mistakes)
         with mistakes.collected():
-            refuse_idle(overrides, file.grid, str(path))
+            reject_ineffective_overrides(overrides, file.grid, str(path))
         with mistakes.collected():
             cells = expand(file)
         mistakes.report()
@@ -164,16 +164,18 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
         contents: digests of what its locations contain, by key; each other location enters by name.
     """
     named = {
-        "data": placeless("data", settings["data"], "data", contents),
-        "architecture": placeless(
+        "data": without_directories("data", settings["data"], "data", contents),
+        "architecture": without_directories(
             "architectures", settings["architecture"], "architecture", contents
         ),
         "normalizer": [
-            placeless("normalizers", part, f"normalizer[{i}]", contents)
+            without_directories("normalizers", part, f"normalizer[{i}]", contents)
             for i, part in enumerate(settings["normalizer"])
         ],
         "probes": {
-            name: placeless("probes", {"name": name, **options}, f"probes.{name}", contents)
+            name: without_directories(
+                "probes", {"name": name, **options}, f"probes.{name}", contents
+            )
             for name, options in settings["probes"].items()
         },
     }
@@ -191,7 +193,7 @@ def training_id(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNRE
     return identify({**settings, "probes": {}}, contents)
 
 
-def placeless(
+def without_directories(
     kind: str, config: dict[str, Any], key: str, contents: Mapping[str, str]
 ) -> dict[str, Any]:
     """A part's settings with every location replaced by what it contains, or else its name.

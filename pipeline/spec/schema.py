@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.option_types import AtLeastOne, Fraction
 from pipeline.spec.errors import joined
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, shown
+from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
 
 MAX_SEEDS = 100_000
 
@@ -79,7 +79,7 @@ class Training(Strict, title="training"):
     @classmethod
     def _increasing(cls, values: list[float]) -> list[float]:
         if values != sorted(set(values)):
-            raise ValueError(f"must increase, not {shown(values)}")
+            raise ValueError(f"must increase, not {quoted(values)}")
         return values
 
 
@@ -146,7 +146,7 @@ class ResourceSettings(Strict, title="resources"):
 def _share(gpus: object) -> float:
     if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not _is_share(gpus):
         right = "above 0 and at most 8, a whole one above 1, for all cells or by architecture"
-        raise ValueError(f"must be a number of GPUs {right}, not {shown(gpus)}")
+        raise ValueError(f"must be a number of GPUs {right}, not {quoted(gpus)}")
     return float(gpus)
 
 
@@ -200,7 +200,7 @@ class SweepFile(Strict, title="a sweep file"):
             return seeds
         if type(seeds) is not int or not 1 <= seeds <= MAX_SEEDS:
             right = f"a number of seeds from 1 to {MAX_SEEDS}, or a list of seeds"
-            raise ValueError(f"must be {right}, not {shown(seeds)}")
+            raise ValueError(f"must be {right}, not {quoted(seeds)}")
         return list(range(seeds))
 
 
@@ -263,7 +263,7 @@ def _problem(model: type[BaseModel], error: Any) -> str:
     if kind == "extra_forbidden":
         title, known = _owner(model, error["loc"])
         name = str(error["loc"][-1])
-        return f"{title} has no option {shown(name)}; {did_you_mean(name, known)}"
+        return f"{title} has no option {quoted(name)}; {did_you_mean(name, known)}"
     if kind == "missing":
         return "is missing; it has no default, so give it a value"
     if kind == "value_error":
@@ -274,7 +274,7 @@ def _problem(model: type[BaseModel], error: Any) -> str:
     hint = ""
     if kind == "literal_error" and isinstance(given, str):
         hint = "; " + did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
-    return f"{message}, not {shown(given)}{hint}"
+    return f"{message}, not {quoted(given)}{hint}"
 
 
 def _owner(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:

@@ -58,7 +58,7 @@ class SpecError(ValueError):
         return SpecError(self.problem, self.key, self.place or places.get(key, ""))
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Write a value as a message quotes it, cut to a readable length."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -221,7 +221,7 @@ class _Builder:
         self._grow(event, key, 1, depth)
         name = self._scalar(event, key)
         if not isinstance(name, str):
-            raise self._error(event, key, f"the key {shown(name)} is no word; keys are words")
+            raise self._error(event, key, f"the key {quoted(name)} is no word; keys are words")
         return name
 
     def _merged(self, event: Any, path: str, value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ _ATTEMPTS = 3
 """Times that a file is written before its disk is taken for broken."""
 
 
-def write_whole(path: str, data: bytes) -> None:
+def write_atomic(path: str, data: bytes) -> None:
     """Write a file that is seen whole or not at all, and stays once this returns.
 
     It is written under another name, forced to the disk, read back from there and compared; only
@@ -28,7 +28,7 @@ def write_whole(path: str, data: bytes) -> None:
         for _ in range(_ATTEMPTS):
             if _write_and_read(partial, data) == data:
                 os.replace(partial, path)
-                _settle(folder)
+                _fsync_directory(folder)
                 return
         raise OSError(f"its disk does not keep what is written: tried {_ATTEMPTS} times")
     finally:
@@ -47,7 +47,7 @@ def write_first(path: str, data: bytes) -> None:
     if os.path.exists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     draft = f"{path}.{uuid4().hex}.draft"
-    write_whole(draft, data)
+    write_atomic(draft, data)
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -78,10 +78,10 @@ def _make_folder(folder: str) -> None:
     _make_folder(above)
     with suppress(FileExistsError):  # another process was quicker
         os.mkdir(folder)
-    _settle(above)
+    _fsync_directory(above)
 
 
-def _settle(folder: str) -> None:
+def _fsync_directory(folder: str) -> None:
     """Force the names in a folder to the disk, as far as its file system knows of such a thing."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -12,7 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.cli.redaction import redacted
-from pipeline.store.atomic_write import write_first, write_whole
+from pipeline.store.atomic_write import write_atomic, write_first
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -100,7 +100,7 @@ class Files:
     def _write(self, path: str, data: bytes) -> None:
         with self._errors(path, "written"):
             if isinstance(self.filesystem, LocalFileSystem):
-                write_whole(self._full(path), data)
+                write_atomic(self._full(path), data)
             else:
                 self.filesystem.pipe_file(self._full(path), data)  # an object is published whole
 
@@ -143,7 +143,7 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
     return (text + "\n").encode()
 
 
-def checked(name: str) -> str:
+def validate_name(name: str) -> str:
     """Refuse a name that could leave the store's root."""
     if not _NAME.fullmatch(name.removesuffix(".json").removesuffix(".parquet")):
         raise StoreError(f"{name!r}: not a name in a store (a-z, 0-9, _ and -, at most 64)")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.cli.redaction import redact
-from pipeline.store.filesystem import Files, StoreError, checked, json_bytes
+from pipeline.store.filesystem import Files, StoreError, json_bytes, validate_name
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Plans(Files):
         Args:
             changes: the ``--set`` options with which the driver was started.
         """
-        name, own = checked(plan["name"]), plan_id(plan)
+        name, own = validate_name(plan["name"]), plan_id(plan)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         run = {"time": now, "changes": [redact(change) for change in changes]}
         self._write(_path(name, own), json_bytes({**plan, "run": run}))
@@ -97,7 +97,7 @@ class Plans(Files):
 
     def plan_ids(self, name: str) -> list[str]:
         """Ids of a sweep's plans, sorted."""
-        paths = self._plan_files(f"sweeps/{checked(name)}")
+        paths = self._plan_files(f"sweeps/{validate_name(name)}")
         return sorted(path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths)
 
     def read_plan(self, name: str, plan_id: str, finished: Collection[str]) -> Plan:
@@ -139,4 +139,4 @@ class Plans(Files):
 
 
 def _path(name: str, plan_id: str) -> str:
-    return f"sweeps/{checked(name)}/{checked(plan_id)}.json"
+    return f"sweeps/{validate_name(name)}/{validate_name(plan_id)}.json"

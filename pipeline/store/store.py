@@ -35,8 +35,8 @@ from pipeline.store.filesystem import (
     SCHEMA,
     MissingFileError,
     StoreError,
-    checked,
     json_bytes,
+    validate_name,
 )
 from pipeline.store.plans import Plans
 
@@ -56,7 +56,7 @@ SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class CellStates:
     """How the cells of a store stand: ids, each in one set at most."""
 
     finished: set[str]
@@ -93,20 +93,20 @@ class Store(Plans):
 
     # What was found -------------------------------------------------------------------------------
 
-    def standing(self) -> Standing:
+    def cell_states(self) -> CellStates:
         """Tell finished, failed and lost cells apart, from one listing of the store."""
         paths = self._find("cells")
         finished = _cells_with("result.json", paths)
         failed = _cells_with("failure.json", paths) - finished
-        return Standing(finished, failed, _cells_with("lost.json", paths) - finished - failed)
+        return CellStates(finished, failed, _cells_with("lost.json", paths) - finished - failed)
 
     def finished(self) -> set[str]:
         """Ids of the cells that have a result."""
-        return self.standing().finished
+        return self.cell_states().finished
 
     def failed(self) -> set[str]:
         """Ids of the cells whose last trial raised and that have no result."""
-        return self.standing().failed
+        return self.cell_states().failed
 
     def write_result(
         self, result: Mapping[str, Any], records: Mapping[str, pyarrow.Table]
@@ -123,34 +123,34 @@ class Store(Plans):
         Raises:
             StoreError: if the files do not stay as written; the cell then has no result.
         """
-        cell_id = checked(result["cell_id"])
-        tables = {f"{checked(name)}.parquet": parquet_bytes(t) for name, t in records.items()}
+        cell_id = validate_name(result["cell_id"])
+        tables = {f"{validate_name(name)}.parquet": parquet_bytes(t) for name, t in records.items()}
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()}
         rows = {f"{name}.parquet": table.num_rows for name, table in records.items()}
         written = {name: {"rows": rows[name], "sha256": digests[name]} for name in tables}
         complete = {**result, "records": written}
         ending = {"result.json": json_bytes(complete)}
         for attempt in range(_ATTEMPTS):
-            if self._stays(cell_id, tables, ending):
+            if self._write_and_verify(cell_id, tables, ending):
                 for name in ("failure.json", "lost.json", "checkpoint.npz"):
-                    self.drop(cell_id, name)
+                    self.delete_side_file(cell_id, name)
                 return complete
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # or two keep in each other's way
         self._remove(f"cells/{cell_id}/result.json")
         raise StoreError(f"{self._full('cells')}/{cell_id}: what is written does not stay")
 
-    def _stays(self, cell_id: str, tables: _Bytes, ending: _Bytes) -> bool:
+    def _write_and_verify(self, cell_id: str, tables: _Bytes, ending: _Bytes) -> bool:
         """Write a cell's tables and then its ending; whether all that reads back as written."""
         self._remove(f"cells/{cell_id}/result.json")  # of a trial whose records go now
         for name, data in tables.items():
             self._write(f"cells/{cell_id}/{name}", data)
-        if not self._reads_as(cell_id, tables):
+        if not self._matches(cell_id, tables):
             return False
         for name, data in ending.items():
             self._write(f"cells/{cell_id}/{name}", data)
-        return self._reads_as(cell_id, {**tables, **ending})
+        return self._matches(cell_id, {**tables, **ending})
 
-    def _reads_as(self, cell_id: str, files: _Bytes) -> bool:
+    def _matches(self, cell_id: str, files: _Bytes) -> bool:
         try:
             return all(self._read(f"cells/{cell_id}/{name}") == files[name] for name in files)
         except MissingFileError:  # another trial has begun to write: it removes ``result.json``
@@ -158,13 +158,13 @@ class Store(Plans):
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
         """Save why a trial raised; the cell stays unfinished."""
-        self.keep(failure["cell_id"], "failure.json", json_bytes(failure))
+        self.write_side_file(failure["cell_id"], "failure.json", json_bytes(failure))
 
     def write_lost(self, lost: Mapping[str, Any]) -> None:
         """Save what is known of a lost worker, and count it; the cell stays unfinished."""
-        before = self.kept(lost["cell_id"], "lost.json")
+        before = self.read_side_file(lost["cell_id"], "lost.json")
         times = 0 if before is None else self.times_lost(lost["cell_id"])
-        self.keep(lost["cell_id"], "lost.json", json_bytes({**lost, "times": times + 1}))
+        self.write_side_file(lost["cell_id"], "lost.json", json_bytes({**lost, "times": times + 1}))
 
     def times_lost(self, cell_id: str) -> int:
         """In how many runs a lost cell was lost, since it was last reopened."""
@@ -172,23 +172,23 @@ class Store(Plans):
 
     def lost(self, cell_id: str) -> dict[str, Any]:
         """Read what is known of a cell's lost worker."""
-        return self._read_json(f"cells/{checked(cell_id)}/lost.json")
+        return self._read_json(f"cells/{validate_name(cell_id)}/lost.json")
 
     def has_result(self, cell_id: str) -> bool:
         """Whether a cell is finished."""
-        return self._exists(f"cells/{checked(cell_id)}/result.json")
+        return self._exists(f"cells/{validate_name(cell_id)}/result.json")
 
     def result(self, cell_id: str) -> dict[str, Any]:
         """Read a finished cell's ``result.json``."""
-        return self._read_json(f"cells/{checked(cell_id)}/result.json")
+        return self._read_json(f"cells/{validate_name(cell_id)}/result.json")
 
     def failure(self, cell_id: str) -> dict[str, Any]:
         """Read why a cell's last trial raised."""
-        return self._read_json(f"cells/{checked(cell_id)}/failure.json")
+        return self._read_json(f"cells/{validate_name(cell_id)}/failure.json")
 
     def failure_bytes(self, cell_id: str) -> bytes:
         """The file that says why a cell's last trial raised, as it is."""
-        return self._read(f"cells/{checked(cell_id)}/failure.json")
+        return self._read(f"cells/{validate_name(cell_id)}/failure.json")
 
     def ending_bytes(self, cell_id: str) -> bytes:
         """The file that says how a cell has ended, as it is: its result, or else its failure."""
@@ -198,7 +198,7 @@ class Store(Plans):
 
     def files(self, result: Mapping[str, Any]) -> dict[str, bytes]:
         """All files of a finished cell by name, the records checked against their digests."""
-        cell_id = checked(result["cell_id"])
+        cell_id = validate_name(result["cell_id"])
         names = [*result["records"], "result.json"]
         return {name: self._checked_bytes(cell_id, name, result) for name in names}
 
@@ -218,7 +218,7 @@ class Store(Plans):
         return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
 
     def _checked_bytes(self, cell_id: str, name: str, result: Mapping[str, Any]) -> bytes:
-        path = f"cells/{checked(cell_id)}/{checked(name)}"
+        path = f"cells/{validate_name(cell_id)}/{validate_name(name)}"
         data = self._read(path)
         expected = result["records"].get(name)
         if expected and hashlib.sha256(data).hexdigest() != expected["sha256"]:
@@ -230,22 +230,22 @@ class Store(Plans):
 
     # What lies beside a result --------------------------------------------------------------------
 
-    def keep(self, cell_id: str, name: SideFile, data: bytes) -> None:
+    def write_side_file(self, cell_id: str, name: SideFile, data: bytes) -> None:
         """Write a file beside a cell's result, whole or not at all."""
-        self._write(f"cells/{checked(cell_id)}/{name}", data)
+        self._write(f"cells/{validate_name(cell_id)}/{name}", data)
 
-    def kept(self, cell_id: str, name: SideFile) -> bytes | None:
+    def read_side_file(self, cell_id: str, name: SideFile) -> bytes | None:
         """Read a file beside a cell's result; None where there is none."""
         try:
-            return self._read(f"cells/{checked(cell_id)}/{name}")
+            return self._read(f"cells/{validate_name(cell_id)}/{name}")
         except MissingFileError:
             return None
 
-    def drop(self, cell_id: str, name: SideFile) -> None:
+    def delete_side_file(self, cell_id: str, name: SideFile) -> None:
         """Remove a file beside a cell's result, if it is there."""
-        self._remove(f"cells/{checked(cell_id)}/{name}")
+        self._remove(f"cells/{validate_name(cell_id)}/{name}")
 
-    def reopen(self, cell_id: str, *, keep_lost: bool = False) -> None:
+    def clear_outcome(self, cell_id: str, *, keep_lost: bool = False) -> None:
         """Forget how a cell has ended, so that it is run again; its checkpoint stays.
 
         Args:
@@ -254,20 +254,24 @@ class Store(Plans):
         """
         names = ["result.json", "failure.json", *([] if keep_lost else ["lost.json"])]
         for name in names:
-            self._remove(f"cells/{checked(cell_id)}/{name}")
+            self._remove(f"cells/{validate_name(cell_id)}/{name}")
 
     def write_content(self, key: str, name: str, content: Mapping[str, Any]) -> None:
         """Save what a trial found in data that its id names by their last part only."""
-        self._write(f"contents/{checked(key)}/{checked(name)}.json", json_bytes(content))
+        self._write(
+            f"contents/{validate_name(key)}/{validate_name(name)}.json", json_bytes(content)
+        )
 
     def contents(self, key: str) -> dict[str, dict[str, Any]]:
         """Read what trials found in the data of a key, by path in the store."""
-        below = [path[len(self.root) + 1 :] for path in self._find(f"contents/{checked(key)}")]
+        below = [
+            path[len(self.root) + 1 :] for path in self._find(f"contents/{validate_name(key)}")
+        ]
         return {path: self._read_json(path) for path in below if path.endswith(".json")}
 
     def drop_content(self, key: str, name: str) -> None:
         """Remove what a trial found in the data of a key."""
-        self._remove(f"contents/{checked(key)}/{checked(name)}.json")
+        self._remove(f"contents/{validate_name(key)}/{validate_name(name)}.json")
 
     def write_lease(self, key: str, lease: Mapping[str, Any]) -> None:
         """Save which driver is running a sweep (its name), or a shard (``name/1-of-4``)."""
@@ -283,7 +287,7 @@ class Store(Plans):
 
     def lease_keys(self, sweep: str) -> list[str]:
         """The sweep's own key and those of its shards, as far as they have leases, sorted."""
-        own, start = checked(sweep), f"{self._full('leases')}/"
+        own, start = validate_name(sweep), f"{self._full('leases')}/"
         paths = (path.partition(start)[2] for path in self._find("leases"))
         keys = (path.removesuffix(".json") for path in paths if path.endswith(".json"))
         return sorted(key for key in keys if key.partition("/")[0] == own)
@@ -319,13 +323,14 @@ class Store(Plans):
     def write_mirrored(self, sweep: str, digest: str) -> None:
         """Save of which state of a sweep tracking is the mirror."""
         self._write(
-            f"mirrored/{checked(sweep)}.json", json_bytes({"schema": SCHEMA, "digest": digest})
+            f"mirrored/{validate_name(sweep)}.json",
+            json_bytes({"schema": SCHEMA, "digest": digest}),
         )
 
     def mirrored(self, sweep: str) -> str | None:
         """Read of which state of a sweep tracking is the mirror; None where it is of none."""
         try:
-            return self._read_json(f"mirrored/{checked(sweep)}.json")["digest"]
+            return self._read_json(f"mirrored/{validate_name(sweep)}.json")["digest"]
         except StoreError:
             return None
 
@@ -345,7 +350,7 @@ class Store(Plans):
 
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file of a copied store (`pipeline.tracking.client.download`), atomically."""
-        self._write("/".join(checked(part) for part in path.split("/")), data)
+        self._write("/".join(validate_name(part) for part in path.split("/")), data)
 
 
 def _identity(store_id: str) -> bytes:
@@ -366,8 +371,8 @@ def _path_of_key(folder: str, key: str) -> str:
     """The file of a sweep (``name``) or of a shard of it (``name/1-of-4``)."""
     name, _, shard = key.rpartition("/")
     if _SHARD.fullmatch(shard):
-        return f"{folder}/{checked(name)}/{shard}.json"
-    return f"{folder}/{checked(key)}.json"
+        return f"{folder}/{validate_name(name)}/{shard}.json"
+    return f"{folder}/{validate_name(key)}.json"
 
 
 def _cells_with(file: str, paths: Iterable[str]) -> set[str]:

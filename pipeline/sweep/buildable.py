@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.redaction import redact
 from pipeline.spec.read import Cell
-from pipeline.store.atomic_write import write_whole
+from pipeline.store.atomic_write import write_atomic
 from pipeline.trial.source_digest import code_digest, source_digests
 
 if TYPE_CHECKING:
@@ -162,4 +162,4 @@ def _remembered() -> dict[str, str]:
 def _remember(outcomes: Mapping[str, str]) -> None:
     with suppress(OSError):  # a second look then takes as long as the first
         latest = dict(list(outcomes.items())[-_KEPT:])
-        write_whole(str(_file()), json.dumps(latest).encode())
+        write_atomic(str(_file()), json.dumps(latest).encode())

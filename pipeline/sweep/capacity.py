@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def reachable(present: Mapping[str, float]) -> dict[str, float]:
+def resources_at_full_size(present: Mapping[str, float]) -> dict[str, float]:
     """The cluster's resources once every worker that it may start has joined.
 
     NORMSCOPE_CLUSTER names the file that `ray up` leaves on the head (`cluster.yaml` sets it). All

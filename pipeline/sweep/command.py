@@ -17,7 +17,7 @@ from pipeline.cli.run import graceful_shutdown, install_signal_handlers
 
 if TYPE_CHECKING:
     from pipeline.spec.read import Cell, Sweep
-    from pipeline.store.store import Standing, Store
+    from pipeline.store.store import CellStates, Store
     from pipeline.sweep.budget import Limits
     from pipeline.sweep.durations import Estimate
     from pipeline.sweep.lease import Lease
@@ -60,7 +60,7 @@ def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
     if options.cluster:
         if options.shard:
             raise ValueError("--shard is for many drivers; --cluster has one")
-        return _do_there(sweep, options, words)
+        return _run_on_cluster(sweep, options, words)
     options.storage = shared.storage_location(options.storage)
     with graceful_shutdown():
         return _do(sweep, options)
@@ -73,7 +73,7 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     from pipeline.sweep import status as triage
     from pipeline.sweep.dry_run import show_preview
 
-    store, repeat = Store(options.storage), triage.Repeat(options.storage, options.set)
+    store, repeat = Store(options.storage), triage.CommandOptions(options.storage, options.set)
     if options.status:
         triage.show_status(sweep, store)
     elif options.failures:
@@ -89,8 +89,8 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     else:
         part = sweep if options.shard is None else _shard_of(sweep, options.shard)
         chosen, why_over = _run(sweep, part, store, options)
-        code = triage.conclude(part, store, [] if why_over else chosen, repeat)
-        if why_over and (left := len(triage.divide(part.cells, store.standing())["missing"])):
+        code = triage.print_summary(part, store, [] if why_over else chosen, repeat)
+        if why_over and (left := len(triage.by_state(part.cells, store.cell_states())["missing"])):
             print(f"{why_over}; {left} cells are left to the same command", file=sys.stderr)
             return _BUDGET_USED
         return code
@@ -101,9 +101,9 @@ def _shard_of(sweep: Sweep, shard: Shard) -> Sweep:
     return replace(sweep, cells=shard.cells_of(sweep.cells))
 
 
-def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
+def _run_on_cluster(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a sweep on another cluster, with what else the command says, or stop it there."""
-    from pipeline.cluster.job import run_there
+    from pipeline.cluster.job import run_on_cluster
     from pipeline.sweep.dry_run import refuse_unbuildable
 
     if any((options.status, options.failures, options.dry_run, options.sync)):
@@ -115,7 +115,7 @@ def _do_there(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -
     others.remove(options.file)
     if not options.stop:  # a cluster costs money
         refuse_unbuildable(sweep, sweep.cells)
-    return run_there(sweep, options.cluster, others, stop=options.stop)
+    return run_on_cluster(sweep, options.cluster, others, stop=options.stop)
 
 
 def _run(
@@ -138,15 +138,15 @@ def _run(
     lease, why_over = Lease(store, sweep.name, options.shard), ""
     with ExitStack() as ends:
         ends.callback(clear_notes, lease.id)
-        ends.enter_context(lease.held())
+        ends.enter_context(lease.acquire())
         plan_id = store.write_plan(plan(sweep), options.set)
-        standing = store.standing()
+        standing = store.cell_states()
         again = options.retry_failed, options.rerun_changed
         chosen = to_run(part.cells, store, standing, *again)[: options.limit]
         if chosen:
             why_over = _run_cells(part, plan_id, chosen, standing, store, tracking, lease, options)
         elif tracking:
-            mirroring.complete(sweep, store, tracking)
+            mirroring.mirror_missing(sweep, store, tracking)
     return chosen, why_over
 
 
@@ -154,7 +154,7 @@ def _run_cells(
     sweep: Sweep,
     plan_id: str,
     chosen: list[Cell],
-    standing: Standing,
+    standing: CellStates,
     store: Store,
     tracking: str | None,
     lease: Lease,
@@ -169,11 +169,11 @@ def _run_cells(
     from pipeline.store.store import StoreError
     from pipeline.sweep import tune as orchestrator
     from pipeline.sweep.budget import Limits
-    from pipeline.sweep.durations import Estimate, estimate, in_order
+    from pipeline.sweep.durations import Estimate, estimate, longest_first
     from pipeline.sweep.node_check import refuse_unseen
     from pipeline.sweep.progress import Progress
     from pipeline.sweep.stop import Stop, request_in_store
-    from pipeline.tracking.worker import beside
+    from pipeline.tracking.worker import mirror_subprocess
     from pipeline.training import live_note
 
     again = {cell.cell_id for cell in chosen}
@@ -184,15 +184,18 @@ def _run_cells(
     except StoreError as error:  # what is damaged concerns the report, and no cell to run
         print_error(error)
         expected = Estimate({}, None, False)
-    with beside((sweep.name, plan_id), store, tracking) as mirror, orchestrator.cluster():
+    with (
+        mirror_subprocess((sweep.name, plan_id), store, tracking) as mirror,
+        orchestrator.cluster(),
+    ):
         install_signal_handlers()
-        count = orchestrator.slots(chosen, sweep.resources, options.concurrency)
+        count = orchestrator.max_concurrent_cells(chosen, sweep.resources, options.concurrency)
         if note := orchestrator.sharing(chosen, sweep.resources):
             print(note, file=sys.stderr)
-        lease.confirm()
+        lease.verify_owner()
         refuse_unseen(store, lease.key, lease.id)
         for cell_id in again & (standing.finished | standing.failed | standing.lost):
-            store.reopen(cell_id, keep_lost=not options.retry_failed)
+            store.clear_outcome(cell_id, keep_lost=not options.retry_failed)
         limits = Limits(options.max_hours, options.max_gpu_hours)
         budget = _budget(limits, chosen, sweep, expected, lease) if limits else None
         stop = Stop(lease.id, request_in_store(store, lease.key, lease.id), budget)
@@ -208,7 +211,7 @@ def _run_cells(
                 [progress.ended, mirror.ended, stop.ended],
                 stop.is_over,
             )
-            orchestrator.run(in_order(chosen, expected), job, count, events)
+            orchestrator.run(longest_first(chosen, expected), job, count, events)
         if stop.reason and not stop.is_by_budget:
             raise KeyboardInterrupt
         mirror.complete()

@@ -14,7 +14,7 @@ from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
 from pipeline.sweep.gpus import has_gpu
 from pipeline.sweep.local_resources import usable_cpus
 from pipeline.sweep.progress import duration
-from pipeline.sweep.status import STATES, divide, to_run
+from pipeline.sweep.status import STATES, by_state, to_run
 from pipeline.trial.data_check import data_lines
 
 
@@ -27,8 +27,8 @@ def show_preview(
     price: float | None,
 ) -> None:
     """Print the cells by state, and the time and the cost of those that would run."""
-    standing = store.standing()
-    found = divide(sweep.cells, standing)
+    standing = store.cell_states()
+    found = by_state(sweep.cells, standing)
     print(f"{sweep.name}: {len(sweep.cells)} cells")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")

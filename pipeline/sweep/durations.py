@@ -60,7 +60,7 @@ def _rate(sample: Sequence[tuple[float, int]]) -> float:
     return sum(seconds for seconds, _ in sample) / sum(steps for _, steps in sample)
 
 
-def in_order(cells: Sequence[Cell], expected: Estimate) -> list[Cell]:
+def longest_first(cells: Sequence[Cell], expected: Estimate) -> list[Cell]:
     """The longest cells first, seed by seed.
 
     So slots are even at the end, while a sweep that is cut short still has all kinds of cells.

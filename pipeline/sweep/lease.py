@@ -24,9 +24,9 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep.shard import Shard, exclude_each_other, lease_key
 
-BEAT = 15.0
+HEARTBEAT_SECONDS = 15.0
 """Seconds between two beats."""
-SILENCE = 6 * BEAT
+SILENCE = 6 * HEARTBEAT_SECONDS
 """Seconds without a beat after which a driver on another host is taken for gone."""
 _LOOK = 1.0
 """Seconds between two looks at the file of another host's driver."""
@@ -42,7 +42,7 @@ class Lease:
             "id": uuid4().hex,
             "host": platform.node(),
             "pid": os.getpid(),
-            "born": _born(os.getpid()),
+            "born": _process_start_time(os.getpid()),
         }
         self._beats = 0
         self._gone: set[str] = set()
@@ -53,7 +53,7 @@ class Lease:
         return self._own["id"]
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def acquire(self) -> Iterator[None]:
         """Within it, this driver is the one that runs the sweep.
 
         Raises:
@@ -76,7 +76,7 @@ class Lease:
                 self._store.drop_lease(self.key)
                 self._store.drop_stop(self.key)
 
-    def confirm(self) -> None:
+    def verify_owner(self) -> None:
         """Look again, some time after claiming: of two that claimed at once, the later has it.
 
         Whoever has written the file since then is at work.
@@ -88,7 +88,7 @@ class Lease:
             raise ValueError(_refusal(key, found))
 
     def _keep_beating(self, stop: threading.Event) -> None:
-        while not stop.wait(BEAT):
+        while not stop.wait(HEARTBEAT_SECONDS):
             with suppress(StoreError):  # a full disk ends no sweep that runs elsewhere
                 if self._is_own():
                     self._beat()
@@ -109,7 +109,7 @@ class Lease:
         return {key: lease for key, lease in found.items() if lease and self._is_rival(lease)}
 
     def _is_rival(self, lease: Mapping[str, Any]) -> bool:
-        return lease["id"] not in (self._own["id"], *self._gone) and is_running(lease) is not False
+        return lease["id"] not in (self._own["id"], *self._gone) and is_alive(lease) is not False
 
 
 def _wait_for_silence(store: Store, rivals: Mapping[str, Mapping[str, Any]]) -> None:
@@ -124,7 +124,7 @@ def _wait_for_silence(store: Store, rivals: Mapping[str, Mapping[str, Any]]) -> 
             a driver is of this host.
     """
     for key, found in rivals.items():
-        if is_running(found):
+        if is_alive(found):
             raise ValueError(_refusal(key, found))
         print(
             f"{key}: process {found['pid']} on {found['host']} may still be running it; "
@@ -150,7 +150,7 @@ def _refusal(key: str, lease: Mapping[str, Any]) -> str:
 
 def describe(lease: Mapping[str, Any] | None) -> str:
     """Who is at work, in words."""
-    running = None if lease is None else is_running(lease)
+    running = None if lease is None else is_alive(lease)
     if lease is None or running is False:
         return "nobody is running it now"
     who = f"process {lease['pid']} on {lease['host']}"
@@ -159,14 +159,14 @@ def describe(lease: Mapping[str, Any] | None) -> str:
     return f"last run by {who}, which may be at work (its heartbeat: {lease['time']}, its clock)"
 
 
-def is_running(lease: Mapping[str, Any]) -> bool | None:
+def is_alive(lease: Mapping[str, Any]) -> bool | None:
     """Whether a lease's driver is still there; None for one of another host, unknown from here."""
     if lease["host"] != platform.node():
         return None
-    return _born(lease["pid"]) == lease["born"] is not None
+    return _process_start_time(lease["pid"]) == lease["born"] is not None
 
 
-def _born(pid: int) -> str | None:
+def _process_start_time(pid: int) -> str | None:
     """When a process of this host was started, in ticks of its clock; None if there is none."""
     try:
         if not Path("/proc/self/stat").exists():  # not Linux: that it is there must do

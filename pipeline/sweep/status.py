@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.cli.redaction import redact
 from pipeline.spec.read import Cell, Sweep
-from pipeline.store.store import Standing, Store
+from pipeline.store.store import CellStates, Store
 from pipeline.sweep.changed_code import changed_code, show_changed_code
 from pipeline.sweep.lease import describe
 from pipeline.sweep.progress import title
@@ -32,14 +32,14 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Repeat:
+class CommandOptions:
     """How the present command names its cells: the options that another command needs too."""
 
     storage: str
     overrides: Sequence[str]
 
 
-def divide(cells: Sequence[Cell], standing: Standing) -> dict[str, list[Cell]]:
+def by_state(cells: Sequence[Cell], standing: CellStates) -> dict[str, list[Cell]]:
     """The cells by state, each in the sweep's order."""
     found: dict[str, list[Cell]] = {state: [] for state in STATES}
     for cell in cells:
@@ -47,7 +47,7 @@ def divide(cells: Sequence[Cell], standing: Standing) -> dict[str, list[Cell]]:
     return found
 
 
-def _state(cell_id: str, standing: Standing) -> str:
+def _state(cell_id: str, standing: CellStates) -> str:
     if cell_id in standing.finished:
         return "done"
     if cell_id in standing.failed:
@@ -58,7 +58,7 @@ def _state(cell_id: str, standing: Standing) -> str:
 def to_run(
     cells: Sequence[Cell],
     store: Store,
-    standing: Standing,
+    standing: CellStates,
     retry_failed: bool,
     rerun_changed: bool = False,
 ) -> list[Cell]:
@@ -87,8 +87,8 @@ def to_run(
 
 def show_status(sweep: Sweep, store: Store) -> None:
     """Print how many cells are in which state, in all and by architecture, and who is at work."""
-    standing = store.standing()
-    found = divide(sweep.cells, standing)
+    standing = store.cell_states()
+    found = by_state(sweep.cells, standing)
     print(f"{sweep.name}: {len(sweep.cells)} cells, in {redact(store.uri)}")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
@@ -117,9 +117,9 @@ def ask_to_stop(sweep: Sweep, store: Store, shard: Shard | None) -> None:
         print(f"{sweep.name}: nobody is running it now")
 
 
-def show_failures(sweep: Sweep, store: Store, repeat: Repeat) -> None:
+def show_failures(sweep: Sweep, store: Store, repeat: CommandOptions) -> None:
     """Print failed and lost cells by cause, the most frequent first, and how to see one fail."""
-    found = divide(sweep.cells, store.standing())
+    found = by_state(sweep.cells, store.cell_states())
     errors = {cell.cell_id: store.failure(cell.cell_id)["error"] for cell in found["failed"]}
     errors |= {cell.cell_id: store.lost(cell.cell_id)["error"] for cell in found["lost"]}
     if not errors:
@@ -128,7 +128,7 @@ def show_failures(sweep: Sweep, store: Store, repeat: Repeat) -> None:
         for cells in by_cause(found[state], errors):
             print(f"{len(cells)} {state}: {errors[cells[0].cell_id]}")
             for cell in cells[:_EXAMPLES]:
-                log = store.kept(cell.cell_id, "log.txt") is not None
+                log = store.read_side_file(cell.cell_id, "log.txt") is not None
                 place = f"  (log: {redact(store.uri)}/cells/{cell.cell_id}/log.txt)" if log else ""
                 print(f"  {cell.cell_id}  {title(cell.labels)}{place}")
             if len(cells) > _EXAMPLES:
@@ -144,7 +144,7 @@ def by_cause(cells: Sequence[Cell], errors: Mapping[str, str]) -> list[list[Cell
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def reproduction(sweep: Sweep, cell: Cell, repeat: Repeat) -> str:
+def reproduction(sweep: Sweep, cell: Cell, repeat: CommandOptions) -> str:
     """The command that runs one cell by itself, in sight."""
     words = ["python", "-m", "pipeline.trial", str(sweep.path), "--cell", cell.cell_id]
     words += ["--profile", sweep.profile] if sweep.profile else []
@@ -152,10 +152,12 @@ def reproduction(sweep: Sweep, cell: Cell, repeat: Repeat) -> str:
     return shlex.join([*words, "--storage", repeat.storage])
 
 
-def conclude(sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: Repeat) -> int:
+def print_summary(
+    sweep: Sweep, store: Store, chosen: Sequence[Cell], repeat: CommandOptions
+) -> int:
     """Say what there is now, failures by cause; gives the exit code."""
-    standing = store.standing()
-    found = divide(sweep.cells, standing)
+    standing = store.cell_states()
+    found = by_state(sweep.cells, standing)
     done, whole = len(found["done"]), len(sweep.cells)
     print(f"{sweep.name}: {done} of {whole} cells done, in {redact(store.uri)}")
     wanted = {cell.cell_id for cell in chosen} - standing.finished

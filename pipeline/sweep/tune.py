@@ -41,7 +41,7 @@ from pipeline.catalog import own_parts
 from pipeline.spec.precision import refuse_tf32
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.store import Store, StoreError
-from pipeline.sweep.capacity import reachable
+from pipeline.sweep.capacity import resources_at_full_size
 from pipeline.sweep.gpus import describe_sharing
 from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
 from pipeline.sweep.local_resources import usable_cpus, visible_gpus
@@ -181,13 +181,15 @@ def _running() -> str | None:
     return "auto"
 
 
-def slots(cells: Sequence[Cell], resources: Resources, concurrency: int | None) -> int:
+def max_concurrent_cells(
+    cells: Sequence[Cell], resources: Resources, concurrency: int | None
+) -> int:
     """How many cells run at once on this cluster, at most.
 
     Raises:
         ValueError: if the cluster can never run one of the cells.
     """
-    have = reachable(ray.cluster_resources())
+    have = resources_at_full_size(ray.cluster_resources())
     _refuse_tf32_on_cpus(cells, resources, _default(have))
     shares = {_gpus(cell, resources, _default(have)) for cell in cells}
     for kind, need in (("CPU", resources.cpus), ("GPU", max(shares))):
@@ -217,14 +219,14 @@ def _refuse_tf32_on_cpus(cells: Sequence[Cell], resources: Resources, default: f
 
 def sharing(cells: Sequence[Cell], resources: Resources) -> str | None:
     """A line on how cells share the GPUs that there are; None if they do not."""
-    have = reachable(ray.cluster_resources())
+    have = resources_at_full_size(ray.cluster_resources())
     least = min(_gpus(cell, resources, _default(have)) for cell in cells)
     return describe_sharing(least) if have.get("GPU", 0) and 0 < least < 1 else None
 
 
 def gpu_shares(cells: Sequence[Cell], resources: Resources) -> dict[str, float]:
     """GPUs that each cell gets on this cluster, by cell id."""
-    default = _default(reachable(ray.cluster_resources()))
+    default = _default(resources_at_full_size(ray.cluster_resources()))
     return {cell.cell_id: _gpus(cell, resources, default) for cell in cells}
 
 
@@ -264,7 +266,7 @@ def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> N
 
 
 def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: str) -> tune.Tuner:
-    default = _default(reachable(ray.cluster_resources()))
+    default = _default(resources_at_full_size(ray.cluster_resources()))
     trainable = tune.with_resources(
         tune.with_parameters(_trial, job=asdict(job), default=default),
         lambda config: _needed(_cell(config), job.resources, default),
@@ -283,7 +285,7 @@ def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: 
             name=job.sweep.replace("/", "-"),
             stop=_Stopper(events),
             failure_config=tune.FailureConfig(max_failures=1),
-            callbacks=[_Relay(job.storage, events)],
+            callbacks=[_EventCallback(job.storage, events)],
             verbose=0,
         ),
     )
@@ -321,7 +323,7 @@ def _trial_name(trial: Any) -> str:
 
 def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
     """Run in a worker: one cell, saved."""
-    from pipeline.trial.run import attempt
+    from pipeline.trial.run import run_and_record
 
     if job["lease"] and (problem := unseen(job["storage"], job["sweep"], job["lease"])):
         raise StoreError(f"{platform.node()} {problem}")  # it has joined the cluster since
@@ -340,7 +342,7 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
             device = "cuda" if _gpus(cell, resources, default) else "cpu"
             ask = partial(requested_in_workers, job["lease"])
             with noting(job["lease"], cell.cell_id), stopping(ask):
-                status = attempt(cell, store, device, resources)
+                status = run_and_record(cell, store, device, resources)
     tune.report({"status": status})
 
 
@@ -355,7 +357,7 @@ def _status(store: Store, cell_id: str) -> str | None:
     """How a cell has ended since the driver looked: in another sweep, or before its worker died."""
     if store.has_result(cell_id):
         return store.result(cell_id)["status"]
-    return "failed" if store.kept(cell_id, "failure.json") is not None else None
+    return "failed" if store.read_side_file(cell_id, "failure.json") is not None else None
 
 
 class _Stopper(tune.Stopper):
@@ -365,7 +367,7 @@ class _Stopper(tune.Stopper):
         self._events = events
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # as of `_Relay`
+        return {}  # as of `_EventCallback`
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -374,7 +376,7 @@ class _Stopper(tune.Stopper):
         return self._events.is_over()
 
 
-class _Relay(tune.Callback):
+class _EventCallback(tune.Callback):
     """Tells who listens; an exception here would end the whole sweep, so none leaves."""
 
     def __init__(self, storage: str, events: Events) -> None:

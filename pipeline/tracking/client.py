@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pipeline.store.store import Store
 from pipeline.tracking.payload import dataset, parameters, points, run_name, source_tags
-from pipeline.tracking.relocation import TrackingError, alone, artifact_location
+from pipeline.tracking.relocation import TrackingError, artifact_location, migration_lock
 from pipeline.tracking.runs import (
     CELL,
     KIND,
@@ -40,7 +40,14 @@ from mlflow.entities import Metric, Param, Run  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH  # isort: skip
 
-__all__ = ["TrackingError", "attach_report", "complete", "download", "mirror", "mirror_failure"]
+__all__ = [
+    "TrackingError",
+    "attach_report",
+    "download",
+    "mirror",
+    "mirror_failure",
+    "mirror_missing",
+]
 __all__ += ["prepare", "sync"]
 
 _DIGEST = "result_sha256"
@@ -64,7 +71,7 @@ def prepare(uri: str, sweep: str, description: str, store: Store) -> None:
     This is done before any run is made. Only the store's own runs are ended.
     """
     client = client_of(uri)
-    with alone(uri):
+    with migration_lock(uri):
         experiment = find_experiment(client, sweep)
         if experiment is None:
             location = artifact_location(uri, sweep)
@@ -135,7 +142,7 @@ def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
 
 
 @plain
-def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> None:
+def mirror_missing(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> None:
     """Mirror what is not mirrored yet, and the plans: MLflow alone is then enough for a report.
 
     Such are cells that another sweep of the store has run, and cells of a time without a server.
@@ -144,7 +151,7 @@ def complete(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Non
     experiment = experiment_of(client, sweep)
     live = live_cells(client, experiment, store.store_id)
     status = {cell_id: run.data.tags["status"] for cell_id, run in live.items()}
-    standing = store.standing()
+    standing = store.cell_states()
     for cell_id in cell_ids:
         if cell_id in standing.finished and status.get(cell_id) in (None, "failed"):
             mirror(uri, sweep, store, cell_id)
@@ -177,7 +184,7 @@ def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Changes
         else:
             client.set_tag(run.info.run_id, "superseded", "true")
             superseded += 1
-    complete(uri, sweep, store, cell_ids)
+    mirror_missing(uri, sweep, store, cell_ids)
     live = live_cells(client, experiment, store.store_id)
     differing = [
         cell
@@ -202,7 +209,7 @@ class _Expected(NamedTuple):
 
 def _expected(store: Store, cell_ids: Sequence[str]) -> dict[str, _Expected]:
     """By ended cell."""
-    standing, sizes = store.standing(), store.file_sizes()
+    standing, sizes = store.cell_states(), store.file_sizes()
     found = {}
     for cell_id in cell_ids:
         if cell_id in standing.finished:

@@ -19,7 +19,7 @@ class TrackingError(ValueError):
     """The tracking server cannot be used as asked; the message says why in one line."""
 
 
-def alone(uri: str) -> AbstractContextManager[Any]:
+def migration_lock(uri: str) -> AbstractContextManager[Any]:
     """Context manager that locks a SQLite file: processes that open a fresh one at once collide."""
     if not uri.startswith(_SQLITE):
         return nullcontext()

@@ -25,7 +25,7 @@ from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from pipeline.cli.redaction import redact
-from pipeline.tracking.relocation import TrackingError, alone, relocate
+from pipeline.tracking.relocation import TrackingError, migration_lock, relocate
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -62,7 +62,7 @@ def client_of(uri: str) -> MlflowClient:
         TrackingError: if there is no answer.
     """
     try:
-        with alone(uri):
+        with migration_lock(uri):
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             relocate(uri)

@@ -16,7 +16,7 @@ from pipeline.store.store import Store
 _SQLITE = "sqlite:///"
 
 
-def complete(sweep: Sweep, store: Store, uri: str) -> None:
+def mirror_missing(sweep: Sweep, store: Store, uri: str) -> None:
     """Mirror what MLflow has missed, unless nothing has changed since that was last done."""
     digest = _digest(sweep, store, uri)
     if store.mirrored(sweep.name) == digest and not _is_gone(uri):
@@ -25,7 +25,7 @@ def complete(sweep: Sweep, store: Store, uri: str) -> None:
 
     try:
         tracking.prepare(uri, sweep.name, sweep.description, store)
-        tracking.complete(uri, sweep.name, store, store.planned_cells(sweep.name))
+        tracking.mirror_missing(uri, sweep.name, store, store.planned_cells(sweep.name))
         store.write_mirrored(sweep.name, digest)
     except Exception as error:  # the store behind a URI may raise anything
         print_error(f"some runs are missing in MLflow; run again with --sync to add them: {error}")
@@ -51,7 +51,7 @@ def sync(sweep: Sweep, store: Store, uri: str) -> str:
 
 def _digest(sweep: Sweep, store: Store, uri: str) -> str:
     """Of where MLflow is and of all that it has to know, of all plans of the sweep's name."""
-    standing = store.standing()
+    standing = store.cell_states()
     plans = sorted(store.plans_of(sweep.name, standing.finished), key=lambda plan: plan.plan_id)
     cells = sorted({cell for plan in plans for cell in plan.cells})
     ends = [[cell, cell in standing.finished, cell in standing.failed] for cell in cells]

@@ -58,7 +58,7 @@ class Mirror:
 
 
 @contextmanager
-def beside(plan: tuple[str, str], store: Store, uri: str | None) -> Iterator[Mirror]:
+def mirror_subprocess(plan: tuple[str, str], store: Store, uri: str | None) -> Iterator[Mirror]:
     """Within it, a process mirrors a sweep whose plan is in the store (none if ``uri`` is None).
 
     The plan is given as the sweep's name and its id. What the process prints goes to standard
@@ -82,7 +82,7 @@ def beside(plan: tuple[str, str], store: Store, uri: str | None) -> Iterator[Mir
                 )
         finally:
             _close(process)
-            _bid_farewell(process)
+            _terminate(process)
             relay.join()
 
 
@@ -115,14 +115,14 @@ def _close(process: subprocess.Popen[str]) -> None:
         process.stdin.close()
 
 
-def _bid_farewell(process: subprocess.Popen[str]) -> None:
+def _terminate(process: subprocess.Popen[str]) -> None:
     try:
         process.wait(_FAREWELL)
     except subprocess.TimeoutExpired:
         process.kill()
 
 
-class _Patience:
+class _CircuitBreaker:
     """Calls MLflow, and lets it be for a while after it failed."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class _Patience:
 
 def main() -> None:
     """Mirror the cells that standard input names."""
-    _give_way()
+    _lower_priority()
     name, plan_id, storage, uri = json.loads(sys.stdin.readline())
     words: SimpleQueue[str] = SimpleQueue()
     gone = threading.Event()
@@ -155,13 +155,13 @@ def main() -> None:
     try:
         sweep = planned(store, name, plan_id)
         if work(words, gone, sweep, store, uri):
-            mirroring.complete(sweep, store, uri)
+            mirroring.mirror_missing(sweep, store, uri)
     except Exception as error:
         print_error(f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     os.nice(_NICENESS)
     with suppress(OSError):  # Linux shares processors among sessions first, and this is one
         Path("/proc/self/autogroup").write_text(str(_NICENESS))
@@ -190,7 +190,7 @@ def work(
     """Make the runs of cells as they end; gives whether the driver asks for the missing ones."""
     from pipeline.tracking import client as tracking
 
-    patience = _Patience()
+    patience = _CircuitBreaker()
 
     def prepare() -> None:
         tracking.prepare(uri, sweep.name, sweep.description, store)

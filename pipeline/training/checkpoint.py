@@ -49,14 +49,14 @@ class Checkpoints:
         """Replace the cell's checkpoint. One that cannot be written is logged: training goes on."""
         try:
             data = encode({"fits": dict(self.fits), "state": state})
-            self.store.keep(self.cell_id, "checkpoint.npz", data)
+            self.store.write_side_file(self.cell_id, "checkpoint.npz", data)
         except (StoreError, TypeError) as error:
             _LOG.warning("cell %s: no checkpoint: %s", self.cell_id, error)
         self.due_at = time.monotonic() + self.every
 
     def load(self, device: torch.device) -> Any | None:
         """The state that an earlier trial saved, if it fits; None, with a logged reason, if not."""
-        data = self.store.kept(self.cell_id, "checkpoint.npz")
+        data = self.store.read_side_file(self.cell_id, "checkpoint.npz")
         if data is None:
             return None
         try:

@@ -73,7 +73,7 @@ class EvaluationStatistics:
     @torch.no_grad()
     def _average(self, params: Mapping[str, Tensor]) -> None:
         """Move the averages to the exact means."""
-        with measure.untouched(self._network), _exactly(self._averaging):
+        with measure.preserve_state(self._network), _exactly(self._averaging):
             for module in self._noisy:
                 module.eval()  # draws nothing
             for inputs in self._inputs():

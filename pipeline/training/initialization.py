@@ -57,7 +57,7 @@ def calibrate(network: Network, norm: Normalizer, dataset: Dataset) -> None:
         dataset: whose probe batch of 128 samples, or of all there are, is used.
     """
     batch = probe_batch(dataset, min(_CALIBRATION, len(dataset.train.targets)))
-    with measure.untouched(network):
+    with measure.preserve_state(network):
         norm.calibrate(network, batch.inputs)
 
 

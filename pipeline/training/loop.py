@@ -22,9 +22,9 @@ from pipeline.training.evaluation import SplitName, evaluate, training_samples
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.graph_step import GraphStep
 from pipeline.training.live_note import note
-from pipeline.training.metering import settled_time
+from pipeline.training.metering import synchronized_time
 from pipeline.training.optimizer import learning_rate, optimizer, set_learning_rate
-from pipeline.training.probe_runner import Observer, traits_of
+from pipeline.training.probe_runner import ProbeRunner, traits_of
 from pipeline.training.step import EagerStep
 
 _EVALUATED: dict[SplitName, str] = {
@@ -33,7 +33,7 @@ _EVALUATED: dict[SplitName, str] = {
     "test": "test",
 }
 """What the loss and the accuracy of a split are called: ``train_loss`` is that of the batch."""
-_LOOK_EVERY = 50
+_CHECK_EVERY = 50
 """Steps between two looks at the losses: a look waits for the device."""
 
 
@@ -42,7 +42,7 @@ class Outcome:
     """What one run of the loop found."""
 
     diverged_step: int | None = None
-    cut: bool = False
+    timed_out: bool = False
     """Whether time ran out before the last step."""
     curve: dict[str, list[Any]] = field(default_factory=dict)
     """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
@@ -121,11 +121,11 @@ class _Loop:
         # The same optimizer with and without a graph: the same bits.
         on_gpu = dataset.train.inputs.is_cuda
         self.optimizer = optimizer(network, self.training, capturable=on_gpu)
-        eager = EagerStep(network, self.optimizer, self.training["precision"], _LOOK_EVERY)
+        eager = EagerStep(network, self.optimizer, self.training["precision"], _CHECK_EVERY)
         captures = cuda_graph and on_gpu and not traits_of(settings["normalizer"]).host_state
         self.take_step = GraphStep(eager) if captures else eager
         self.statistics = EvaluationStatistics(network, self.batches)
-        self.observer = Observer(settings, dataset, network, self.statistics)
+        self.observer = ProbeRunner(settings, dataset, network, self.statistics)
         chance = chance_loss(dataset.task, dataset.train.targets, self.training["batch_size"])
         self.outcome = Outcome(chance_loss=chance, cuda_graph=captures)
         self.losses: list[float] = []
@@ -150,14 +150,14 @@ class _Loop:
     def _is_over(self, done: int) -> bool:
         """After a step: look at the losses, end the run or save where it stands, if it is time."""
         last = done == self.training["steps"]
-        self.outcome.cut = not last and self._seconds() >= self.time_limit
+        self.outcome.timed_out = not last and self._seconds() >= self.time_limit
         stop = self.checkpoints is not None and not last and stopping.requested()
         save = stop or (self.checkpoints is not None and not last and self.checkpoints.due())
-        if last or save or self.outcome.cut or done % _LOOK_EVERY == 0:
-            self._look()
+        if last or save or self.outcome.timed_out or done % _CHECK_EVERY == 0:
+            self._check_divergence()
         if self.outcome.diverged_step is not None:
             return True
-        if last or self.outcome.cut:
+        if last or self.outcome.timed_out:
             self._evaluate(done, None)
             if not _finite(self.outcome.evaluations[-1]):
                 self.outcome.diverged_step = done
@@ -245,10 +245,10 @@ class _Loop:
 
     def _lap(self) -> float:
         """Seconds since the last lap, all work queued in it done."""
-        began, self.lap = self.lap, settled_time(self.dataset.train.inputs.device)
+        began, self.lap = self.lap, synchronized_time(self.dataset.train.inputs.device)
         return self.lap - began
 
-    def _look(self) -> None:
+    def _check_divergence(self) -> None:
         """Bring the pending losses to the host, and see whether one of them has diverged."""
         first = len(self.losses)
         losses, hits = self.take_step.buffer.newest(self.pending)

@@ -7,7 +7,7 @@ import time
 import torch
 
 
-def settled_time(device: torch.device) -> float:
+def synchronized_time(device: torch.device) -> float:
     """Seconds of a steady clock, once the device has done all that it was given.
 
     So that training, evaluation and every probe each pay for their own work. It waits: not for use

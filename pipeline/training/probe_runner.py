@@ -22,14 +22,14 @@ from pipeline.spec.read import COMMON, cadence_steps
 from pipeline.training.batches import drawn_batch, other_batch, probe_batch
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.memory import PeakMemory
-from pipeline.training.metering import settled_time
+from pipeline.training.metering import synchronized_time
 from pipeline.training.seeds import derive
 
 _PROBE_BATCH = 128
 """Samples of the fixed probe batch (all there are, where the training split has fewer)."""
 
 
-_OF_FUNCTION = ("batch", "value", "grad", "shared")
+_OF_FUNCTION = ("batch", "loss_value", "grad", "shared")
 """Fields of a view that probes which see the same function on the same batch have in common."""
 
 
@@ -46,7 +46,7 @@ def traits_of(configs: Sequence[Any]) -> Traits:
     return compose([catalog.make("normalizers", config) for config in configs]).traits
 
 
-class Observer:
+class ProbeRunner:
     """Shows the cell's probes the steps that they asked for.
 
     Args:
@@ -122,17 +122,17 @@ class Observer:
         }
         seen: dict[Look, dict[str, Any]] = {}
         for name in (name for name, steps in self._steps.items() if step in steps):
-            own = {"batch": batch, "value": value, "grad": grad, "shared": {}}
+            own = {"batch": batch, "loss_value": value, "grad": grad, "shared": {}}
             self._measure(name, taken | own, seen)
 
     def _measure(
         self, name: str, taken: Mapping[str, Any], seen: dict[Look, dict[str, Any]]
     ) -> None:
         """Run one probe; ``seen`` has what probes of this step before it have computed."""
-        look, step, device = self._looks[name], taken["step"], taken["value"].device
+        look, step, device = self._looks[name], taken["step"], taken["loss_value"].device
         with (
             self._metered(name, device),
-            measure.untouched(self._network, look.mode),
+            measure.preserve_state(self._network, look.mode),
             self._statistics_of(look.mode, step, taken["before"]),
         ):
             rng = self._generator(name, step)
@@ -175,8 +175,8 @@ class Observer:
         return View(
             network=self._network,
             probe_batch=probe,
-            other_batch=other,
-            draw=partial(drawn_batch, self._dataset, augment, rng),
+            second_probe_batch=other,
+            sample_batch=partial(drawn_batch, self._dataset, augment, rng),
             traits=self._traits,
             mode=look.mode,
             initial_buffers=self._initial_buffers[look.mode],
@@ -210,10 +210,10 @@ class Observer:
 
     @contextmanager
     def _metered(self, name: str, device: torch.device) -> Iterator[None]:
-        start = settled_time(device)
+        start = synchronized_time(device)
         with self.peak.of(name):
             yield
-        self.seconds[name] += settled_time(device) - start
+        self.seconds[name] += synchronized_time(device) - start
 
     def _generator(self, name: str, step: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive(self._seed, "probe", name, step))
@@ -222,7 +222,7 @@ class Observer:
 def computed(view: View) -> View:
     """The view with the loss and the gradient at θ_t on its batch, computed anew."""
     value, grad = view.value_and_gradient(view.before, view.batch)
-    return replace(view, value=value, grad=grad)
+    return replace(view, loss_value=value, grad=grad)
 
 
 def _on_host(records: measure.Records, step: int) -> dict[str, Any]:

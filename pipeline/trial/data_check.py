@@ -14,7 +14,7 @@ from pipeline.catalog import registry as catalog
 from pipeline.cli.redaction import redact, redacted
 from pipeline.data._sources import is_data_error
 from pipeline.spec.contents import SECTIONS, Contents, Location, locations, name_of, read
-from pipeline.spec.read import Cell, placeless
+from pipeline.spec.read import Cell, without_directories
 from pipeline.store.filesystem import SCHEMA
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def check_data(cell: Cell, dataset: Dataset, store: Store) -> dict[str, str]:
     if not dataset.contents and not dataset.train.inputs.dtype.is_floating_point:
         found["data"] = f"sha256:{dataset.digest}"
         _compare_with_trials(
-            store, placeless("data", cell.settings["data"], "data", {}), found["data"], None
+            store,
+            without_directories("data", cell.settings["data"], "data", {}),
+            found["data"],
+            None,
         )
     return found
 

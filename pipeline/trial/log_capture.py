@@ -50,7 +50,7 @@ class CellLog:
         fail a trial."""
         if text := redact(self.text()):
             with suppress(StoreError):
-                store.keep(cell_id, "log.txt", text.encode(errors="replace"))
+                store.write_side_file(cell_id, "log.txt", text.encode(errors="replace"))
 
 
 @contextmanager

@@ -18,11 +18,11 @@ from pipeline.trial.cgroup import Space
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks: a process fills about a GiB in that time."""
-_LEFT = 0.1
+_MIN_FREE = 0.1
 """The share of the machine's memory that is to be left."""
-_LEAST = 0.1
+_MIN_SHARE = 0.1
 """The share of the machine's memory that no trial is ended for."""
-_TURN = 0.5
+_JITTER = 0.5
 """Seconds within which those that have taken too much look again, the greediest one first."""
 _GIB = 2**30
 
@@ -39,7 +39,7 @@ def cause(error: BaseException) -> str:
 
 
 @contextmanager
-def ended_when_full(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
+def kill_on_memory_pressure(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
     """Within it, the process reports and ends itself where it fills its machine's memory.
 
     That is when a tenth of the memory or less is left, and this process has more than half of what
@@ -54,7 +54,7 @@ def ended_when_full(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
         yield
         return
     stop = threading.Event()
-    fair = max(_LEAST, 0.5 * cpus / (os.cpu_count() or 1))
+    fair = max(_MIN_SHARE, 0.5 * cpus / (os.cpu_count() or 1))
     thread = threading.Thread(target=_watch, args=[stop, fair, report], daemon=True)
     thread.start()
     try:
@@ -67,20 +67,20 @@ def ended_when_full(cpus: int, report: Callable[[str], None]) -> Iterator[None]:
 def _watch(stop: threading.Event, fair: float, report: Callable[[str], None]) -> None:
     while not stop.wait(_LOOK_EVERY):
         if (space := _filled(fair)) is not None:
-            turn = random.uniform(0, _TURN) * (1 - own() / space.total)
+            turn = random.uniform(0, _JITTER) * (1 - process_rss() / space.total)
             if not stop.wait(turn) and (space := _filled(fair)) is not None:  # no other has ended
                 _end(space, report)
 
 
 def _filled(fair: float) -> Space | None:
     """The memory that this process has filled, if it has."""
-    taken = own()
-    guilty = (s for s in spaces() if s.left <= _LEFT * s.total and taken > fair * s.total)
+    taken = process_rss()
+    guilty = (s for s in spaces() if s.left <= _MIN_FREE * s.total and taken > fair * s.total)
     return next(guilty, None)
 
 
 def _end(space: Space, report: Callable[[str], None]) -> None:
-    taken, total = own() / _GIB, space.total / _GIB
+    taken, total = process_rss() / _GIB, space.total / _GIB
     try:
         report(
             f"out of memory: it had taken {taken:.1f} of the {total:.1f} GiB of its {space.owner} "
@@ -90,7 +90,7 @@ def _end(space: Space, report: Callable[[str], None]) -> None:
         os._exit(1)
 
 
-def own() -> int:
+def process_rss() -> int:
     """Bytes of memory that this process occupies."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -98,10 +98,10 @@ def own() -> int:
 
 def spaces() -> list[Space]:
     """The memory that this process can fill: its machine's, and that of its control groups."""
-    return [machine(), *cgroup.spaces()]
+    return [total_and_available(), *cgroup.spaces()]
 
 
-def machine() -> Space:
+def total_and_available() -> Space:
     """This machine's memory."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kibibytes = {words[0]: int(words[1]) for words in lines}

@@ -69,7 +69,7 @@ def _status(outcome: Outcome) -> str:
     """``diverged`` says more than ``time_limit``: a run that its time limit cut, censored there."""
     if outcome.diverged_step is not None:
         return "diverged"
-    return "time_limit" if outcome.cut else "ok"
+    return "time_limit" if outcome.timed_out else "ok"
 
 
 def _summary(outcome: Outcome) -> dict[str, float | None]:

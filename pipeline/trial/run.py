@@ -26,8 +26,8 @@ from pipeline.store.store import Store, StoreError
 from pipeline.trial.data_check import check_data, load_data, refuse_absent
 from pipeline.trial.failure import describe_failure
 from pipeline.trial.log_capture import CellLog, captured
-from pipeline.trial.memory_guard import cause, ended_when_full
-from pipeline.trial.watchdog import ended_after
+from pipeline.trial.memory_guard import cause, kill_on_memory_pressure
+from pipeline.trial.watchdog import kill_after
 
 if TYPE_CHECKING:
     import torch
@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from pipeline.normalizers import Normalizer
     from pipeline.training.checkpoint import Checkpoints
 
-_ALONE = Resources()
+_DEFAULT_RESOURCES = Resources()
 _GRACE = 10.0
 """Seconds beyond twice its time limit before a trial is taken for hung."""
 
 
-def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE) -> str:
+def run_and_record(
+    cell: Cell, store: Store, device: str, resources: Resources = _DEFAULT_RESOURCES
+) -> str:
     """Run a cell and save what came of it, and what it printed.
 
     A trial that raises is a failure of the cell, which the same cell would meet again; but what its
@@ -55,7 +57,7 @@ def attempt(cell: Cell, store: Store, device: str, resources: Resources = _ALONE
     from pipeline.training.stopping import Stopped
 
     own = cell, store, resources
-    with captured() as log, _watched(*own, log), _bounded(*own, log):
+    with captured() as log, _time_guard(*own, log), _memory_guard(*own, log):
         try:
             status = run_trial(cell, store, device, resources)["status"]
         except Stopped as stopped:
@@ -79,7 +81,7 @@ def _report(cell: Cell, store: Store, status: str, error: str, trace: str) -> No
 
 
 @contextmanager
-def _watched(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+def _time_guard(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
     """Within it, a trial that is not back at twice its time limit is a failure, and killed."""
     if resources.time_limit is None:
         yield
@@ -93,24 +95,24 @@ def _watched(cell: Cell, store: Store, resources: Resources, log: CellLog) -> It
         _report(cell, store, "failed", error, stack)
         log.save(store, cell.cell_id)
 
-    with ended_after(seconds, report):
+    with kill_after(seconds, report):
         yield
 
 
 @contextmanager
-def _bounded(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
+def _memory_guard(cell: Cell, store: Store, resources: Resources, log: CellLog) -> Iterator[None]:
     """Within it, a trial that fills its machine's memory is a failure, and killed."""
 
     def report(error: str) -> None:
         _report(cell, store, "failed", error, error)
         log.save(store, cell.cell_id)
 
-    with ended_when_full(resources.cpus, report):
+    with kill_on_memory_pressure(resources.cpus, report):
         yield
 
 
 def run_trial(
-    cell: Cell, store: Store, device: str, resources: Resources = _ALONE
+    cell: Cell, store: Store, device: str, resources: Resources = _DEFAULT_RESOURCES
 ) -> dict[str, Any]:
     """Run a cell on a device, from its checkpoint if there is one, and save its result.
 
@@ -226,7 +228,7 @@ def _run_chosen(options: argparse.Namespace) -> int:
         _check_machine(options.device, threads)
         _check_precision(cell, options.device)
         resources = replace(sweep.resources, cpus=threads)
-        status = attempt(cell, store, options.device, resources)
+        status = run_and_record(cell, store, options.device, resources)
         if status in ("failed", "lost"):
             return 1
         summary = json.dumps(store.result(cell.cell_id)["summary"])

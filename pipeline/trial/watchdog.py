@@ -15,7 +15,7 @@ _LAST_RESORT = 15.0
 
 
 @contextmanager
-def ended_after(seconds: float, report: Callable[[str], None]) -> Iterator[None]:
+def kill_after(seconds: float, report: Callable[[str], None]) -> Iterator[None]:
     """Within it, the process ends itself once ``seconds`` are over, and first reports the stack.
 
     Where native code never lets Python run again there is no report: the process just ends.

@@ -31,7 +31,7 @@ def regression(lr: float = 0.01) -> View:
 
 
 def observed(probe: Probe, view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network, view.mode):
+    with measure.preserve_state(view.network, view.mode):
         return dict(probe(replace(view, rng=torch.Generator().manual_seed(0)), **options))
 
 

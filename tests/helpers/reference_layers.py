@@ -44,11 +44,11 @@ def _distances(old: np.ndarray, new: np.ndarray) -> tuple[list[float], list[floa
 def distribution_ics(view: View, places: Sequence[str]) -> Rows:
     """SciPy's W₁ between whole runs, unit by unit."""
     rows: Rows = {}
-    assert view.other_batch is not None
+    assert view.second_probe_batch is not None
     for place in places:
         now = values_at(view, view.before, view.step, view.probe_batch, place)
         following = values_at(view, view.after, view.step + 1, view.probe_batch, place)
-        other = values_at(view, view.before, view.step, view.other_batch, place)
+        other = values_at(view, view.before, view.step, view.second_probe_batch, place)
         for a, b, c in zip(now, following, other, strict=True):
             (w1, gaussian), (w1_floor, gaussian_floor) = _distances(a, b), _distances(a, c)
             row = {

@@ -153,7 +153,7 @@ def views_of(
         def probe(view: View) -> measure.Records:
             shown[name].append(view)
             view.memory["calls"] = view.memory.get("calls", 0) + 1
-            return {"calls": [view.memory["calls"]], "value": view.value[None]}
+            return {"calls": [view.memory["calls"]], "value": view.loss_value[None]}
 
         return probe, {}
 

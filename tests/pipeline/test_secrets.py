@@ -12,7 +12,7 @@ from pipeline.spec.read import Cell, Sweep, plan
 from pipeline.spec.read import Resources as Plain
 from pipeline.store.store import Store
 from pipeline.trial.log_capture import CellLog, captured
-from pipeline.trial.run import attempt
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import REGRESSION, cell
 
 
@@ -65,7 +65,7 @@ def test_no_file_of_a_failed_cell_holds_a_secret(
     secretive = Cell(
         {**known.settings, "data": {"path": "https://ada:hunter2@host"}}, known.labels, "aa"
     )
-    assert attempt(secretive, store, "cpu") == "failed"
+    assert run_and_record(secretive, store, "cpu") == "failed"
     store.write_plan(plan(Sweep("s", "", [secretive], Plain(), Path("s.yaml"))))
     written = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     plan_id = store.plan_ids("s")[0]

@@ -24,8 +24,8 @@ KEYS += [*(f"Q{i}" for i in range(1, 10)), "Tuning"]
 
 def answered(folder: Path, **options: Any) -> dict[str, Answer]:
     write_store(folder, **{**SMALL, **options})
-    basis = tables.Basis(load(str(folder)))
-    said = answers.build(basis, tables.of_basis(basis), ["activations_one", "training_loss"])
+    basis = tables.TableInputs(load(str(folder)))
+    said = answers.build(basis, tables.build_tables(basis), ["activations_one", "training_loss"])
     return {answer.key: answer for answer in said}
 
 

@@ -46,9 +46,9 @@ EVERY = [
 ]
 
 
-def made(study: Study) -> tuple[tables.Basis, list[tables.Table]]:
-    basis = tables.Basis(study)
-    return basis, tables.of_basis(basis)
+def made(study: Study) -> tuple[tables.TableInputs, list[tables.Table]]:
+    basis = tables.TableInputs(study)
+    return basis, tables.build_tables(basis)
 
 
 def study_of(folder: Path, **options: Any) -> Study:
@@ -192,7 +192,7 @@ def test_regression_has_a_test_loss_instead(tmp_path: Path) -> None:
 def test_nothing_finished_is_no_figure(tmp_path: Path) -> None:
     cells = [("none", 0.1, 0)]
     study = study_of(tmp_path, normalizers=["none"], lrs=[0.1], seeds=[0], missing=cells)
-    assert build(tables.Basis(study), []) == []
+    assert build(tables.TableInputs(study), []) == []
 
 
 def test_twenty_normalizers_fit_their_sheet(tmp_path: Path) -> None:

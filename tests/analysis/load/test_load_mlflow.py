@@ -29,7 +29,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     )
     store, uri = Store(str(folder / "results")), f"sqlite:///{folder}/mlflow.db"
     tracking.prepare(uri, "synthetic", "", store)
-    tracking.complete(uri, "synthetic", store, store.plan("synthetic")["cells"])
+    tracking.mirror_missing(uri, "synthetic", store, store.plan("synthetic")["cells"])
     one, other = folder / "one", folder / "other"
     source = ["synthetic", "--storage", str(folder / "results"), "--tracking", "none"]
     assert main([*source, "--out", str(one)]) == 0

@@ -40,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(study: Study) -> tuple[list[pd.DataFrame], list[Any]]:
     """Tables and answers."""
-    basis = tables.Basis(study)
-    made = tables.of_basis(basis)
+    basis = tables.TableInputs(study)
+    made = tables.build_tables(basis)
     return [data.wide(table) for table in made], answers.build(basis, made)
 
 

@@ -99,8 +99,8 @@ def test_an_earlier_reports_files_go_and_others_stay(tmp_path: Path) -> None:
 
 
 def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
-    basis = tables.Basis(study)
-    made = tables.of_basis(basis)
+    basis = tables.TableInputs(study)
+    made = tables.build_tables(basis)
     said = answers.build(basis, made)
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
     page = compose(study, health, made, [sheet(t) for t in made], said, [])

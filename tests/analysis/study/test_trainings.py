@@ -36,8 +36,8 @@ def table(made: list[tables.Table], name: str) -> pd.DataFrame:
 
 
 def all_tables(study: Study) -> list[tables.Table]:
-    basis = tables.Basis(study)
-    return with_variants(basis, tables.of_basis(basis))
+    basis = tables.TableInputs(study)
+    return with_variants(basis, tables.build_tables(basis))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,10 @@ def test_what_no_probe_sweeps_is_as_from_one_of_them(swept: Path) -> None:
         pd.testing.assert_frame_equal(table(made, name), table(alone, name))
     assert set(table(made, "table3")["final_train_loss_n"]) == {3}
     assert "probes" not in table(made, "table1")
-    said = [answers.build(tables.Basis(s), tables.of_basis(tables.Basis(s))) for s in (both, one)]
+    said = [
+        answers.build(tables.TableInputs(s), tables.build_tables(tables.TableInputs(s)))
+        for s in (both, one)
+    ]
     assert repr(said[0]) == repr(said[1])  # equal where NaN is NaN
 
 
@@ -117,8 +120,8 @@ def test_blocks_that_were_probed_differently_keep_their_readings(tmp_path: Path)
     write_store(tmp_path, **{**GRID, "architectures": ["resnet20"]}, sweep="deep")
     add_variant(tmp_path, lengths(6), of="deep", name="deep-six")
     study = load(str(tmp_path), sweeps=["synthetic", "deep-six"])
-    basis = tables.Basis(study)
-    found = table(tables.of_basis(basis), "table2").set_index(["architecture", "normalizer"])
+    basis = tables.TableInputs(study)
+    found = table(tables.build_tables(basis), "table2").set_index(["architecture", "normalizer"])
     assert set(found[f"{RANGE}_n"]) == {3}
     assert basis.trainings.read == ["landscape.lengths=6", "landscape.lengths=null"]
 
@@ -156,6 +159,6 @@ def test_a_curve_that_a_time_limit_cut_agrees_with_the_whole_one(tmp_path: Path)
     store.write_result({**result, "status": "time_limit"}, {"training": training.slice(0, 20)})
     study = load(str(tmp_path))
     assert study.problems == []
-    runs = tables.Basis(study).runs
+    runs = tables.TableInputs(study).runs
     assert len(runs) == 6
     assert set(runs["status"]) == {"ok"}

@@ -192,7 +192,7 @@ def test_gradient_ics_through_stages_is_that_of_the_whole_network(name: str) -> 
     inputs = torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64)
     batch = Batch(inputs, torch.tensor([0, 3, 5, 6]))
     view = view_of_step(network, batch, batch, 0.01)
-    with measure.untouched(network):
+    with measure.preserve_state(network):
         records: Any = gradient_ics(view)
     layers = measure.parameters_by_layer(network)
     assert records["layer"] == [layer.name for layer in network.weight_layers()]

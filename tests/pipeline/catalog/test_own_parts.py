@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
-from pipeline.cluster.checkout import Pinned
+from pipeline.cluster.checkout import Checkout
 from pipeline.cluster.job import entrypoint
 from pipeline.contract.rules import problems
 from pipeline.data import Task
@@ -215,7 +215,7 @@ def test_a_cluster_gets_the_folders_with_the_sweep_file(tmp_path: Path) -> None:
     assert placed == {"mine": "../submitted/parts/mine"}
     (tmp_path / "sweeps").mkdir()
     assert (tmp_path / "sweeps" / placed["mine"] / "normalizers/other.py").is_file()
-    code = Pinned(tmp_path, "0" * 40, "sweeps/own.yaml", placed)
+    code = Checkout(tmp_path, "0" * 40, "sweeps/own.yaml", placed)
     command = entrypoint(code, ["--storage", "s3://b/r"])
     assert command.endswith("""--set 'parts={"mine": "../submitted/parts/mine"}'""")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster import checkout as module
-from pipeline.cluster.checkout import pinned
+from pipeline.cluster.checkout import committed_checkout
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def git(root: Path, *words: str) -> str:
 
 
 def test_the_folder_is_the_commit_and_knows_it(tree: Path) -> None:
-    with pinned(tree / "sweeps/mine.yaml") as code:
+    with committed_checkout(tree / "sweeps/mine.yaml") as code:
         assert (
             code.commit == git(tree, "rev-parse", "HEAD") == git(code.folder, "rev-parse", "HEAD")
         )
@@ -46,7 +46,7 @@ def test_the_folder_is_the_commit_and_knows_it(tree: Path) -> None:
 def test_a_sweep_file_goes_as_it_is_now_and_leaves_the_code_clean(tree: Path) -> None:
     file = tree / "sweeps/mine.yaml"
     file.write_text("changed\n")
-    with pinned(file) as code:
+    with committed_checkout(file) as code:
         assert code.sweep == "submitted/mine.yaml"
         assert (code.folder / code.sweep).read_text() == "changed\n"
         assert (code.folder / "sweeps/mine.yaml").read_text() == "first\n"
@@ -56,7 +56,7 @@ def test_a_sweep_file_goes_as_it_is_now_and_leaves_the_code_clean(tree: Path) ->
 def test_a_sweep_file_from_elsewhere_goes_along(tree: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.yaml"
     file.write_text("other\n")
-    with pinned(file) as code:
+    with committed_checkout(file) as code:
         assert (code.folder / code.sweep).read_text() == "other\n"
 
 
@@ -65,7 +65,7 @@ def test_code_that_is_not_committed_is_refused(name: str, tree: Path) -> None:
     (tree / name).write_text("third")
     with (
         pytest.raises(ValueError, match=rf"{name} differs from it; commit it"),
-        pinned(tree / "sweeps/mine.yaml"),
+        committed_checkout(tree / "sweeps/mine.yaml"),
     ):
         pass
 
@@ -75,5 +75,8 @@ def test_a_folder_that_is_no_checkout_is_refused(
 ) -> None:
     monkeypatch.setattr(module, "_ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(ValueError, match="needs a git checkout"), pinned(tmp_path / "a.yaml"):
+    with (
+        pytest.raises(ValueError, match="needs a git checkout"),
+        committed_checkout(tmp_path / "a.yaml"),
+    ):
         pass

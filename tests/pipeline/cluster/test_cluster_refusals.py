@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.checkout import Pinned
+from pipeline.cluster.checkout import Checkout
 from pipeline.cluster.job import entrypoint
 from pipeline.sweep.command import main
 from tests.helpers.cluster_sweeps import write_sweep
@@ -61,7 +61,7 @@ def test_options_that_lose_results_or_show_secrets_are_refused(
     words: list[str], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=said) as caught:
-        entrypoint(Pinned(tmp_path, "0" * 40, "a.yaml"), words)
+        entrypoint(Checkout(tmp_path, "0" * 40, "a.yaml"), words)
     assert "secret" not in str(caught.value)
 
 
@@ -101,7 +101,7 @@ def test_a_job_runs_only_with_its_environment_and_a_place_for_results(
     (tmp_path / "requirements.lock").write_text("same")
     (tmp_path / "cluster/.venv").mkdir(parents=True)
     (tmp_path / "cluster/requirements.lock").write_text(lock)
-    command = entrypoint(Pinned(tmp_path, "0" * 40, "a b.yaml"), ["--set", "x=[1, 2]"])
+    command = entrypoint(Checkout(tmp_path, "0" * 40, "a b.yaml"), ["--set", "x=[1, 2]"])
     done = run_shell(command, tmp_path, **environment)
     assert done.returncode == code, done
     assert said in done.stdout + done.stderr

@@ -58,7 +58,7 @@ def records_on(device: str, family: str, normalizer: str, probe: str) -> dict[st
     if isinstance(view, Refused):
         return view
     function = catalog.load(catalog.parts("probes")[probe])
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = function(_anew(view, probe), **CHEAP.get(probe, {}))
     return on_host(records)
 

@@ -52,7 +52,7 @@ def assert_close(records: Records, expected: twins.Rows) -> None:
 
 def assert_gradient_ics(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = gradient_ics(view, parameters=parameters)
     assert_close(records, twins.gradient_ics(view, parameters))
     assert records["layer"] == twins.weight_layer_names(view.network)
@@ -71,7 +71,7 @@ def test_gradient_ics_of_all_parameters(family: str, norm: str):
 
 def assert_moment_ics(family: str, norm: str, places: Sequence[PlaceName]) -> None:
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = moment_ics(view, places=places)
     assert_close(records, twins.moment_ics(view, places))
     assert_places(view, records, places, "mean_shift")
@@ -79,7 +79,7 @@ def assert_moment_ics(family: str, norm: str, places: Sequence[PlaceName]) -> No
 
 def assert_distribution_ics(family: str, norm: str, places: Sequence[PlaceName]) -> None:
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = distribution_ics(view, places=places)
     assert_close(records, twins_layers.distribution_ics(view, places))
     assert_places(view, records, places, "w1")
@@ -118,10 +118,11 @@ def test_distribution_ics_of_weight_layers(family: str, norm: str):
 
 def assert_noise(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = gradient_noise(view, parameters=parameters)
     assert_close(
-        records, twins_layers.gradient_noise(view, view.draw(len(view.batch.targets)), parameters)
+        records,
+        twins_layers.gradient_noise(view, view.sample_batch(len(view.batch.targets)), parameters),
     )
     assert records["layer"] == ["network", *twins.weight_layer_names(view.network)]
     assert records["index"] == list(range(len(numbers(records["l2"]))))
@@ -141,7 +142,7 @@ def test_noise_of_all_parameters(family: str, norm: str):
 @CASES
 def test_signal(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = signal_propagation(view)
     assert_close(records, twins_layers.signal_propagation(view))
     assert records["layer"] == [layer.name for layer in view.network.activation_layers()]
@@ -152,7 +153,7 @@ def test_signal(family: str, norm: str):
 )
 def test_theory(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = batchnorm_theorems(view)
     expected = twins_layers.batchnorm_theorems(view)
     gaps = {key: expected.pop(key) for key in ("gap_41", "gap_42")}
@@ -164,7 +165,7 @@ def test_theory(family: str, norm: str):
 def assert_landscape(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
     rng = torch.Generator().manual_seed(view.rng.initial_seed())
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         records = landscape(
             view,
             lengths=2,

@@ -23,7 +23,7 @@ from tests.helpers.view_fixtures import (
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network, view.mode):
+    with measure.preserve_state(view.network, view.mode):
         return dict(batchnorm_theorems(view, **options))
 
 

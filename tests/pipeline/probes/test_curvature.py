@@ -75,7 +75,7 @@ def test_coordinates_of_weights_alone():
     view = view_of("vgg", "batch")
     names = [n for layer in measure.parameters_by_layer(view.network) for n in layer.weight]
     found = observed(curvature, view, tolerance=1e-7, products=200, parameters="weights")
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         block = hessian_of(view).block(names, names)
         vector = view.memory["vectors"][0]
         value = number(found["lambda_max"])
@@ -108,11 +108,11 @@ def test_products_on_cuda_wait_for_nothing(norm: str):
         for key in ("before", "after", "grad")
     }
     vector = normal(sum(tensor.numel() for tensor in view.before.values()))
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         expected = hessian_of(view)(vector)
     batch = Batch(*(tensor.cuda() for tensor in view.batch))
     there = replace(view, network=view.network.cuda(), batch=batch, shared={}, **moved)
-    with measure.untouched(there.network):
+    with measure.preserve_state(there.network):
         product, vector = hessian_of(there), vector.cuda()
         product(vector)
         torch.cuda.set_sync_debug_mode("error")

@@ -25,7 +25,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(distribution_ics(view, **options))
 
 
@@ -74,7 +74,7 @@ def test_a_scale_is_the_mean_distance_from_the_centre():
 def test_no_update_is_no_distance_and_the_floor_is_that_of_the_samples():
     view = layer_view()
     far = Batch(view.probe_batch.inputs + 1, view.probe_batch.targets)
-    found = observed(replace(view, other_batch=far))
+    found = observed(replace(view, second_probe_batch=far))
     moved = view.before["hidden.linear.weight"].sum(1).abs() / deviations(view)
     assert found["w1"].tolist() == found["gaussian_w2_p90"].tolist() == [0]
     assert found["w1_floor"].item() == pytest.approx(moved.mean().item())
@@ -82,7 +82,7 @@ def test_no_update_is_no_distance_and_the_floor_is_that_of_the_samples():
 
 
 def test_without_a_second_batch_the_floor_is_null():
-    found = observed(replace(view_of("vgg"), other_batch=None))
+    found = observed(replace(view_of("vgg"), second_probe_batch=None))
     assert found["w1_floor"].isnan().all()
     assert found["gaussian_w2_floor"].isnan().all()
     assert (found["w1"] > 0).all()
@@ -105,7 +105,7 @@ def test_gaussian_samples_have_the_distance_of_gaussians():
     """Of large samples, W₁ of a shift is the shift, and its floor falls as 1/√M."""
     view = layer_view(samples=20_000)
     other = Batch(normal(20_000, 4, seed=8), view.probe_batch.targets)
-    found = observed(replace(view, other_batch=other))
+    found = observed(replace(view, second_probe_batch=other))
     assert 0 < found["w1_floor"].item() < 4 / math.sqrt(20_000)
 
 

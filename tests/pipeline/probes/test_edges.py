@@ -47,7 +47,7 @@ EACH = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
 
 
 def observed(probe: Probe, view: View) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(probe(replace(view, rng=torch.Generator().manual_seed(0))))
 
 

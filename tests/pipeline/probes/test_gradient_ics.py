@@ -25,7 +25,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(gradient_ics(view, **options))
 
 
@@ -177,8 +177,8 @@ def test_parameter_outside_the_loss_has_gradient_zero():
 
 def test_objective_of_stages_is_that_of_the_network():
     view = view_of("resnet", "batch")
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         stages = range(len(view.network))
         outputs = view.network.run_stages(view.before, view.batch.inputs, stages)
         value = objective(view.network.task, outputs, view.batch.targets)
-        assert value == view.loss(view.before, view.batch) == view.value
+        assert value == view.loss(view.before, view.batch) == view.loss_value

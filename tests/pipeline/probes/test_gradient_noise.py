@@ -21,7 +21,7 @@ def normal(*shape: int, rng: torch.Generator) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(gradient_noise(view, **options))
 
 
@@ -38,13 +38,13 @@ def test_variance_of_linear_regression():
     squares = []
     for _ in range(200):
         view = linear_view([torch.zeros(2, 3).double()], draw(size), 0.1)
-        squares.append(observed(replace(view, draw=draw))["l2"][1].square())
+        squares.append(observed(replace(view, sample_batch=draw))["l2"][1].square())
     assert torch.stack(squares).mean().item() == pytest.approx(8 * size * 6, rel=0.1)
 
 
 def test_the_same_batch_again_is_no_noise():
     view = view_of("resnet", "noisy_batch")
-    found = observed(replace(view, draw=lambda size: view.batch))
+    found = observed(replace(view, sample_batch=lambda size: view.batch))
     assert found["l2"].tolist() == [0] * len(found["layer"])
     assert torch.allclose(found["cosine"], torch.ones(len(found["layer"])).double())
 
@@ -56,7 +56,7 @@ def test_the_other_batch_is_as_large_and_drawn_by_the_probe():
         asked.append(size)
         return view.probe_batch
 
-    observed(replace(view, draw=draw))
+    observed(replace(view, sample_batch=draw))
     assert asked == [len(view.batch.targets)]
 
 

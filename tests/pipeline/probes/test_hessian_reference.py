@@ -61,7 +61,7 @@ def test_every_probe_of_curvature(family: str, norm: str, monkeypatch: pytest.Mo
     view = tiny_view(family, made, monkeypatch, 4)
     matrix = twins.dense(view)
     assert torch.allclose(matrix, matrix.mT, rtol=0, atol=1e-10 * matrix.abs().max().item())
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         found = curvature(view, tolerance=CERTIFIED, products=300, ends="both", trace_samples=3)
         along, layers = descent_lemma(view), cross_layer(view)
         blocks = scale_invariant(view, blocks=99, tolerance=CERTIFIED, products=200)
@@ -101,7 +101,7 @@ def test_products_under_every_normalizer(name: str, mode: Any, monkeypatch: pyte
     torch.manual_seed(0)
     vector = torch.randn_like(gradient)
     expected = twins.rows_times_hessian(places, gradient, vector[None])[0]
-    with measure.untouched(view.network, mode):
+    with measure.preserve_state(view.network, mode):
         product = hessian_of(view)
         assert torch.allclose(product.gradient, gradient, rtol=RTOL, atol=1e-10)
         found = product(vector)

@@ -41,7 +41,7 @@ def fresh(view: View, seed: int = 0) -> View:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(landscape(view, **options))
 
 

@@ -29,7 +29,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def observed(view: View, **changes: Any) -> dict[str, Any]:
     """The records of the activations, where no place is named."""
     options: dict[str, Any] = {"places": ["activation"], **changes}
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(moment_ics(view, **options))
 
 

@@ -67,7 +67,7 @@ def waits(probe: str, norm: str, **options: Any) -> Counter[str]:
     view = view_of("resnet", norm, dtype=torch.float32)
     function = catalog.load(catalog.parts("probes")[probe])
     watched = Waits()
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         function(view, **options)
         view.shared.clear()
         with watched, Kernels(watched.seen):

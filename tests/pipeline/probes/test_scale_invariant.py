@@ -63,7 +63,7 @@ def test_hessian_of_scaled_weights_is_the_hessian_over_the_scale_squared():
     for scale in (1.0, 2.0):
         view = scaled_view(scale)
         names = [n for x in measure.parameters_by_layer(view.network)[:-1] for n in x.weight]
-        with measure.untouched(view.network):
+        with measure.preserve_state(view.network):
             block = hessian_of(view).block(names, names)
             vector = normal(sum(view.before[name].numel() for name in names))
             found.append(block(vector))

@@ -41,7 +41,7 @@ def quadratic() -> View:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(sharpness(view, **options))
 
 
@@ -123,7 +123,7 @@ def test_adaptive_sharpness_of_scale_invariant_weights_does_not_see_their_scale(
     value, grad = view.value_and_gradient(larger, view.batch)
     near, far = (
         observed(view, **options),
-        observed(replace(view, before=larger, value=value, grad=grad), **options),
+        observed(replace(view, before=larger, loss_value=value, grad=grad), **options),
     )
     change = (far["sharpness"] / near["sharpness"] - 1).abs()
     assert change[1] < 0.05 < 0.3 < change[0]
@@ -143,7 +143,7 @@ def test_a_loss_that_blows_up_in_the_ball_is_infinite():
 
 def test_a_point_without_finite_loss_is_null():
     view = quadratic()
-    found = observed(replace(view, value=torch.full_like(view.value, math.inf)))
+    found = observed(replace(view, loss_value=torch.full_like(view.loss_value, math.inf)))
     assert found["sharpness"].isnan().all()
 
 
@@ -173,7 +173,7 @@ def test_no_wait_for_the_device(probe: Callable[[View], Any]):
     value, grad = view.value_and_gradient(there, batch)
     rng = torch.Generator().manual_seed(0)
     moved = replace(
-        view, network=network, before=there, value=value, grad=grad, batch=batch, rng=rng
+        view, network=network, before=there, loss_value=value, grad=grad, batch=batch, rng=rng
     )
     probe(moved)  # loads what the device needs
     torch.cuda.set_sync_debug_mode("error")

@@ -22,7 +22,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         return dict(signal_propagation(view, **options))
 
 

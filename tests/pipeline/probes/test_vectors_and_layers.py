@@ -68,7 +68,7 @@ def tf32(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 def measure_and_fail(view: View) -> None:
     """Do inside the guard all that a probe may do, and raise."""
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.backends.cudnn.allow_tf32
         assert all(module.training for module in view.network.modules())
@@ -95,14 +95,14 @@ def test_untouched_restores_everything_when_its_body_raises(norm: str, tf32: boo
 @EVERY
 def test_loss_is_that_of_the_step(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.untouched(view.network):
-        assert view.loss(view.before, view.batch) == view.value
-        assert view.loss(view.after, view.batch) != view.value
+    with measure.preserve_state(view.network):
+        assert view.loss(view.before, view.batch) == view.loss_value
+        assert view.loss(view.after, view.batch) != view.loss_value
 
 
 def test_noise_is_that_of_the_named_step():
     view = view_of("vgg", "noisy_batch")
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         own = view.loss(view.before, view.batch)
         with view.noise_of(STEP + 1):
             other = view.loss(view.before, view.batch)
@@ -160,7 +160,7 @@ def test_a_normalizer_before_its_convolution_belongs_to_the_layer_before():
 def test_stages_in_parts_are_the_network(family: str):
     view = view_of(family)
     cut, count = 2, len(view.network)
-    with measure.untouched(view.network):
+    with measure.preserve_state(view.network):
         inputs = view.batch.inputs
         for stages in (range(0, 0), range(0, cut), range(cut, count), range(count, count)):
             inputs = view.network.run_stages(view.after, inputs, stages)
@@ -171,7 +171,7 @@ def test_stages_in_parts_are_the_network(family: str):
 def test_copies_are_copies():
     network = network_of("vgg", "batch")
     copies = measure.parameters(network)
-    leaves = measure.leaves(copies)
+    leaves = measure.as_leaves(copies)
     assert all(leaf.is_leaf and leaf.requires_grad for leaf in leaves.values())
     assert not any(copy.requires_grad for copy in copies.values())
     with torch.no_grad():
@@ -208,6 +208,6 @@ def test_cosine():
 
 
 def test_ratio_to_nothing_is_missing():
-    found = measure.ratio(torch.tensor([1.0, 0.0, 3.0]), torch.tensor([0.0, 0.0, 2.0]))
+    found = measure.safe_divide(torch.tensor([1.0, 0.0, 3.0]), torch.tensor([0.0, 0.0, 2.0]))
     assert found.isnan().tolist() == [True, True, False]
     assert found[2] == 1.5

@@ -55,11 +55,11 @@ def test_view_is_of_one_step(norm: str, optimizer: str):
     assert_same(views[-1].after, measure.parameters(network))
     last = views[-1]
     measure.set_noise(network, last.seed, last.step)
-    leaves = measure.leaves(last.before)
-    with measure.untouched(network):
+    leaves = measure.as_leaves(last.before)
+    with measure.preserve_state(network):
         loss = last.loss(leaves, last.batch)
     gradient = torch.autograd.grad(loss, list(leaves.values()))
-    assert torch.equal(loss, last.value)
+    assert torch.equal(loss, last.loss_value)
     assert_same(last.grad, dict(zip(leaves, gradient, strict=True)))
 
 
@@ -72,7 +72,7 @@ def test_probes_see_the_function_that_was_trained(name: str):
 
     def probe(view: View) -> measure.Records:
         losses.append(view.loss(view.before, view.batch))
-        assert torch.equal(losses[-1], view.value)
+        assert torch.equal(losses[-1], view.loss_value)
         return gradient_ics(replace(view, after=view.before))
 
     loop.observer._functions["gradient_ics"] = (probe, {})
@@ -112,9 +112,9 @@ def test_batch_size_of_the_probe_batch():
     small, large = shown["moment_ics"][0], shown["gradient_ics"][0]
     assert (len(small.probe_batch.targets), len(large.probe_batch.targets)) == (20, 21)
     assert torch.equal(small.probe_batch.inputs, large.probe_batch.inputs[:20])
-    assert small.other_batch is not None
-    assert torch.equal(small.other_batch.inputs, probe_batch(dataset(), 40).inputs[20:])
-    assert large.other_batch is None
+    assert small.second_probe_batch is not None
+    assert torch.equal(small.second_probe_batch.inputs, probe_batch(dataset(), 40).inputs[20:])
+    assert large.second_probe_batch is None
     with pytest.raises(ValueError, match="between 1 and 40 samples"):
         views_of(network_of(["none"]), ["moment_ics"], {"moment_ics": {"batch_size": 41}})
 
@@ -136,7 +136,7 @@ def test_loss_and_gradient_are_those_of_the_mode_and_batch_asked_for(norm: str, 
         twin.load_state_dict(view.before, strict=False)
         loss = objective(twin.task, twin(view.batch.inputs), view.batch.targets)
         loss.backward()
-        assert torch.equal(loss, view.value)
+        assert torch.equal(loss, view.loss_value)
         assert_same({n: p.grad for n, p in twin.named_parameters()}, dict(view.grad))
         return {"value": [0.0]}
 
@@ -185,14 +185,14 @@ def test_drawn_batches_are_the_generators_and_augmented_as_the_steps():
     )
     data = dataset()
     for view, augment in ((own, ("crop", "flip")), (fixed, ())):
-        found = view.draw(9)
+        found = view.sample_batch(9)
         rng = torch.Generator().manual_seed(view.rng.initial_seed())
         index = torch.randperm(40, generator=rng)[:9]
         draws = augmentation_draws(augment, (1, 8, 8), 9, rng)
         expected = augmented(data.batch(data.train, index), augment, [*draws])
         assert torch.equal(found.inputs, expected.inputs)
         assert torch.equal(found.targets, expected.targets)
-        assert not torch.equal(view.draw(9).targets, found.targets)
+        assert not torch.equal(view.sample_batch(9).targets, found.targets)
 
 
 def test_a_parameter_without_a_gradient_has_gradient_zero():

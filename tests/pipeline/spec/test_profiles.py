@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.spec.read import read_sweep
 from pipeline.spec.yaml_reader import SpecError
-from pipeline.sweep.status import Repeat, reproduction
+from pipeline.sweep.status import CommandOptions, reproduction
 
 TEXT = """\
 name: s
@@ -67,5 +67,5 @@ def test_a_wrong_key_of_a_profile_is_named_with_its_line(file: Path) -> None:
 
 def test_a_failed_cell_is_reproduced_under_its_profile(file: Path) -> None:
     small = read_sweep(file, profile="cpu")
-    line = reproduction(small, small.cells[0], Repeat("results", []))
+    line = reproduction(small, small.cells[0], CommandOptions("results", []))
     assert " --profile cpu " in line

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.store.store import Store, StoreError
 from pipeline.trial import run as trial
-from pipeline.trial.run import attempt
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import REGRESSION, cell
 from tests.pipeline.store.conftest import files, is_valid, result, tables
 
@@ -79,7 +79,7 @@ def test_a_trial_on_such_a_disk_is_lost_and_says_why(
 ) -> None:
     monkeypatch.setattr(trial, "run_trial", lambda *_: local.write_result(result(), tables()))
     make_disk_lie(monkeypatch, spoil, 1000)
-    assert attempt(cell(REGRESSION), local, "cpu") == "lost"
+    assert run_and_record(cell(REGRESSION), local, "cpu") == "lost"
     assert "its disk does not keep what is written: tried 3 times" in capsys.readouterr().err
 
 

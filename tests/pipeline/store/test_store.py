@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.store.filesystem import SCHEMA
-from pipeline.store.store import Standing, Store, StoreError
+from pipeline.store.store import CellStates, Store, StoreError
 from tests.pipeline.store.conftest import failure, result, tables
 
 
@@ -70,15 +70,15 @@ def test_how_cells_stand_is_one_of_each(store: Store) -> None:
     store.write_lost(failure("bb"))
     store.write_lost(failure("cc"))
     store.write_failure(failure("cc"))
-    store.keep("cc", "checkpoint.npz", b"half way")
-    assert store.standing() == Standing(set(), {"bb", "cc"}, {"aa"})
+    store.write_side_file("cc", "checkpoint.npz", b"half way")
+    assert store.cell_states() == CellStates(set(), {"bb", "cc"}, {"aa"})
     store.write_result(result("cc"), tables())
-    assert store.standing() == Standing({"cc"}, {"bb"}, {"aa"})
-    assert store.kept("cc", "checkpoint.npz") is None
+    assert store.cell_states() == CellStates({"cc"}, {"bb"}, {"aa"})
+    assert store.read_side_file("cc", "checkpoint.npz") is None
     assert (store.has_result("cc"), store.has_result("aa")) == (True, False)
-    store.reopen("bb")
-    store.reopen("cc")
-    assert store.standing() == Standing(set(), set(), {"aa"})
+    store.clear_outcome("bb")
+    store.clear_outcome("cc")
+    assert store.cell_states() == CellStates(set(), set(), {"aa"})
 
 
 def test_a_table_is_its_bytes(local: Store) -> None:

@@ -18,7 +18,7 @@ from pipeline.store.store import Store
 from pipeline.sweep import buildable
 from pipeline.sweep.buildable import check_networks
 from pipeline.sweep.command import main
-from pipeline.trial.run import attempt
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import DROPPED, IMAGES, cell
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +61,8 @@ def test_a_cluster_is_not_paid_for_what_cannot_run(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "pipeline.cluster.job.run_there", lambda sweep, *_, **__: started.append(sweep.name) or 0
+        "pipeline.cluster.job.run_on_cluster",
+        lambda sweep, *_, **__: started.append(sweep.name) or 0,
     )
     there = ["--cluster", "http://127.0.0.1:1"]
     assert main([str(write(tmp_path, RESNET_15)), *there]) == 2
@@ -73,7 +74,7 @@ def test_a_cluster_is_not_paid_for_what_cannot_run(
 @pytest.mark.parametrize("parts", [RESNET_15, FIXUP, WRONG_GROUPS, DROPPED])
 def test_the_error_is_the_trial_s(parts: dict[str, Any], tmp_path: Path) -> None:
     wrong, store = cell(parts), Store(str(tmp_path))
-    assert attempt(wrong, store, "cpu") == "failed"
+    assert run_and_record(wrong, store, "cpu") == "failed"
     expected = store.failure(wrong.cell_id)["error"].partition("\n")[0]
     assert check_networks([wrong]).errors == {expected: [wrong]}
 

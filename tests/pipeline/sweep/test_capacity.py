@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.sweep.capacity import reachable
+from pipeline.sweep.capacity import resources_at_full_size
 
 HEAD = {"resources": {"CPU": 0}, "max_workers": 0}
 
@@ -22,7 +22,7 @@ def grown(
     content = {"head_node_type": "head", "available_node_types": types, "max_workers": most}
     file.write_text(json.dumps(content))
     monkeypatch.setenv("NORMSCOPE_CLUSTER", str(file))
-    return reachable({"CPU": 2.0, "memory": 5.0})
+    return resources_at_full_size({"CPU": 2.0, "memory": 5.0})
 
 
 def test_workers_that_are_yet_to_start_count(
@@ -52,10 +52,10 @@ def test_machines_whose_resources_are_not_listed_count_once_they_are_there(
 
 def test_without_a_cluster_file_it_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NORMSCOPE_CLUSTER", raising=False)
-    assert reachable({"CPU": 2.0}) == {"CPU": 2.0}
+    assert resources_at_full_size({"CPU": 2.0}) == {"CPU": 2.0}
 
 
 def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NORMSCOPE_CLUSTER", str(tmp_path / "none.yaml"))
     with pytest.raises(ValueError, match=r"NORMSCOPE_CLUSTER: .*none\.yaml cannot be read"):
-        reachable({})
+        resources_at_full_size({})

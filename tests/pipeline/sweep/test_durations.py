@@ -8,7 +8,7 @@ import pytest
 from pipeline.spec.read import Cell
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
-from pipeline.sweep.durations import estimate, in_order
+from pipeline.sweep.durations import estimate, longest_first
 
 
 def cells(architecture: str, count: int) -> list[Cell]:
@@ -87,10 +87,10 @@ def test_the_longest_cells_come_first_seed_by_seed() -> None:
         return [Cell(settings, c.labels, f"{c.cell_id}-{seed}") for c in (VGG[1], RESNET[1])]
 
     known = estimate(PLANNED, Finished({"vgg-0": 1.0, "resnet-0": 9.0}), {"vgg-0", "resnet-0"})
-    ids = [cell.cell_id for cell in in_order([*of(0), *of(1)], known)]
+    ids = [cell.cell_id for cell in longest_first([*of(0), *of(1)], known)]
     assert ids == ["resnet-1-0", "vgg-1-0", "resnet-1-1", "vgg-1-1"]
     nothing = estimate(PLANNED, Finished({}), set())
-    assert in_order([*of(0), *of(1)], nothing) == [*of(0), *of(1)]
+    assert longest_first([*of(0), *of(1)], nothing) == [*of(0), *of(1)]
 
 
 def test_where_nothing_is_known_more_steps_are_taken_for_longer() -> None:
@@ -99,7 +99,7 @@ def test_where_nothing_is_known_more_steps_are_taken_for_longer() -> None:
         for steps, name in ((10, "short"), (10, "other"), (30, "long"))
     )
     nothing = estimate(PLANNED, Finished({}), set())
-    assert in_order([short, other, long], nothing) == [long, short, other]
+    assert longest_first([short, other, long], nothing) == [long, short, other]
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep import lease as leases
-from pipeline.sweep.lease import Lease, is_running
-from pipeline.trial.run import attempt
+from pipeline.sweep.lease import Lease, is_alive
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import REGRESSION, cell, sweep_content
 
 
@@ -40,28 +40,28 @@ def held_elsewhere(store: Store, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_second_driver_is_told_who_is_at_work(store: Store) -> None:
-    with Lease(store, "small").held():
+    with Lease(store, "small").acquire():
         said = f"small: is being run by process {os.getpid()} on {platform.node()}; wait for it"
-        with pytest.raises(ValueError, match=said), Lease(store, "small").held():
+        with pytest.raises(ValueError, match=said), Lease(store, "small").acquire():
             raise AssertionError
-        with Lease(store, "another").held():
+        with Lease(store, "another").acquire():
             assert store.lease("another") is not None
     assert store.lease("small") is None
 
 
 def test_an_error_gives_the_sweep_free(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), Lease(store, "small").held():
+    with pytest.raises(ZeroDivisionError), Lease(store, "small").acquire():
         raise ZeroDivisionError
     assert store.lease("small") is None
 
 
 def test_of_two_that_claim_at_once_one_has_it(store: Store) -> None:
     first = Lease(store, "small")
-    with first.held():
-        first.confirm()
+    with first.acquire():
+        first.verify_owner()
         held_elsewhere(store)  # had looked before the first one wrote
         with pytest.raises(ValueError, match="is being run by process 7 on elsewhere"):
-            first.confirm()
+            first.verify_owner()
     assert store.lease("small") is not None
 
 
@@ -82,7 +82,7 @@ def test_a_silent_driver_of_another_host_is_waited_for_whatever_its_clock(
     """A clock a day ahead refused for a day; one behind let a second driver in at once."""
     old = held_elsewhere(store, time=clock)
     began = time.monotonic()
-    with Lease(store, "small").held():
+    with Lease(store, "small").acquire():
         assert time.monotonic() - began >= 0.3
         assert store.lease("small") != old
     said = capsys.readouterr().err
@@ -96,7 +96,10 @@ def test_a_driver_of_another_host_that_beats_is_left_alone(clock: str, store: St
     held_elsewhere(store, time=clock)
     beat = threading.Timer(0.1, lambda: held_elsewhere(store, time=clock, beat=2))
     beat.start()
-    with pytest.raises(ValueError, match="by process 7 on elsewhere"), Lease(store, "small").held():
+    with (
+        pytest.raises(ValueError, match="by process 7 on elsewhere"),
+        Lease(store, "small").acquire(),
+    ):
         raise AssertionError
     beat.join()
 
@@ -106,7 +109,7 @@ def test_a_driver_of_another_host_that_ends_meanwhile_leaves_the_sweep(store: St
     held_elsewhere(store)
     end = threading.Timer(0.1, lambda: store.drop_lease("small"))
     end.start()
-    with Lease(store, "small").held():
+    with Lease(store, "small").acquire():
         found = store.lease("small")
         assert found is not None
         assert found["pid"] == os.getpid()
@@ -114,12 +117,12 @@ def test_a_driver_of_another_host_that_ends_meanwhile_leaves_the_sweep(store: St
 
 
 def test_a_ghost_is_waited_for_a_minute_and_a_half_at_most() -> None:
-    assert leases.BEAT < leases.SILENCE <= 90
+    assert leases.HEARTBEAT_SECONDS < leases.SILENCE <= 90
 
 
 def test_who_is_at_work_in_words(store: Store) -> None:
     assert leases.describe(None) == "nobody is running it now"
-    with Lease(store, "small").held():
+    with Lease(store, "small").acquire():
         here = store.lease("small")
     assert leases.describe(here) == f"it is being run by process {os.getpid()} on {platform.node()}"
     assert leases.describe({**(here or {}), "born": "0"}) == "nobody is running it now"
@@ -132,8 +135,8 @@ def test_a_heart_outlives_a_store_that_cannot_be_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its thread ended, and after a while another driver would have taken the sweep."""
-    monkeypatch.setattr(leases, "BEAT", 0.02)
-    with Lease(store, "small").held():
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    with Lease(store, "small").acquire():
         with monkeypatch.context() as broken:
             broken.setattr(store, "lease", raising_store_error)
             time.sleep(0.2)
@@ -150,21 +153,25 @@ def raising_store_error(sweep: str) -> None:
 
 def test_a_killed_driver_of_this_host_is_gone_at_once(store: Store) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    here = {"host": platform.node(), "pid": process.pid, "born": leases._born(process.pid)}
+    here = {
+        "host": platform.node(),
+        "pid": process.pid,
+        "born": leases._process_start_time(process.pid),
+    }
     lease = held_elsewhere(store, **here)
-    assert is_running(lease)
-    assert not is_running({**lease, "born": "another process had this number"})
+    assert is_alive(lease)
+    assert not is_alive({**lease, "born": "another process had this number"})
     process.kill()
     deadline = time.monotonic() + 10
-    while is_running(lease) and time.monotonic() < deadline:  # it is not yet reaped: a zombie
+    while is_alive(lease) and time.monotonic() < deadline:  # it is not yet reaped: a zombie
         time.sleep(0.01)
-    assert not is_running(lease)
+    assert not is_alive(lease)
     process.communicate()
 
 
 def test_a_lease_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "BEAT", 0.02)
-    with Lease(store, "small").held():
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    with Lease(store, "small").acquire():
         first = store.lease("small")
         deadline = time.monotonic() + 10
         while store.lease("small") == first and time.monotonic() < deadline:
@@ -176,7 +183,7 @@ def test_the_command_waits_for_a_ghost_and_says_so(store: Store, tmp_path: Path)
     file = tmp_path / "small.yaml"
     file.write_text(json.dumps({**sweep_content(REGRESSION), "name": "small"}))
     only = cell(REGRESSION)
-    assert attempt(only, store, "cpu") == "ok"
+    assert run_and_record(only, store, "cpu") == "ok"
     held_elsewhere(store)
     words = ["pipeline.sweep", str(file), "--storage", str(tmp_path), "--tracking", "none"]
     with subprocess.Popen(

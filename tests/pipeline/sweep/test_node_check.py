@@ -35,7 +35,7 @@ def _forget() -> Iterator[None]:
 
 def test_a_process_sees_the_store_by_the_lease_in_it(store: Store, tmp_path: Path) -> None:
     lease = Lease(store, "small")
-    with lease.held():
+    with lease.acquire():
         assert unseen(store.uri, "small", lease.id) == ""
         other = Lease(store, "small").id
         assert "the driver's file is not there" in unseen(store.uri, "small", other)

@@ -55,17 +55,20 @@ def test_a_driver_is_refused_while_another_could_run_its_cells(
     tmp_path: Path, first: Shard | None, second: Shard | None
 ) -> None:
     store = Store(str(tmp_path))
-    with Lease(store, "s", first).held():
-        with pytest.raises(ValueError, match="is being run by"), Lease(store, "s", second).held():
+    with Lease(store, "s", first).acquire():
+        with (
+            pytest.raises(ValueError, match="is being run by"),
+            Lease(store, "s", second).acquire(),
+        ):
             pass
-        with Lease(store, "another", second).held():
+        with Lease(store, "another", second).acquire():
             pass
-    with Lease(store, "s", second).held():
+    with Lease(store, "s", second).acquire():
         pass
 
 
 def test_shards_of_one_division_run_side_by_side(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    with Lease(store, "s", Shard(1, 2)).held(), Lease(store, "s", Shard(2, 2)).held():
+    with Lease(store, "s", Shard(1, 2)).acquire(), Lease(store, "s", Shard(2, 2)).acquire():
         assert store.lease_keys("s") == ["s/1-of-2", "s/2-of-2"]
     assert store.lease_keys("s") == []

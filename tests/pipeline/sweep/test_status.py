@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.spec.read import Cell, read_sweep
 from pipeline.store.filesystem import SCHEMA
-from pipeline.store.store import Standing, Store
+from pipeline.store.store import CellStates, Store
 from pipeline.sweep.command import main
 from pipeline.sweep.status import to_run
 from pipeline.trial import run as trial
@@ -67,7 +67,7 @@ def store(file: Path, tmp_path: Path) -> Store:
     store.write_failure(ended(third, "ValueError: 7 of 10"))
     store.write_failure(ended(fourth, "ValueError: 8 of 10"))
     store.write_lost(ended(fifth, "its worker was lost twice"))
-    store.keep(third.cell_id, "log.txt", b"printed")
+    store.write_side_file(third.cell_id, "log.txt", b"printed")
     return store
 
 
@@ -80,17 +80,17 @@ def say(
 
 def test_what_is_run_by_default_and_on_demand(file: Path, store: Store) -> None:
     cells = read_sweep(file).cells
-    standing = store.standing()
+    standing = store.cell_states()
     assert to_run(cells, store, standing, retry_failed=False) == cells[4:]
     assert to_run(cells, store, standing, retry_failed=True) == cells[1:]
-    everything = Standing({cell.cell_id for cell in cells}, set(), set())
+    everything = CellStates({cell.cell_id for cell in cells}, set(), set())
     assert to_run(cells, store, everything, retry_failed=False) == []
 
 
 def test_a_reopened_cell_is_missing(file: Path, store: Store) -> None:
     for cell in read_sweep(file).cells:
-        store.reopen(cell.cell_id)
-    assert store.standing() == Standing(set(), set(), set())
+        store.clear_outcome(cell.cell_id)
+    assert store.cell_states() == CellStates(set(), set(), set())
 
 
 def test_a_cell_that_was_lost_three_times_waits_for_a_word(
@@ -102,23 +102,23 @@ def test_a_cell_that_was_lost_three_times_waits_for_a_word(
     for cell in cells[5:]:
         finish(store, cell)
     for times in (2, 3):
-        assert to_run(cells, store, store.standing(), retry_failed=False) == [fifth]
-        store.reopen(fifth.cell_id, keep_lost=True)
+        assert to_run(cells, store, store.cell_states(), retry_failed=False) == [fifth]
+        store.clear_outcome(fifth.cell_id, keep_lost=True)
         store.write_lost(ended(fifth, "its worker was lost twice"))
         assert store.times_lost(fifth.cell_id) == times
-    assert to_run(cells, store, store.standing(), retry_failed=False) == []
+    assert to_run(cells, store, store.cell_states(), retry_failed=False) == []
     assert main([str(file), "--storage", store.uri, "--tracking", "none"]) == 1
     assert "1 lost 3 times: not run again unless --retry-failed says so" in capsys.readouterr().err
-    assert fifth in to_run(cells, store, store.standing(), retry_failed=True)
-    store.reopen(fifth.cell_id)
+    assert fifth in to_run(cells, store, store.cell_states(), retry_failed=True)
+    store.clear_outcome(fifth.cell_id)
     store.write_lost(ended(fifth, "its worker was lost twice"))
     assert store.times_lost(fifth.cell_id) == 1
     finish(store, fifth)
-    assert store.kept(fifth.cell_id, "lost.json") is None
+    assert store.read_side_file(fifth.cell_id, "lost.json") is None
 
 
 def test_a_lost_cell_of_an_earlier_version_counts_as_lost_once(store: Store) -> None:
-    store.keep("aa", "lost.json", json.dumps({"schema": SCHEMA, "error": "x"}).encode())
+    store.write_side_file("aa", "lost.json", json.dumps({"schema": SCHEMA, "error": "x"}).encode())
     assert store.times_lost("aa") == 1
 
 
@@ -147,7 +147,7 @@ def test_status_lists_cells_made_by_other_code(
 
 def test_cells_made_by_other_code_run_again_on_demand(file: Path, store: Store) -> None:
     cells = read_sweep(file).cells
-    standing = store.standing()
+    standing = store.cell_states()
     assert to_run(cells, store, standing, False, rerun_changed=True) == cells[4:]
     make_by_other_code(store, cells[0], {**source_digests(cells[0].settings), "training": "0ld"})
     (Path(store.uri) / "cells" / cells[1].cell_id / "result.json").write_text("{")

@@ -53,8 +53,8 @@ def test_slots(
     have: dict[str, float], resources: Resources, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: have)
-    assert orchestrator.slots(CELLS, resources, None) == count
-    assert orchestrator.slots(CELLS, resources, 1) == 1
+    assert orchestrator.max_concurrent_cells(CELLS, resources, None) == count
+    assert orchestrator.max_concurrent_cells(CELLS, resources, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_slots(
 def test_ray_is_asked_for_a_share_by_architecture(
     gpus: float | dict[str, float] | None, gpus_there: float, asked: list[float]
 ) -> None:
-    """A cell occupies its CPUs and its share of a GPU, so that as many fit as `slots` says."""
+    """A cell occupies its CPUs and its share of a GPU: `max_concurrent_cells` of them fit."""
     resources = Resources(cpus=2, gpus=gpus)
     needed = [
         orchestrator._needed(cell, resources, gpus_there).required_resources for cell in CELLS
@@ -116,7 +116,7 @@ def test_what_can_never_run_is_said(
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
     with pytest.raises(ValueError, match=said):
-        orchestrator.slots(CELLS, resources, None)
+        orchestrator.max_concurrent_cells(CELLS, resources, None)
 
 
 @pytest.mark.parametrize(("have", "refused"), [({"CPU": 4}, True), ({"CPU": 4, "GPU": 1}, False)])
@@ -129,9 +129,9 @@ def test_tf32_is_refused_before_any_cell_runs_on_a_cpu(
         with pytest.raises(
             ValueError, match=r"training\.precision: tf32 .* has no GPU; use float32"
         ):
-            orchestrator.slots(asked, Resources(), None)
+            orchestrator.max_concurrent_cells(asked, Resources(), None)
     else:
-        assert orchestrator.slots(asked, Resources(), None) == 1
+        assert orchestrator.max_concurrent_cells(asked, Resources(), None) == 1
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ class Lost:
 def test_a_lost_cell_says_what_is_known(error: str | None, said: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     orchestrator._save_lost(store, Lost(error))
-    assert store.standing().lost == {"aa"}
+    assert store.cell_states().lost == {"aa"}
     assert said in store.lost("aa")["error"]
     assert "hunter2" not in str(store.lost("aa"))
 
@@ -236,10 +236,12 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
         told.append(status)
         raise RuntimeError("the terminal is gone")
 
-    relay = orchestrator._Relay(str(tmp_path), orchestrator.Events([told.append], [failing]))
+    relay = orchestrator._EventCallback(
+        str(tmp_path), orchestrator.Events([told.append], [failing])
+    )
     relay.on_trial_error(0, [], Lost(None))
     assert told == ["lost"]
-    assert Store(str(tmp_path)).standing().lost == {"aa"}
+    assert Store(str(tmp_path)).cell_states().lost == {"aa"}
 
 
 def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

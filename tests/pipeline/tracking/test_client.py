@@ -125,7 +125,7 @@ def test_a_failed_cell_is_a_failed_run_until_it_succeeds(store: Store, uri: str)
     (run,) = runs(uri)
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "ValueError: no")
     add_cell(store, "cc")
-    tracking.complete(uri, SWEEP, store, ["cc"])
+    tracking.mirror_missing(uri, SWEEP, store, ["cc"])
     assert live_cells(uri) == {"cc": "ok"}
 
 
@@ -140,7 +140,7 @@ def test_completing_mirrors_what_is_missing_and_nothing_twice(store: Store, uri:
     }
     store.write_failure(failure)
     for _ in range(2):
-        tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc", "dd"])
+        tracking.mirror_missing(uri, SWEEP, store, ["aa", "bb", "cc", "dd"])
         assert live_cells(uri) == {"aa": "ok", "bb": "ok", "cc": "failed"}
         assert len(runs(uri)) == 4
 
@@ -161,7 +161,7 @@ def test_a_dead_run_does_not_stay_running(store: Store, uri: str) -> None:
     tracking.prepare(uri, SWEEP, "a small sweep", store)
     (run,) = runs(uri)
     assert run.info.status == "KILLED"
-    tracking.complete(uri, SWEEP, store, ["aa"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa"])
     assert live_cells(uri) == {"aa": "ok"}
 
 
@@ -169,7 +169,7 @@ def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path
     store.write_failure(
         {"schema": SCHEMA, "cell_id": "cc", "labels": LABELS, "error": "no", "time": TIME}
     )
-    tracking.complete(uri, SWEEP, store, ["aa", "bb", "cc"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa", "bb", "cc"])
     tracking.download(uri, [], str(tmp_path / "copy"))
 
     def files(root: Path) -> dict[str, bytes]:
@@ -182,7 +182,7 @@ def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_p
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "report.html").write_text("<p>conclusions</p>")
-    tracking.complete(uri, SWEEP, store, [])
+    tracking.mirror_missing(uri, SWEEP, store, [])
     tracking.attach_report(uri, SWEEP, str(folder), None, "- It is faster.", {"cells/ok": 2.0})
     (run,) = runs(uri)
     assert run.data.tags["mlflow.note.content"] == "- It is faster."
@@ -289,7 +289,7 @@ def test_two_stores_on_one_server_leave_each_other_alone(
     store: Store, uri: str, tmp_path: Path
 ) -> None:
     other = second_store(tmp_path)
-    tracking.complete(uri, SWEEP, store, ["aa", "bb"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa", "bb"])
     client = MlflowClient(uri)
     (mine,) = [run for run in runs(uri) if run.data.tags.get("cell_id") == "bb"]
     tags = {k: v for k, v in mine.data.tags.items() if "mlflow" not in k}
@@ -297,7 +297,7 @@ def test_two_stores_on_one_server_leave_each_other_alone(
     tracking.prepare(uri, SWEEP, "", other)
     assert client.get_run(running.info.run_id).info.status == "RUNNING"
     client.set_terminated(running.info.run_id, status="KILLED")
-    tracking.complete(uri, SWEEP, other, ["aa"])
+    tracking.mirror_missing(uri, SWEEP, other, ["aa"])
     assert tracking.sync(uri, SWEEP, other, ["aa"]) == (0, 0, 1)
     assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (0, 0, 2)
     for own, loss in ((store, 1.0), (other, 0.125)):
@@ -315,7 +315,7 @@ def test_two_stores_on_one_server_leave_each_other_alone(
 
 def test_a_sync_looks_at_the_files_themselves(store: Store, uri: str) -> None:
     """A run whose files are gone, or are not whole, is no mirror, whatever its tags say."""
-    tracking.complete(uri, SWEEP, store, ["aa", "bb"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa", "bb"])
     for run in runs(uri):
         place = Path(str(run.info.artifact_uri).removeprefix("file://")) / "cell"
         if run.data.tags.get("cell_id") == "aa":
@@ -337,7 +337,7 @@ def test_a_sync_that_does_not_hold_is_said(
 def test_a_deleted_experiment_is_said_with_what_to_do(
     store: Store, uri: str, tmp_path: Path
 ) -> None:
-    tracking.complete(uri, SWEEP, store, ["aa"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa"])
     experiment = MlflowClient(uri).get_experiment_by_name(SWEEP)
     assert experiment is not None
     number = experiment.experiment_id
@@ -345,7 +345,7 @@ def test_a_deleted_experiment_is_said_with_what_to_do(
     attempts = [
         lambda: tracking.prepare(uri, SWEEP, "", store),
         lambda: tracking.sync(uri, SWEEP, store, ["aa"]),
-        lambda: tracking.complete(uri, SWEEP, store, ["aa"]),
+        lambda: tracking.mirror_missing(uri, SWEEP, store, ["aa"]),
         lambda: tracking.attach_report(uri, SWEEP, str(tmp_path), None, "", {}),
         lambda: tracking.download(uri, [SWEEP], str(tmp_path / "copy")),
     ]
@@ -394,7 +394,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
         "from pipeline.tracking import client as tracking\nfrom pipeline.store.store import Store\n"
         f"words = {f'sqlite:///{old}/mlflow.db'!r}, {SWEEP!r}\n"
         f"tracking.prepare(*words, '', Store({first.uri!r}))\n"
-        f"tracking.complete(*words, Store({first.uri!r}), ['aa'])\n"
+        f"tracking.mirror_missing(*words, Store({first.uri!r}), ['aa'])\n"
     )  # in another process, since MLflow keeps the places of artifacts in memory
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", at_first], cwd=root, check=True)
@@ -408,7 +408,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
     assert Store(str(tmp_path / "copy")).result("aa") == moved.result("aa")
     assert tracking.sync(uri, SWEEP, moved, ["aa"]) == (0, 0, 1)
     add_cell(moved, "bb")
-    tracking.complete(uri, SWEEP, moved, ["aa", "bb"])
+    tracking.mirror_missing(uri, SWEEP, moved, ["aa", "bb"])
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "report.html").write_text("here")
@@ -421,7 +421,7 @@ def test_results_in_another_folder_have_their_artifacts_there(
 
 def test_a_database_moved_without_its_artifacts(store: Store, uri: str, tmp_path: Path) -> None:
     """While they are where they were, they are found; once gone, what to do is said, and done."""
-    tracking.complete(uri, SWEEP, store, ["aa"])
+    tracking.mirror_missing(uri, SWEEP, store, ["aa"])
     (tmp_path / "there").mkdir()
     shutil.move(tmp_path / "mlflow.db", tmp_path / "there/mlflow.db")
     moved = f"sqlite:///{tmp_path}/there/mlflow.db"

@@ -16,7 +16,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
 from pipeline.tracking import worker as mirror_process
-from pipeline.tracking.worker import beside, work
+from pipeline.tracking.worker import mirror_subprocess, work
 from pipeline.trial.run import run_trial
 from tests.helpers.cells import REGRESSION, cell
 
@@ -125,7 +125,7 @@ def test_the_process_mirrors_and_makes_up_for_what_it_was_not_told(
     store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    with beside(planned(store), store, uri) as mirror:
+    with mirror_subprocess(planned(store), store, uri) as mirror:
         mirror.ended("lost-one", "lost")
         mirror.complete()
     client = MlflowClient(uri)
@@ -150,9 +150,9 @@ def test_an_interrupted_driver_ends_the_process_and_one_that_fails_is_told_of(
         mirror_process, "_started", lambda: processes.append(started()) or processes[-1]
     )
     uri = "http://127.0.0.1:9"
-    with pytest.raises(KeyboardInterrupt), beside(planned(store), store, uri):
+    with pytest.raises(KeyboardInterrupt), mirror_subprocess(planned(store), store, uri):
         raise KeyboardInterrupt
-    with beside(("small", "no-such-plan"), store, uri) as mirror:
+    with mirror_subprocess(("small", "no-such-plan"), store, uri) as mirror:
         mirror.complete()
     assert [process.returncode for process in processes] == [0, 1]
     said = capsys.readouterr().err
@@ -164,6 +164,6 @@ def test_without_tracking_there_is_no_process(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_process, "_started", lambda: pytest.fail("started one"))
-    with beside(planned(store), store, None) as mirror:
+    with mirror_subprocess(planned(store), store, None) as mirror:
         mirror.ended("aa", "ok")
         mirror.complete()

@@ -149,7 +149,7 @@ def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     training_changes = {"steps": 4, "batch_size": 8, "evaluate_samples": 8}
     images = cell(parts, **training_changes, **changes(normalizer))
     kill_half_way(images, store, monkeypatch)
-    assert store.kept(images.cell_id, "checkpoint.npz")
+    assert store.read_side_file(images.cell_id, "checkpoint.npz")
     taken: list[int] = []
     step = training._Loop._step
 
@@ -161,7 +161,7 @@ def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     resumed = digests(images, store)
     assert taken == [2, 3]
     assert resumed == digests(images, Store(str(tmp_path / "whole")))
-    assert store.kept(images.cell_id, "checkpoint.npz") is None
+    assert store.read_side_file(images.cell_id, "checkpoint.npz") is None
 
 
 def test_probes_go_on_with_their_records_and_their_memory(
@@ -226,7 +226,7 @@ def test_a_damaged_checkpoint_is_ignored_in_words(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     small = cell(REGRESSION)
-    store.keep(small.cell_id, "checkpoint.npz", WHOLE[:-7])
+    store.write_side_file(small.cell_id, "checkpoint.npz", WHOLE[:-7])
     assert digests(small, store) == digests(small, Store(str(tmp_path / "whole")))
     assert "its checkpoint is ignored: damaged" in caplog.text
 
@@ -237,7 +237,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
     def full(cell_id: str, name: str, data: bytes) -> None:
         raise StoreError("checkpoint.npz: cannot be written: No space left on device")
 
-    monkeypatch.setattr(store, "keep", full)
+    monkeypatch.setattr(store, "write_side_file", full)
     small = cell(REGRESSION)
     result = run_trial(small, store, "cpu", Resources(checkpoint_minutes=1e-9))
     assert result["status"] == "ok"
@@ -247,9 +247,9 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
 def test_time_before_a_checkpoint_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     small = cell(REGRESSION, steps=50)
     kill_half_way(small, store, monkeypatch)
-    saved = decode(store.kept(small.cell_id, "checkpoint.npz") or b"", CPU)
+    saved = decode(store.read_side_file(small.cell_id, "checkpoint.npz") or b"", CPU)
     saved["state"]["earlier_seconds"] = 1000.0
-    store.keep(small.cell_id, "checkpoint.npz", encode(saved))
+    store.write_side_file(small.cell_id, "checkpoint.npz", encode(saved))
     result = run_trial(small, store, "cpu", Resources(time_limit=900))
     assert result["cost"]["seconds"] > 1000
     assert (result["status"], result["summary"]["steps"]) == ("time_limit", 3)

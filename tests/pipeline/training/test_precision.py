@@ -109,7 +109,7 @@ def test_probes_see_float32_losses_and_gradients() -> None:
 
     exact, rounded = shown("float32"), shown("bfloat16")
     assert_same(rounded.before, exact.before)  # of step 0
-    assert torch.equal(rounded.value, exact.value)
+    assert torch.equal(rounded.loss_value, exact.loss_value)
     assert_same(rounded.grad, exact.grad)
     assert any(not torch.equal(rounded.after[k], v) for k, v in exact.after.items())
 

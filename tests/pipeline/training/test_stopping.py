@@ -11,7 +11,7 @@ import pytest
 from pipeline.store.store import Store
 from pipeline.training import loop as training
 from pipeline.training import stopping
-from pipeline.trial.run import attempt
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import IMAGES, PROBES, cell
 
 
@@ -30,13 +30,13 @@ def test_a_stopped_cell_goes_on_at_the_next_step_with_the_same_numbers(
     monkeypatch.setattr(training._Loop, "_step", counted)
     with monkeypatch.context() as patched:
         patched.setattr(stopping, "requested", lambda: len(taken) == 3)
-        assert attempt(images, store, "cpu") == "stopped"
+        assert run_and_record(images, store, "cpu") == "stopped"
     assert not store.has_result(images.cell_id)
-    assert store.kept(images.cell_id, "checkpoint.npz")
-    assert b"stopped after 3 of 6 steps" in (store.kept(images.cell_id, "log.txt") or b"")
-    assert attempt(images, store, "cpu") == "ok"
+    assert store.read_side_file(images.cell_id, "checkpoint.npz")
+    assert b"stopped after 3 of 6 steps" in (store.read_side_file(images.cell_id, "log.txt") or b"")
+    assert run_and_record(images, store, "cpu") == "ok"
     assert taken == [0, 1, 2, 3, 4, 5]
-    assert attempt(images, whole, "cpu") == "ok"
+    assert run_and_record(images, whole, "cpu") == "ok"
     records = [each.result(images.cell_id)["records"] for each in (store, whole)]
     assert records[0] == records[1]
 
@@ -46,7 +46,7 @@ def test_a_cell_that_has_taken_its_last_step_is_finished_though_asked_to_stop(
 ) -> None:
     monkeypatch.setattr(stopping, "requested", lambda: True)
     single = cell(IMAGES, steps=1, evaluate_samples=8)
-    assert attempt(single, Store(str(tmp_path)), "cpu") == "ok"
+    assert run_and_record(single, Store(str(tmp_path)), "cpu") == "ok"
 
 
 def test_a_request_concerns_the_present_cell_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,9 +197,9 @@ def run_within(group: Path, code: str, *words: str) -> subprocess.CompletedProce
 
 SLOW = """
 import time
-from pipeline.trial.memory_guard import ended_when_full
+from pipeline.trial.memory_guard import kill_on_memory_pressure
 hoard = []
-with ended_when_full(1, lambda said: print(said, flush=True)):
+with kill_on_memory_pressure(1, lambda said: print(said, flush=True)):
     while True:
         hoard.append(b"x" * 2**23)
         time.sleep(0.1)

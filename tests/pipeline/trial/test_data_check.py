@@ -20,7 +20,7 @@ from pipeline.sweep.dry_run import show_preview
 from pipeline.trial import data_check
 from pipeline.trial import run as trial
 from pipeline.trial.data_check import check_data, data_lines, load_data
-from pipeline.trial.run import attempt, run_trial
+from pipeline.trial.run import run_and_record, run_trial
 from tests.helpers.cells import IMAGES, TRAINING, cell
 
 
@@ -86,12 +86,12 @@ def test_data_that_differ_from_those_of_the_sweep_are_an_error(
     known = only_cell(tmp_path, root)
     make("set", 20)
     other = only_cell(tmp_path, root)
-    assert attempt(known, store, "cpu") == "failed"
+    assert run_and_record(known, store, "cpu") == "failed"
     error = store.failure(known.cell_id)["error"]
     assert f"data.path: {root} on " in error
     assert known.contents["data.path"][:19] in error
     assert other.contents["data.path"][:19] in error
-    assert attempt(other, store, "cpu") == "ok"
+    assert run_and_record(other, store, "cpu") == "ok"
 
 
 def test_data_known_by_name_are_compared_between_trials(
@@ -100,9 +100,9 @@ def test_data_known_by_name_are_compared_between_trials(
     first, second = (
         only_cell(tmp_path, make(path, grey)) for path, grey in (("a/s", 1), ("b/s", 2))
     )
-    assert attempt(unread(first), store, "cpu") == "ok"
-    assert attempt(unread(replace(first, cell_id="again")), store, "cpu") == "ok"
-    assert attempt(unread(second), store, "cpu") == "failed"
+    assert run_and_record(unread(first), store, "cpu") == "ok"
+    assert run_and_record(unread(replace(first, cell_id="again")), store, "cpu") == "ok"
+    assert run_and_record(unread(second), store, "cpu") == "failed"
     error = store.failure(second.cell_id)["error"]
     for known, path in ((first, "a/s"), (second, "b/s")):
         assert known.contents["data.path"][:19] in error
@@ -170,7 +170,7 @@ def test_only_what_a_machine_could_not_read_is_lost(
     trial._dataset.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(data_check.catalog, "make", refuse)
-        assert attempt(known, store, "cpu") == status
+        assert run_and_record(known, store, "cpu") == status
     report = store.failure if status == "failed" else store.lost
     assert error.strerror in report(known.cell_id)["error"]
     assert str(error.filename) in report(known.cell_id)["error"]
@@ -182,7 +182,7 @@ def test_an_image_that_cannot_be_decoded_is_a_failure(
     root = make("set", 10)
     (root / "train" / "ape" / "0.png").write_bytes(b"\x89PNG, so to say")
     known = only_cell(tmp_path, root)
-    assert attempt(known, store, "cpu") == "failed"
+    assert run_and_record(known, store, "cpu") == "failed"
     assert f"{root}/train/ape/0.png: not an image" in store.failure(known.cell_id)["error"]
 
 

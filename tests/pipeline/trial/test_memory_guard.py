@@ -16,7 +16,7 @@ from pipeline.sweep import tune as orchestrator
 from pipeline.trial import memory_guard as exhaustion
 from pipeline.trial import run as trial
 from pipeline.trial.cgroup import Space
-from pipeline.trial.run import attempt
+from pipeline.trial.run import run_and_record
 from tests.helpers.cells import REGRESSION, cell
 
 ROOT = Path(__file__).parents[3]
@@ -26,9 +26,9 @@ HUNGRY = """
 import time
 from pipeline.trial import memory_guard as exhaustion
 space = min(exhaustion.spaces(), key=lambda space: space.left / space.total)
-exhaustion._LEFT, exhaustion._LEAST = (space.left - 2**29) / space.total, {least}
+exhaustion._MIN_FREE, exhaustion._MIN_SHARE = (space.left - 2**29) / space.total, {least}
 hoard = []
-with exhaustion.ended_when_full(0, lambda said: print(said, flush=True)):
+with exhaustion.kill_on_memory_pressure(0, lambda said: print(said, flush=True)):
     for _ in range(16):  # a GiB, and then no more
         hoard.append(b"x" * 2**26)
         time.sleep(0.1)
@@ -64,7 +64,7 @@ def test_a_process_that_takes_all_memory_says_so_and_ends(is_guilty: bool) -> No
 def test_who_has_taken_too_much_where_little_is_left(
     own: int, left: int, fair: float, is_guilty: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exhaustion, "own", lambda: own)
+    monkeypatch.setattr(exhaustion, "process_rss", lambda: own)
     monkeypatch.setattr(exhaustion, "spaces", lambda: [Space("machine", 24 * GIB, left)])
     assert (exhaustion._filled(fair) is not None) == is_guilty
 
@@ -73,18 +73,18 @@ def test_a_full_group_counts_on_a_machine_that_others_have_filled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     both = [Space("machine", 24 * GIB, 0), Space("cgroup /a", 4 * GIB, GIB // 4)]
-    monkeypatch.setattr(exhaustion, "own", lambda: 3 * GIB)
+    monkeypatch.setattr(exhaustion, "process_rss", lambda: 3 * GIB)
     monkeypatch.setattr(exhaustion, "spaces", lambda: both)
     assert exhaustion._filled(0.5) == both[1]
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs /proc")
 def test_memory_is_what_is_there_and_what_this_process_has() -> None:
-    machine = exhaustion.machine()
+    machine = exhaustion.total_and_available()
     assert 0 < machine.left < machine.total
-    before = exhaustion.own()
+    before = exhaustion.process_rss()
     hoard = b"x" * 2**28
-    assert exhaustion.own() - before == pytest.approx(len(hoard), rel=0.1)
+    assert exhaustion.process_rss() - before == pytest.approx(len(hoard), rel=0.1)
 
 
 def raised(size: int) -> RuntimeError:
@@ -110,7 +110,7 @@ def test_exhausted_memory_is_a_failure_in_plain_words(
 
     monkeypatch.setattr(trial, "run_trial", exhausting)
     store, known = Store(str(tmp_path)), cell(REGRESSION)
-    assert attempt(known, store, "cpu") == "failed"
+    assert run_and_record(known, store, "cpu") == "failed"
     said = store.failure(known.cell_id)["error"]
     assert said.startswith("out of memory")
     assert words in said

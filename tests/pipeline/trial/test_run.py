@@ -13,7 +13,7 @@ from pipeline.spec.read import Cell
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.trial import run as trial
-from pipeline.trial.run import attempt, run_trial
+from pipeline.trial.run import run_and_record, run_trial
 from tests.helpers.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
 
 SOURCES = ["training", "data/digits", "architectures/vgg11", "normalizers/noisy_batch"]
@@ -135,7 +135,7 @@ def test_a_diverged_cell_is_a_result(
     steps: int, lr: float, step: int, store: Store, tmp_path: Path
 ) -> None:
     wild = cell(REGRESSION, steps=steps, lr=lr, probes=PROBES | {"landscape": {"log": 2}})
-    assert attempt(wild, store, "cpu") == "diverged"
+    assert run_and_record(wild, store, "cpu") == "diverged"
     result = strict_json(tmp_path / f"results/cells/{wild.cell_id}/result.json")
     assert (result["status"], result["diverged_step"]) == ("diverged", step)
     assert (store.finished(), store.failed()) == ({wild.cell_id}, set())
@@ -162,7 +162,7 @@ def test_a_cell_that_raises_is_a_failure_until_it_succeeds(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raising = cell(DROPPED)
-    assert attempt(raising, store, "cpu") == "failed"
+    assert run_and_record(raising, store, "cpu") == "failed"
     assert (store.finished(), store.failed()) == (set(), {raising.cell_id})
     failure = strict_json(tmp_path / f"results/cells/{raising.cell_id}/failure.json")
     assert set(failure) == {"schema", "cell_id", "labels", "error", "traceback", "time"}
@@ -170,7 +170,7 @@ def test_a_cell_that_raises_is_a_failure_until_it_succeeds(
     assert "7" in failure["error"]
     assert failure["traceback"].startswith("Traceback")
     repaired = Cell(cell(REGRESSION).settings, raising.labels, raising.cell_id)
-    assert attempt(repaired, store, "cpu") == "ok"
+    assert run_and_record(repaired, store, "cpu") == "ok"
     assert (store.finished(), store.failed()) == ({raising.cell_id}, set())
     assert not (tmp_path / f"results/cells/{raising.cell_id}/failure.json").exists()
 
@@ -184,13 +184,13 @@ def test_what_the_machine_could_not_do_is_no_failure_of_the_cell(
 
     monkeypatch.setattr(trial, "run_trial", broken)
     known = cell(REGRESSION)
-    assert attempt(known, store, "cpu") == "lost"
-    standing = store.standing()
+    assert run_and_record(known, store, "cpu") == "lost"
+    standing = store.cell_states()
     assert (standing.failed, standing.lost) == (set(), {known.cell_id})
     assert str(error) in store.lost(known.cell_id)["error"]
     monkeypatch.undo()
-    assert attempt(known, store, "cpu") == "ok"
-    assert store.standing().lost == set()
+    assert run_and_record(known, store, "cpu") == "ok"
+    assert store.cell_states().lost == set()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -20,7 +20,7 @@ def run(body: str) -> tuple[subprocess.CompletedProcess[str], float]:
 
 
 def test_a_process_that_hangs_reports_its_stack_and_ends() -> None:
-    done, seconds = run("with watchdog.ended_after(0.2, print): time.sleep(50)")
+    done, seconds = run("with watchdog.kill_after(0.2, print): time.sleep(50)")
     assert done.returncode == 1
     assert seconds < 40
 
@@ -29,7 +29,7 @@ def test_the_report_names_what_hangs() -> None:
     body = (
         "def hanging():\n    time.sleep(50)\n"
         "report = lambda stack: print('in hanging' in stack, flush=True)\n"
-        "with watchdog.ended_after(0.2, report):\n    hanging()"
+        "with watchdog.kill_after(0.2, report):\n    hanging()"
     )
     done, _ = run(body)
     assert done.stdout == "True\n"
@@ -38,7 +38,7 @@ def test_the_report_names_what_hangs() -> None:
 def test_native_code_that_lets_no_thread_run_is_ended_too() -> None:
     body = (
         "watchdog._LAST_RESORT = 0.3\n"
-        "with watchdog.ended_after(0.2, print): ctypes.PyDLL(None).sleep(50)"
+        "with watchdog.kill_after(0.2, print): ctypes.PyDLL(None).sleep(50)"
     )
     done, seconds = run(body)
     assert done.returncode == 1
@@ -47,5 +47,5 @@ def test_native_code_that_lets_no_thread_run_is_ended_too() -> None:
 
 
 def test_what_comes_back_in_time_goes_on() -> None:
-    done, _ = run("with watchdog.ended_after(0.2, print): pass\ntime.sleep(0.4); print('on')")
+    done, _ = run("with watchdog.kill_after(0.2, print): pass\ntime.sleep(0.4); print('on')")
     assert (done.returncode, done.stdout) == (0, "on\n")
