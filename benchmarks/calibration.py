@@ -21,10 +21,9 @@ import pandas as pd
 
 from analysis.answers.phases import Readings, judge
 from analysis.metrics import Measure, Probed
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.statistics.rank_correlation import overall
-from analysis.tables import contrasts, outcomes
-from analysis.tables import tuning_ranks as ranking
+from analysis.tables import contrasts, outcomes, tuning_ranks
 from analysis.tables.associations import related, verdict
 from analysis.tables.prediction_targets import Arena, Outlook
 from benchmarks._planted import (
@@ -74,14 +73,14 @@ def coverage(seeds: int, rates: int, repeats: int, rng: np.random.Generator) -> 
     strata = np.repeat(np.arange(rates), seeds)
     hits = 0
     for _ in range(repeats):
-        found = stats.interval(rng.normal(size=len(strata)), strata, rng)
+        found = estimates.interval(rng.normal(size=len(strata)), strata, rng)
         hits += found.low <= 0 <= found.high
     return hits / repeats
 
 
 def paired(pairs: int, repeats: int, rng: np.random.Generator) -> float:
     """The same for the Hodges–Lehmann interval of paired differences."""
-    found = [stats.hodges_lehmann(rng.normal(size=pairs)) for _ in range(repeats)]
+    found = [estimates.hodges_lehmann(rng.normal(size=pairs)) for _ in range(repeats)]
     return float(np.mean([one.low <= 0 <= one.high for one in found]))
 
 
@@ -151,12 +150,12 @@ def diverging_pays(rng: np.random.Generator) -> set[str]:
     one = int(rng.choice(np.flatnonzero(runs["status"] == "ok")))
     more, name = diverged(runs, np.arange(len(runs)) == one), runs["normalizer"][one]
     found = set()
-    for outcome in ranking.OUTCOMES:
+    for outcome in tuning_ranks.OUTCOMES:
         before, after = (
-            ranking.places(each, outcome).xs(name, level="normalizer") for each in (runs, more)
+            tuning_ranks.places(each, outcome).xs(name, level="normalizer") for each in (runs, more)
         )
         better = (after.to_numpy() < before.to_numpy()).any(axis=0)
-        found |= {f"{view}, {outcome}" for view in np.array(ranking.VIEWS)[better]}
+        found |= {f"{view}, {outcome}" for view in np.array(tuning_ranks.VIEWS)[better]}
     return found
 
 

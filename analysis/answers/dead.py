@@ -9,7 +9,7 @@ from typing import Any
 from analysis.answers.absent import no_normalizer
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.question import answer
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.text.sentences import (
     Answer,
     Claim,
@@ -62,12 +62,12 @@ def _at(block: Block, lr: float, none: str, batch: str) -> Iterator[Finding]:
     for name in (none, batch):
         own = block.of(name)
         dead = own.loc[own["lr"] == lr, "dead"].astype(bool)
-        shares.append(stats.wilson(int(dead.sum()), len(dead)))
+        shares.append(estimates.wilson(int(dead.sum()), len(dead)))
         said += [", " if name == none else " and ", count(f"{stem}/{name}", int(dead.sum()))]
         said += [" of ", count(f"{stem}/{name}/runs", len(dead)), " runs of ", Label(name)]
     if not shares[1].n or not shares[0].estimate >= 0.5:
         return
-    apart = stats.apart(*shares)
+    apart = estimates.apart(*shares)
     state: State = "open"
     if apart.low > 0 or apart.high < 0:
         state = "supported" if apart.low > 0 else "contradicted"
@@ -97,7 +97,7 @@ def _reaching(block: Block, label: str, part: str) -> Finding:
         reason = Claim((Label(block.name), ": not estimable: no run of the block trained"))
         return Finding(state="not estimable", claim=reason, part=part, block=block.name)
     reached = int((runs["reached"].notna() & (runs["status"] == "ok") & ~runs["dead"]).sum())
-    share = stats.wilson(reached, len(runs))
+    share = estimates.wilson(reached, len(runs))
     state: State = "open"
     if share.high < 0.5 or share.low > 0.5:
         state = "supported" if share.high < 0.5 else "contradicted"

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.answers.absent import no_records
 from analysis.reductions.over_steps import BLOCK
 from analysis.reductions.record_views import VIEWS
 from analysis.statistics.estimates import Estimate
-from analysis.study import label_order as order
+from analysis.study import label_order
 from analysis.tables import contrasts
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import NO_CONTRAST, Contrast
@@ -54,7 +54,7 @@ class Evidence:
     def blocks(self) -> list[Block]:
         """Every block that has a finished run, in reading order."""
         runs, varying = self.basis.runs, varying_in(self.basis.rows)
-        found = order.by_labels(runs[BLOCK].drop_duplicates(), BLOCK)
+        found = label_order.by_labels(runs[BLOCK].drop_duplicates(), BLOCK)
         blocks = []
         for labels in found.to_dict("records"):
             own = runs[(runs[BLOCK] == pd.Series(labels)[BLOCK]).all(axis=1)]
@@ -64,7 +64,7 @@ class Evidence:
 
     def label(self, name: str) -> str | None:
         """The study's label of a part: its name, or its name with options, the first of several."""
-        labels = order.names(self.basis.runs["normalizer"].astype(str))
+        labels = label_order.names(self.basis.runs["normalizer"].astype(str))
         fitting = [label for label in labels if label == name or label.startswith(f"{name}(")]
         return fitting[0] if fitting else None
 
@@ -81,7 +81,7 @@ class Evidence:
         """What is wanting where `measure` finds none, or no run has a value."""
         if key in self.columns:
             return f"{self.columns[key][1].measure.title}: no run has a reading off the plateau"
-        probed = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS]
+        probed = [*metrics.ICS, *metrics.SMOOTHNESS, *metrics.SHARPNESS]
         of = next((item for item in probed if item.measure.key == key), None)
         if of is None:
             return "no finished run has the outcome"

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.answers.evidence import Evidence, estimate
-from analysis.statistics import estimates as stats
-from analysis.statistics import regression as regress
+from analysis.statistics import estimates, regression
 from analysis.tables.association_table import quantity
 from analysis.tables.associations import HEADLINE, Kind, Verdict, of, verdict
 from analysis.tables.outcomes import stable_lr
@@ -98,7 +97,7 @@ def descent(evidence: Evidence) -> list[Sentence]:
         return [("The descent lemma: not estimable, no run recorded descent_lemma",)]
     slopes = lemma(frame)
     rng = np.random.default_rng(evidence.basis.seed)
-    slope = stats.interval(slopes, np.zeros(len(slopes)), rng)
+    slope = estimates.interval(slopes, np.zeros(len(slopes)), rng)
     return [
         (
             "The descent lemma: realised over predicted change of the loss, slope ",
@@ -135,7 +134,7 @@ def stability(evidence: Evidence, key: str) -> list[Sentence]:
     ]
     frame = pd.DataFrame(rows, columns=["block", "rate", "beta"]).dropna()
     with np.errstate(divide="ignore"):
-        found = regress.slope(np.log(frame["beta"]), np.log(frame["rate"]), frame["block"])
+        found = regression.slope(np.log(frame["beta"]), np.log(frame["rate"]), frame["block"])
     start = "Largest stable learning rate against effective β, in logarithms: "
     if not math.isfinite(found.estimate) or frame["rate"].nunique() < 2:
         return [(start, "not estimable, for the grid shows no limit of stability that varies")]

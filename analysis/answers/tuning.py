@@ -7,12 +7,12 @@ import math
 
 import pandas as pd
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.metrics import Measure
-from analysis.statistics import rank_correlation as ranks
-from analysis.study import label_order as order
-from analysis.tables import tuning_ranks as ranking
+from analysis.statistics import rank_correlation
+from analysis.study import label_order
+from analysis.tables import tuning_ranks
 from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
 
 VIEWS = {
@@ -21,7 +21,7 @@ VIEWS = {
     "averaged": "averaged over the grid",
     "shared": "one rate for all",
 }
-OUTCOMES = {"time": measures.STEPS, "accuracy": measures.ACCURACY}
+OUTCOMES = {"time": metrics.STEPS, "accuracy": metrics.ACCURACY}
 RULE = (
     "Ranked by means over seeds, so that a run that diverges never improves a rank: at the rate "
     "that is best for the outcome itself; by the expected better of two random rates; by the "
@@ -37,7 +37,7 @@ def build(evidence: Evidence) -> Answer:
     found = [
         sentence
         for outcome, measure in OUTCOMES.items()
-        for ranked in [ranking.ranked(evidence.basis.runs, outcome)]
+        for ranked in [tuning_ranks.ranked(evidence.basis.runs, outcome)]
         for block in evidence.blocks
         for sentence in [_block(block, ranked, measure)]
         if sentence
@@ -64,10 +64,10 @@ def _block(block: Block, ranked: pd.DataFrame, measure: Measure) -> tuple[Senten
     own = ranked.xs(tuple(block.labels.values()), level=list(block.labels)).dropna()
     if len(own) < 2:
         return None
-    in_order = own.round(12).loc[order.names(own.index)]
+    in_order = own.round(12).loc[label_order.names(own.index)]
     first = {view: str(in_order[view].idxmin()) for view in VIEWS}
     pairs = itertools.combinations(VIEWS, 2)
-    taus = [ranks.overall(in_order[one], in_order[other])[0] for one, other in pairs]
+    taus = [rank_correlation.overall(in_order[one], in_order[other])[0] for one, other in pairs]
     least = min((tau for tau in taus if math.isfinite(tau)), default=math.nan)
     said: list[Part] = [Label(block.name), f", by {measure.title}: "]
     for view, name in first.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.statistics.estimates import Estimate
 from analysis.tables import contrasts
 from analysis.tables.columns import Column
@@ -59,9 +59,9 @@ def change(
 
 
 def _paired(pairs: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> Change:
-    estimate = stats.interval(pairs, strata, rng)
-    p = stats.sign_flip(pairs, strata, rng)
-    testable = stats.smallest_p(len(pairs)) <= ALPHA
+    estimate = estimates.interval(pairs, strata, rng)
+    p = estimates.sign_flip(pairs, strata, rng)
+    testable = estimates.smallest_p(len(pairs)) <= ALPHA
     return Change(*estimate, p, testable, f"{len(pairs)} pairs")
 
 
@@ -73,8 +73,8 @@ def _unpaired(
     one, at, two, to = one[one_shared], at[one_shared], two[two_shared], to[two_shared]
     if not len(one):
         return NOTHING
-    estimate = stats.shift(one, at, two, to, rng)
-    p, least = stats.shuffled(one, at, two, to, rng)
+    estimate = estimates.shift(one, at, two, to, rng)
+    p, least = estimates.shuffled(one, at, two, to, rng)
     return Change(*estimate, p, least <= ALPHA, f"unpaired, {len(one)} and {len(two)} runs")
 
 
@@ -91,8 +91,8 @@ def _values(column: Column, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]
 def _rates(here: pd.Series, there: pd.Series) -> Change:
     """Difference of two rates, in points."""
     events, sizes = (int(here.sum()), int(there.sum())), (len(here), len(there))
-    one, two = (stats.wilson(k, n) for k, n in zip(events, sizes, strict=True))
-    estimate, low, high, n = stats.apart(one, two)
+    one, two = (estimates.wilson(k, n) for k, n in zip(events, sizes, strict=True))
+    estimate, low, high, n = estimates.apart(one, two)
     counts = [[k, n - k] for k, n in zip(events, sizes, strict=True)]
     p = _fisher(counts)
     least = _fisher([[sizes[0], 0], [0, sizes[1]]])

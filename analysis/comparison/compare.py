@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.comparison.change import Change, change
 from analysis.comparison.merge import SIDES, alike, joined, marked
 from analysis.comparison.sentences import changed, lead, verdicts
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import BLOCK
-from analysis.statistics import estimates as stats
-from analysis.study import label_order as order
+from analysis.statistics import estimates
+from analysis.study import label_order
 from analysis.study.study import Study
 from analysis.study.trainings import Trainings
-from analysis.tables import definitions as contents
+from analysis.tables import definitions
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
 from analysis.tables.outcomes import ROW
@@ -38,10 +38,10 @@ PROBED = (
     "curvature_lambda_max_early",
 )
 TRAINED = (
-    measures.STEPS.key,
-    measures.FINAL_LOSS.key,
-    measures.ACCURACY.key,
-    measures.DIVERGED.key,
+    metrics.STEPS.key,
+    metrics.FINAL_LOSS.key,
+    metrics.ACCURACY.key,
+    metrics.DIVERGED.key,
 )
 _CAPTION = (
     "This report's runs over (ratio) or minus (difference) those of {other}, for the rows that "
@@ -75,14 +75,14 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
     Cells are told apart by their labels, which name what varies within a sweep; so the same label
     may stand for different settings in the two, and those are listed.
     """
-    wanted = [m for m in (*measures.ICS, *measures.SMOOTHNESS) if m.measure.key in PROBED]
+    wanted = [m for m in (*metrics.ICS, *metrics.SMOOTHNESS) if m.measure.key in PROBED]
     same = len(set(here.runs["cell_id"]) & set(there.runs["cell_id"]))
     here, there = alike(Trainings(here).study, Trainings(there).study)
     basis = TableInputs(joined(here, there), seed)
     rows, alone = _rows(here, there)
     columns = [
-        *contents.probed(wanted, basis.probes, basis.runs),
-        *(c for c in contents.trained(basis.runs) if c.measure.key in TRAINED),
+        *definitions.probed(wanted, basis.probes, basis.runs),
+        *(c for c in definitions.trained(basis.runs) if c.measure.key in TRAINED),
     ]
     cells = pd.DataFrame(_cells(columns, rows, seed), columns=[*ROW, "measure", *_PARTS])
     other = ", ".join(there.sweeps)
@@ -114,7 +114,7 @@ def _rows(here: Study, there: Study) -> tuple[pd.DataFrame, int]:
     """The rows with finished runs on both sides, in order; and how many are on one side alone."""
     one, two = (study.runs[ROW].astype(str).drop_duplicates() for study in (here, there))
     both = one.merge(two, on=ROW)
-    return order.by_labels(both, ROW), len(one) + len(two) - 2 * len(both)
+    return label_order.by_labels(both, ROW), len(one) + len(two) - 2 * len(both)
 
 
 def _cells(columns: list[Column], rows: pd.DataFrame, seed: int) -> Iterator[dict[Any, Any]]:
@@ -122,7 +122,7 @@ def _cells(columns: list[Column], rows: pd.DataFrame, seed: int) -> Iterator[dic
     for column in columns:
         places = column.runs.groupby(ROW).indices
         found = [_change(column, places, row, seed) for row in named]
-        adjusted = stats.holm([item.p for item in found])
+        adjusted = estimates.holm([item.p for item in found])
         for row, item, p_holm in zip(named, found, adjusted, strict=True):
             yield {
                 **row,
@@ -152,7 +152,7 @@ def _note(item: Change, p_holm: float) -> str:
 
 def _measure(measure: Measure) -> Measure:
     """How its change is printed."""
-    ratio = measure.contrast == "ratio" and measure.key != measures.DIVERGED.key
+    ratio = measure.contrast == "ratio" and measure.key != metrics.DIVERGED.key
     unit = "points" if measure.unit == "%" else measure.unit
     return replace(
         measure,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.study import label_order as order
+from analysis.study import label_order
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ((), (5, 1.5), (1.5, 1.2), (6, 1.5, 1.5, 1.5), (9, 2.5))
@@ -68,7 +68,7 @@ class Look:
 
 def looks(labels: Iterable[str]) -> dict[str, Look]:
     """Give each normalizer its look, in reading order; ``none`` is black."""
-    others = [label for label in order.names(labels) if label != "none"]
+    others = [label for label in label_order.names(labels) if label != "none"]
     cycled = {
         label: Look(
             COLORS[i % len(COLORS)], DASHES[(i + 1) % len(DASHES)], MARKERS[(i + 1) % len(MARKERS)]

@@ -13,12 +13,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.load import cache_file as shard
-from analysis.load import result_row as cells
+from analysis.load import cache_file, result_row
 from analysis.load.cache import Cache
 from analysis.load.progress import told
-from analysis.reductions import summaries as lean
-from analysis.study import concat as stack
+from analysis.reductions import summaries
+from analysis.study import concat
 from pipeline.store.store import Store, StoreError
 
 BATCH = 128
@@ -38,7 +37,7 @@ class Reading:
         whole: by cell its record tables, if these were asked for.
     """
 
-    parts: list[shard.Part] = field(default_factory=list)
+    parts: list[cache_file.Part] = field(default_factory=list)
     damaged: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     whole: Tables = field(default_factory=dict)
@@ -49,7 +48,7 @@ class Reading:
         # The training curves come first: they are the most rows, and little else is held yet.
         for name in sorted(names, reverse=True):
             own = [part.table(name) for part in self.parts if name in part.names]
-            yield name, shard.joined(own, cells)
+            yield name, cache_file.joined(own, cells)
 
 
 def read(
@@ -66,7 +65,7 @@ def read(
     batches = _batches([found for cell, found in sorted(results.items()) if cell not in kept])
     found = _each(partial(_batch, store.uri), batches, processes)
     for data, damaged, problems in told("reading", found, len(batches)):
-        if shard.head(data)["cells"]:
+        if cache_file.head(data)["cells"]:
             cache.keep(data)
             reading.parts.append(_part(data))
         reading.damaged |= set(damaged)
@@ -84,9 +83,9 @@ def read_whole(store: Store, results: Mapping[str, dict[str, Any]]) -> Reading:
     return Reading([_part(data)], set(damaged), problems, tables)
 
 
-def _part(data: bytes) -> shard.Part:
-    head = shard.head(data)
-    return shard.Part(data, head, set(head["cells"]))
+def _part(data: bytes) -> cache_file.Part:
+    head = cache_file.head(data)
+    return cache_file.Part(data, head, set(head["cells"]))
 
 
 def _batches(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -115,7 +114,7 @@ def _tables(store: Store, results: list[dict[str, Any]]) -> tuple[Tables, list[s
 
     def tables(found: dict[str, Any]) -> dict[str, pa.Table] | str:
         try:
-            return cells.tables(store, found)
+            return result_row.tables(store, found)
         except (StoreError, OSError, pa.ArrowException) as error:
             return str(error)
 
@@ -129,6 +128,8 @@ def _tables(store: Store, results: list[dict[str, Any]]) -> tuple[Tables, list[s
 def _reduced(results: list[dict[str, Any]], tables: Tables) -> bytes:
     """A shard of these cells."""
     names = [found["cell_id"] for found in results]
-    runs = stack.runs([found["row"] for found in results])
-    frames = lean.of(lean.smoothed(stack.records(names, tables), runs), runs)
-    return shard.encode({found["cell_id"]: found["row"]["digest"] for found in results}, frames)
+    runs = concat.runs([found["row"] for found in results])
+    frames = summaries.of(summaries.smoothed(concat.records(names, tables), runs), runs)
+    return cache_file.encode(
+        {found["cell_id"]: found["row"]["digest"] for found in results}, frames
+    )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.load import cache_file as shard
+from analysis.load import cache_file
 from pipeline.store.atomic_write import write_atomic
 
 
@@ -22,7 +22,7 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def take(self, digests: Mapping[str, str]) -> tuple[list[shard.Part], set[str]]:
+    def take(self, digests: Mapping[str, str]) -> tuple[list[cache_file.Part], set[str]]:
         """The tables of the cells that are kept, and which cells those are.
 
         Args:
@@ -31,7 +31,7 @@ class Cache:
         found, taken = [], set()
         for path in sorted(self.folder.glob("*.shard")) if self.folder else []:
             data = path.read_bytes()
-            head = shard.head(data)
+            head = cache_file.head(data)
             own = {c for c, digest in head["cells"].items() if digests.get(c) == digest} - taken
             part = _part(data, head, own) if own else None
             if part is None:
@@ -48,8 +48,8 @@ class Cache:
             write_atomic(str(self.folder.absolute() / f"{name}.shard"), data)
 
 
-def _part(data: bytes, head: dict[str, Any], wanted: set[str]) -> shard.Part | None:
+def _part(data: bytes, head: dict[str, Any], wanted: set[str]) -> cache_file.Part | None:
     try:
-        return shard.Part(data, head, wanted)
+        return cache_file.Part(data, head, wanted)
     except ValueError:
         return None

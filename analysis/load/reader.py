@@ -30,10 +30,9 @@ from analysis.load import (
     setting_values as settings,
 )
 from analysis.load.cache import Cache
-from analysis.reductions import summaries as lean
+from analysis.reductions import summaries
 from analysis.reductions.over_steps import is_stuck
-from analysis.study import concat as stack
-from analysis.study import label_order as order
+from analysis.study import concat, label_order
 from analysis.study.study import LABELS, RECORDS, Study
 from pipeline.store.store import Store, StoreError
 
@@ -103,7 +102,7 @@ class Reader:
         results = {c: known for c, known in found.results.items() if c not in reading.damaged}
         planned = found.planned.assign(status=_status(found, results))
         runs = _runs(results, planned)
-        reduced = lean.labelled(reading.reduced(list(runs["cell_id"])), runs)
+        reduced = summaries.labelled(reading.reduced(list(runs["cell_id"])), runs)
         runs["stuck"] = is_stuck(runs, reduced["records/training"])
         records = _records(runs, reading.whole) if self.whole else {}
         known = {cell: own["facts"] for cell, own in results.items()}
@@ -115,7 +114,7 @@ class Reader:
         problems += facts.own_loops(known)
         return Study(
             sweeps=found.sweeps,
-            planned=order.by_labels(planned, ["sweep", *LABELS, "cell_id"]),
+            planned=label_order.by_labels(planned, ["sweep", *LABELS, "cell_id"]),
             runs=runs,
             records=records,
             problems=problems,
@@ -172,14 +171,14 @@ def _status(found: Found, results: dict[str, Any]) -> list[str]:
 
 
 def _runs(results: dict[str, dict[str, Any]], planned: pd.DataFrame) -> pd.DataFrame:
-    rows = stack.runs([found["row"] for _, found in sorted(results.items())])
+    rows = concat.runs([found["row"] for _, found in sorted(results.items())])
     labels = planned.drop_duplicates("cell_id").set_index("cell_id")[LABELS]
-    return order.by_labels(rows.join(labels, on="cell_id"), [*LABELS, "cell_id"])
+    return label_order.by_labels(rows.join(labels, on="cell_id"), [*LABELS, "cell_id"])
 
 
 def _records(runs: pd.DataFrame, tables: stream.Tables) -> dict[str, pd.DataFrame]:
     """All rows of the record tables, with their labels."""
-    found = lean.smoothed(stack.records(list(runs["cell_id"]), tables), runs)
+    found = summaries.smoothed(concat.records(list(runs["cell_id"]), tables), runs)
     absent: Iterable[str] = (name for name in RECORDS if name not in found)
-    found |= {name: stack.stacked([], []) for name in absent}
-    return {name: stack.labelled(found[name], runs) for name in sorted(found)}
+    found |= {name: concat.stacked([], []) for name in absent}
+    return {name: concat.labelled(found[name], runs) for name in sorted(found)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from analysis.load import provenance as facts
+from analysis.load import provenance
 from pipeline.store.filesystem import json_bytes
 from pipeline.store.store import Store, StoreError
 
@@ -26,7 +26,7 @@ def result(store: Store, cell_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         _ = dict(found["records"])
         known = row(found)
-        facts.of(found)
+        provenance.of(found)
         if found["cell_id"] != cell_id or found["status"] not in FINISHED:
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):

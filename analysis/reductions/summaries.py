@@ -19,18 +19,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from analysis import metrics as measures
-from analysis.reductions import curve_data as lines
-from analysis.reductions import over_steps as reduce
-from analysis.reductions import record_views as views
+from analysis import metrics
+from analysis.reductions import curve_data, over_steps, record_views
 from analysis.reductions.record_views import VIEWS
-from analysis.study import concat as stack
+from analysis.study import concat
 
 Frames = dict[str, pd.DataFrame]
 Records = Mapping[str, pd.DataFrame]
 
 _WHOLE = {
-    "landscape": ["range", "direction", "gradient_norm", *lines.LANDSCAPE],
+    "landscape": ["range", "direction", "gradient_norm", *curve_data.LANDSCAPE],
     "sharpness": ["kind", "rho"],
     "descent_lemma": ["predicted", "realised"],
 }
@@ -51,7 +49,7 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
     found |= {f"layers/{name}": _layers(records[name]) for name in _LAYERED if name in records}
     if "batchnorm_theorems" in known:
         found["layers/batchnorm_theorems"] = _largest(known["batchnorm_theorems"], runs)
-    return {**found, **lines.of(records, runs)}
+    return {**found, **curve_data.of(records, runs)}
 
 
 def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) -> Frames:
@@ -61,7 +59,7 @@ def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) ->
     """
     told = ("records/", "layers/")
     return {
-        name: stack.labelled(frame, runs)
+        name: concat.labelled(frame, runs)
         if name.startswith(told) and name != "records/training"
         else frame
         for name, frame in reduced
@@ -71,14 +69,14 @@ def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) ->
 def at_probes(reduced: Records, runs: pd.DataFrame) -> Frames:
     """`views.at_probes` of all cells, from their reductions."""
     whole = {name: reduced[f"records/{name}"] for name in _WHOLE if f"records/{name}" in reduced}
-    found = views.at_probes({**whole, "training": reduced["records/training"]}, runs)
+    found = record_views.at_probes({**whole, "training": reduced["records/training"]}, runs)
     return {name: reduced.get(f"probes/{name}", view) for name, view in found.items()}
 
 
 def _measured() -> dict[str, list[str]]:
     """By table, the columns that measures are read from."""
     found: dict[str, dict[str, None]] = {}
-    for item in (*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS, *measures.THEORY):
+    for item in (*metrics.ICS, *metrics.SMOOTHNESS, *metrics.SHARPNESS, *metrics.THEORY):
         found.setdefault(VIEWS[item.record].table, {})[item.column] = None
     return {table: list(columns) for table, columns in found.items()}
 
@@ -99,7 +97,7 @@ def _wanted(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _probes(known: Records, runs: pd.DataFrame) -> Frames:
     own = {name: frame for name, frame in known.items() if name not in _WHOLE}
-    found = views.at_probes(own, runs)
+    found = record_views.at_probes(own, runs)
     return {name: found[name] for name, view in VIEWS.items() if view.table in own}
 
 
@@ -150,4 +148,4 @@ def smoothed(records: Frames, runs: pd.DataFrame) -> Frames:
     """The records with the training curve's smoothed loss, and without a curve an empty one."""
     empty = pd.DataFrame({"step": pd.Series(dtype=int), "cell_id": pd.Series(dtype="category")})
     training = records.get("training", empty)
-    return {**records, "training": reduce.smooth(training, runs)}
+    return {**records, "training": over_steps.smooth(training, runs)}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.load import cache_file as shard
-from analysis.load import sealed
+from analysis.load import cache_file, sealed
 from analysis.study.study import Study
 from pipeline.store.atomic_write import write_atomic
 
@@ -64,7 +63,7 @@ class Drawings:
 
 def _key(study: Study, seed: int) -> str:
     """Digest of all that the figures are drawn from."""
-    sha = hashlib.sha256(f"{shard.reader()} {seed} {version('matplotlib')}".encode())
+    sha = hashlib.sha256(f"{cache_file.reader()} {seed} {version('matplotlib')}".encode())
     for frame in (study.planned, study.runs):
         sha.update(json.dumps(list(frame.columns)).encode())
         sha.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())

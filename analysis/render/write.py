@@ -13,8 +13,7 @@ from analysis import answers, figures
 from analysis.comparison import against
 from analysis.load.code_digest import versions
 from analysis.load.progress import told
-from analysis.render import html, latex, markdown
-from analysis.render import table_files as data
+from analysis.render import html, latex, markdown, table_files
 from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import FILES, draw_parallel, drawn
@@ -59,7 +58,7 @@ def write(
     manifest = _manifest(study, seed, command, digests)
     if other is not None:
         manifest["against"] = {"sweeps": other.sweeps, "runs": _runs(other)}
-    (folder / MANIFEST).write_bytes(data.as_json(manifest))
+    (folder / MANIFEST).write_bytes(table_files.as_json(manifest))
 
 
 def _earlier(folder: Path) -> set[str]:
@@ -83,7 +82,7 @@ def _files(
     compared = Compared(against=found, sheet=sheet(found.table, short)) if found else None
     for table in [*whole, *([found.table] if found else [])]:
         yield from _table_files(table, short)
-    yield "tables/codebook.csv", data.codebook([*whole, *([found.table] if found else [])])
+    yield "tables/codebook.csv", table_files.codebook([*whole, *([found.table] if found else [])])
     shown, drawings = [], figures.build(basis, made)
     for figure, images in _images(drawings, kept):
         for kind, content in images.items():
@@ -93,7 +92,7 @@ def _files(
     answered = answers.build(basis, made, [figure.name for figure in drawings])
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
     page = compose(study, health, whole, sheets, answered, shown, compared)
-    yield "results.json", data.as_json(_results(page, shown))
+    yield "results.json", table_files.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()
 
@@ -115,8 +114,8 @@ def _images(
 
 def _table_files(table: tables.Table, short: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
     stem, laid_out = f"tables/{table.name}", sheet(table, short)
-    yield f"{stem}.csv", data.csv(table)
-    yield f"{stem}.parquet", data.parquet(table)
+    yield f"{stem}.csv", table_files.csv(table)
+    yield f"{stem}.parquet", table_files.parquet(table)
     yield f"{stem}.md", markdown.table(laid_out).encode()
     yield f"{stem}.tex", latex.table(laid_out).encode()
 

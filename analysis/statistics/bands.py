@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from pipeline.training.seeds import derive
 
 RESAMPLES = 400
@@ -68,11 +68,11 @@ def _curve(
 
 def _points(values: np.ndarray, stratum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(points, 4): center, low, high, n for values (points, runs)."""
-    center, factor = stats.weighted(values), stats.inflation(stratum)
+    center, factor = estimates.weighted(values), estimates.inflation(stratum)
     low = high = np.full(len(values), np.nan)
     if np.isfinite(factor):
-        drawn = stats.resample(stratum, rng, RESAMPLES)
+        drawn = estimates.resample(stratum, rng, RESAMPLES)
         parts = np.array_split(values, 1 + values.shape[0] * drawn.size // _AT_ONCE)
-        draws = [stats.weighted(part[:, drawn]).T for part in parts]
-        low, high = stats.widened(center, np.concatenate(draws, axis=1), factor)
+        draws = [estimates.weighted(part[:, drawn]).T for part in parts]
+        low, high = estimates.widened(center, np.concatenate(draws, axis=1), factor)
     return np.column_stack([center, low, high, np.full(len(values), values.shape[1])])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.study import label_order as order
+from analysis.study import label_order
 from analysis.study.study import LABELS
 
 _WORDS = ["cell_id", "status", "optimizer", "digest"]
@@ -60,4 +60,4 @@ def labelled(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _repeated(column: pd.Series, run: np.ndarray) -> Any:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()[run]
-    return pd.Categorical(column, categories=order.names(column)).take(run)
+    return pd.Categorical(column, categories=label_order.names(column)).take(run)

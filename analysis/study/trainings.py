@@ -21,8 +21,7 @@ from analysis.load.labels import swept_options, variant_label
 from analysis.reductions.curve_specs import CURVES
 from analysis.reductions.over_steps import BLOCK
 from analysis.reductions.record_views import VIEWS
-from analysis.study import concat as stack
-from analysis.study import label_order as order
+from analysis.study import concat, label_order
 from analysis.study.study import LABELS, Study
 
 _CURVES = {curve.name: curve.table for curve in CURVES}
@@ -78,7 +77,7 @@ class Trainings:
         }
         if not any(labels.values()):
             return []
-        return [self._variant(label, labels) for label in order.names(labels.values())]
+        return [self._variant(label, labels) for label in label_order.names(labels.values())]
 
     def _variant(self, label: str, labels: Mapping[str, str]) -> Variant:
         planned = self._whole.planned
@@ -117,7 +116,7 @@ class Trainings:
         """The representatives' rows."""
         runs = self._whole.runs
         own = runs[runs["cell_id"].isin(set(self._cells["representative"]))].assign(probes="")
-        return order.by_labels(own, [*LABELS, "cell_id"])
+        return label_order.by_labels(own, [*LABELS, "cell_id"])
 
     def _first(self, cells: pd.DataFrame, probe: str) -> dict[str, str]:
         """By representative, the first of these cells that has the probe."""
@@ -134,7 +133,9 @@ class Trainings:
         found: dict[str, str] = {}
         for _, block in cells.assign(label=labels).groupby(BLOCK, sort=False):
             counts = block.groupby("label")["training"].nunique()
-            most = order.names(str(label) for label in counts.index[counts == counts.max()])[0]
+            most = label_order.names(str(label) for label in counts.index[counts == counts.max()])[
+                0
+            ]
             found |= self._first(block[block["label"] == most], probe)
         return found
 
@@ -170,4 +171,4 @@ def _of(frame: pd.DataFrame, sources: Mapping[str, str], runs: pd.DataFrame) -> 
     kind = pd.CategoricalDtype(list(runs["cell_id"]))
     ids = pd.Categorical.from_codes(codes[rows], dtype=kind)
     found = frame.iloc[rows].reset_index(drop=True).assign(cell_id=ids)
-    return stack.labelled(found, runs) if "probes" in found else found
+    return concat.labelled(found, runs) if "probes" in found else found

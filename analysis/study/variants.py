@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.reductions import summaries as lean
+from analysis.reductions import summaries
 from analysis.reductions.record_views import VIEWS
-from analysis.study import label_order as order
+from analysis.study import label_order
 from analysis.study.trainings import Variant
 from analysis.tables import columns
 from analysis.tables.columns import Column
@@ -58,12 +58,12 @@ def _table(basis: TableInputs, table: Table) -> Table:
 
 def _read(basis: TableInputs, name: str, variant: Variant) -> list[Column]:
     runs = basis.runs[basis.runs["cell_id"].isin(set(variant.cells))]
-    probes = lean.at_probes(variant.reduced, basis.runs)
+    probes = summaries.at_probes(variant.reduced, basis.runs)
     return columns_of(name, probes, runs, basis.training)
 
 
 def _cells(basis: TableInputs, variant: Variant, filled: list[Column]) -> pd.DataFrame:
-    rows = order.by_labels(variant.planned[ROW].drop_duplicates(), ROW)
+    rows = label_order.by_labels(variant.planned[ROW].drop_duplicates(), ROW)
     cells = columns.fill(filled, rows, reference_in(basis.rows), basis.seed)
     return cells.assign(**{KEY: variant.label})
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import BLOCK
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.statistics.estimates import Estimate
 from analysis.tables import contrasts
 from analysis.tables.contrasts import NO_CONTRAST, Contrast
@@ -61,7 +61,7 @@ class Column:
 
 def interquartile(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Interquartile mean over runs, resampled within learning rates."""
-    return _interval(rows, column, rng, stats.iqm_weights)
+    return _interval(rows, column, rng, estimates.iqm_weights)
 
 
 def final(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
@@ -74,7 +74,7 @@ def final(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estim
     if not lost.any():
         return interquartile(rows, column, rng)
     ranked = rows.assign(**{column.value: rows[column.value].mask(lost, _LAST)})
-    found = _interval(ranked, column, rng, stats.median_weights)
+    found = _interval(ranked, column, rng, estimates.median_weights)
     center, low, high = (np.inf if number > _BEYOND else number for number in found[:3])
     if np.isinf(center):
         return Estimate(np.inf, np.nan, np.nan, found.n)
@@ -87,13 +87,13 @@ _LAST, _BEYOND = 1e300, 1e200
 
 def restricted_mean(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Arithmetic mean over runs of restricted times, the restricted mean: at most the horizon."""
-    cell = _interval(rows, column, rng, stats.mean_weights)
+    cell = _interval(rows, column, rng, estimates.mean_weights)
     return cell._replace(high=float(np.minimum(cell.high, rows["steps"].max())))
 
 
 def rate(rows: pd.DataFrame, column: Column, rng: np.random.Generator) -> Estimate:
     """Per cent of runs for which the value is true."""
-    share = stats.wilson(int(rows[column.value].sum()), len(rows))
+    share = estimates.wilson(int(rows[column.value].sum()), len(rows))
     return Estimate(100 * share.estimate, 100 * share.low, 100 * share.high, share.n)
 
 
@@ -196,12 +196,12 @@ def _rng(seed: int, *words: str) -> np.random.Generator:
 
 
 def _interval(
-    rows: pd.DataFrame, column: Column, rng: np.random.Generator, weights: stats.Weights
+    rows: pd.DataFrame, column: Column, rng: np.random.Generator, weights: estimates.Weights
 ) -> Estimate:
     values = rows[column.value].to_numpy(float)
     strata = rows["lr"].to_numpy() if "lr" in column.pair else np.zeros(len(rows))
     known = np.isfinite(values)
-    return stats.interval(values[known], strata[known], rng, weights)
+    return estimates.interval(values[known], strata[known], rng, weights)
 
 
 def _as_estimate(effect: Contrast, runs: int, is_reference: bool) -> Estimate:

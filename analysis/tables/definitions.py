@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.metrics import Probed
-from analysis.reductions import over_steps as reduce
+from analysis.reductions import over_steps
 from analysis.reductions.record_views import VIEWS
 from analysis.tables import columns
 from analysis.tables.columns import Column
@@ -46,7 +46,7 @@ def probed(
     ]
 
 
-_ABSENT: dict[measures.When, str] = {
+_ABSENT: dict[metrics.When, str] = {
     "early": "no reading off the plateau from 5 to 25 % of the run",
     "late": "no reading off the plateau in the second half of the run",
     "loss": "no reading after the block's level was reached",
@@ -54,11 +54,13 @@ _ABSENT: dict[measures.When, str] = {
 }
 
 
-def reduced(probes: pd.DataFrame, when: measures.When, runs: pd.DataFrame) -> pd.DataFrame:
+def reduced(probes: pd.DataFrame, when: metrics.When, runs: pd.DataFrame) -> pd.DataFrame:
     """A row a run: a view of the probes at a time."""
     if when == "loss":
-        return reduce.at_loss(probes, runs, runs["reached"])
-    return {"early": reduce.early, "late": reduce.late, "end": reduce.end}[when](probes, runs)
+        return over_steps.at_loss(probes, runs, runs["reached"])
+    return {"early": over_steps.early, "late": over_steps.late, "end": over_steps.end}[when](
+        probes, runs
+    )
 
 
 def missing(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> str:
@@ -77,7 +79,7 @@ def trained(runs: pd.DataFrame) -> list[Column]:
     runs = runs.assign(diverged=(runs["status"] == "diverged").astype(float))
     at_tuned, at_shared = tuned(runs), shared(runs)
     two, mean_lr = of_two(runs), averaged(runs)
-    m, iqm, mean, spread = measures, columns.interquartile, columns.restricted_mean, columns.spread
+    m, iqm, mean, spread = metrics, columns.interquartile, columns.restricted_mean, columns.spread
     wanted = [
         _chosen(m.STEPS, "time", at_tuned, mean, _reached_count),
         _chosen(m.FINAL_LOSS, "loss", at_tuned, columns.final, _learning_rates),
@@ -109,9 +111,9 @@ def matched(runs: pd.DataFrame, training: pd.DataFrame) -> list[Column]:
         gap_at=found["test_loss"] - found["smooth_loss"],
     )
     wanted = {
-        "test_at": measures.TEST_AT_LOSS,
-        "loss_at": measures.LOSS_AT_LOSS,
-        "gap_at": measures.GAP_AT_LOSS,
+        "test_at": metrics.TEST_AT_LOSS,
+        "loss_at": metrics.LOSS_AT_LOSS,
+        "gap_at": metrics.GAP_AT_LOSS,
     }
     return [
         Column(
@@ -127,7 +129,7 @@ def matched(runs: pd.DataFrame, training: pd.DataFrame) -> list[Column]:
 
 
 def _chosen(
-    measure: measures.Measure,
+    measure: metrics.Measure,
     value: str,
     runs: pd.DataFrame,
     estimator: columns.Estimator,
@@ -147,7 +149,7 @@ def _chosen(
 
 
 def _alone(
-    measure: measures.Measure,
+    measure: metrics.Measure,
     value: str,
     runs: pd.DataFrame,
     estimator: columns.Estimator,
@@ -157,7 +159,7 @@ def _alone(
     return Column(measure=measure, value=value, runs=runs, estimator=estimator, pair=(), note=note)
 
 
-def _relative(measure: measures.Measure, value: str, runs: pd.DataFrame) -> Column:
+def _relative(measure: metrics.Measure, value: str, runs: pd.DataFrame) -> Column:
     return Column(
         measure=measure,
         value=value,

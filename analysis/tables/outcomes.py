@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reductions.over_steps import BLOCK, learned_step, levels, reach_step
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 
 ROW = [*BLOCK, "normalizer"]
 """What makes a row of a table."""
@@ -34,7 +34,7 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     reached = reach_step(runs, training, level)
     diverged = runs["status"] == "diverged"
     dead = diverged | runs["stuck"].astype(bool)
-    time = pd.Series(stats.restricted(reached, runs["steps"], dead), runs.index)
+    time = pd.Series(estimates.restricted(reached, runs["steps"], dead), runs.index)
     chance = _chance(runs, training)
     finished = runs["final_train_loss"].where(runs["status"] == "ok")
     loss = finished.mask(diverged, _worst_loss(runs))
@@ -161,7 +161,7 @@ def stable_lr(group: pd.DataFrame) -> float:
     return float(dead.index[~dead].max()) if not dead.all() else np.nan
 
 
-def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> stats.Estimate:
+def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> estimates.Estimate:
     """Largest minus smallest mean over a row's learning rates; needs two of them.
 
     Interval: bootstrap within learning rates. The statistic is biased upwards in resamples, so the
@@ -170,14 +170,14 @@ def spread_over_lr(group: pd.DataFrame, name: str, rng: np.random.Generator) -> 
     known = group[group[name].notna()].sort_values("lr", kind="stable")
     starts = np.flatnonzero(~known["lr"].duplicated())
     if len(starts) < 2:
-        return stats.Estimate(np.nan, np.nan, np.nan, len(known))
+        return estimates.Estimate(np.nan, np.nan, np.nan, len(known))
     values = known[name].to_numpy()
-    draws = values[stats.resample(known["lr"], rng)]
+    draws = values[estimates.resample(known["lr"], rng)]
     counts = np.diff(starts, append=len(values))
 
     def spread(rows: np.ndarray) -> np.ndarray:
         return np.ptp(np.add.reduceat(rows, starts, axis=-1) / counts, axis=-1)
 
-    factor, center = stats.inflation(known["lr"]), spread(values)
-    low, high = stats.widened(center, spread(draws), factor)
-    return stats.Estimate(float(center), float(low), float(high), len(values))
+    factor, center = estimates.inflation(known["lr"]), spread(values)
+    low, high = estimates.widened(center, spread(draws), factor)
+    return estimates.Estimate(float(center), float(low), float(high), len(values))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import Probed
-from analysis.reductions import over_steps as reduce
+from analysis.reductions import over_steps
 from analysis.reductions.over_steps import BLOCK
 
 At = Literal["step", "loss", "end"]
@@ -47,8 +47,8 @@ class Outlook:
 
 def outlooks(runs: pd.DataFrame, training: pd.DataFrame) -> list[Outlook]:
     """The four outcomes of a study's runs (of `outcomes.outcomes`)."""
-    later = runs["time"].clip(lower=reduce.WINDOW[1] * runs["steps"])
-    halfway = runs["time"] - reduce.reach_step(runs, training, middle(runs))
+    later = runs["time"].clip(lower=over_steps.WINDOW[1] * runs["steps"])
+    halfway = runs["time"] - over_steps.reach_step(runs, training, middle(runs))
     remaining = halfway.where(runs["status"] != "diverged", runs["steps"])
     at_target = at_evaluation(runs, training)
     tested = at_target["test_accuracy"].fillna(-at_target["test_loss"])
@@ -82,7 +82,7 @@ def at_evaluation(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     frame = training.reindex(columns=["cell_id", "step", *names])
     frame = frame.assign(smooth_loss=frame.groupby("cell_id", observed=True)["smooth_loss"].ffill())
     evaluated = frame[frame[["test_accuracy", "test_loss"]].notna().any(axis=1)]
-    found = reduce.at_loss(evaluated, runs, runs["reached"]).reindex(runs["cell_id"])
+    found = over_steps.at_loss(evaluated, runs, runs["reached"]).reindex(runs["cell_id"])
     return found.set_axis(runs.index)[names].astype(float)
 
 
@@ -105,9 +105,11 @@ class Readings:
         if (name, at) not in self._reduced:
             view, runs = self.probes[name], self.runs
             if at == "step":
-                reduced = reduce.early(view, runs)
+                reduced = over_steps.early(view, runs)
             else:
-                reduced = reduce.at_loss(view, runs, runs["reached" if at == "end" else "halfway"])
+                reduced = over_steps.at_loss(
+                    view, runs, runs["reached" if at == "end" else "halfway"]
+                )
             in_order = reduced.reindex(runs["cell_id"]).set_axis(runs.index)
             self._reduced[name, at] = in_order.astype(float)
         return self._reduced[name, at]
@@ -115,7 +117,7 @@ class Readings:
 
 def with_halfway(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Runs with the step at which each was halfway to its target."""
-    return runs.assign(halfway=reduce.reach_step(runs, training, middle(runs)))
+    return runs.assign(halfway=over_steps.reach_step(runs, training, middle(runs)))
 
 
 class Arena:
@@ -151,6 +153,6 @@ def controls(runs: pd.DataFrame, probes: dict[str, pd.DataFrame]) -> np.ndarray:
     view = probes["landscape"]
     norm = pd.Series(1.0, runs.index)
     if "gradient_norm" in view:
-        norm = runs["cell_id"].map(reduce.early(view, runs)["gradient_norm"]).astype(float)
+        norm = runs["cell_id"].map(over_steps.early(view, runs)["gradient_norm"]).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(np.column_stack([runs["lr"], runs["initial_loss"], norm]).astype(float))

@@ -8,16 +8,14 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.metrics import Measure, Probed
-from analysis.reductions import summaries as lean
+from analysis.reductions import summaries
 from analysis.reductions.over_steps import BLOCK, is_weak
-from analysis.study import label_order as order
+from analysis.study import label_order
 from analysis.study.study import Study
 from analysis.study.trainings import Trainings
-from analysis.tables import association_table as relation_table
-from analysis.tables import columns
-from analysis.tables import definitions as contents
+from analysis.tables import association_table, columns, definitions
 from analysis.tables.associations import Relation, relations
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
@@ -105,30 +103,30 @@ class TableInputs:
         study = self.study
         self.training = study.reduced["records/training"]
         self.runs = outcomes(study.runs, self.training)
-        self.rows = order.by_labels(study.planned[ROW].drop_duplicates(), ROW)
-        self.probes = lean.at_probes(study.reduced, self.runs)
+        self.rows = label_order.by_labels(study.planned[ROW].drop_duplicates(), ROW)
+        self.probes = summaries.at_probes(study.reduced, self.runs)
 
     @cached_property
     def columns(self) -> dict[str, list[Column]]:
         """The columns of the tables that compare normalizers, by the table's name."""
         read = [columns_of(name, self.probes, self.runs, self.training) for name in PROBED]
-        return {**dict(zip(PROBED, read, strict=True)), _TRAINED: contents.trained(self.runs)}
+        return {**dict(zip(PROBED, read, strict=True)), _TRAINED: definitions.trained(self.runs)}
 
     @cached_property
     def relations(self) -> list[Relation]:
         """Every measure that has a better side, against every outcome."""
-        wanted = contents.held(_RELATE, self.probes)
+        wanted = definitions.held(_RELATE, self.probes)
         return relations(wanted, self.probes, self.runs, self.training, self.seed)
 
     def missing(self, wanted: Sequence[Probed]) -> str:
         """What the study has no records for."""
-        return contents.missing(wanted, self.probes)
+        return definitions.missing(wanted, self.probes)
 
 
 PROBED: dict[str, Sequence[Probed]] = {
-    "table1_ics": measures.ICS,
-    "table2_smoothness": measures.SMOOTHNESS,
-    "table5_generalization": measures.SHARPNESS,
+    "table1_ics": metrics.ICS,
+    "table2_smoothness": metrics.SMOOTHNESS,
+    "table5_generalization": metrics.SHARPNESS,
 }
 """The tables of probes' measures."""
 _TRAINED = "table3_training"
@@ -149,13 +147,13 @@ def columns_of(
     name: str, probes: dict[str, pd.DataFrame], runs: pd.DataFrame, training: pd.DataFrame
 ) -> list[Column]:
     """The columns of one of `PROBED`, over some runs."""
-    matched = contents.matched(runs, training) if name == "table5_generalization" else []
-    return [*matched, *contents.probed(PROBED[name], probes, runs)]
+    matched = definitions.matched(runs, training) if name == "table5_generalization" else []
+    return [*matched, *definitions.probed(PROBED[name], probes, runs)]
 
 
 _RELATE = [
     item
-    for item in [*measures.SMOOTHNESS, *measures.ICS]
+    for item in [*metrics.SMOOTHNESS, *metrics.ICS]
     if item.when == "early" and item.measure.better
 ]
 
@@ -180,7 +178,7 @@ def build_tables(basis: TableInputs) -> list[Table]:
 
 def _relation_table(basis: TableInputs) -> Table:
     varying = varying_in(basis.rows)
-    cells = relation_table.cells(basis.relations, varying)
+    cells = association_table.cells(basis.relations, varying)
     nothing = "" if len(cells) else "No cell of these sweeps has what this table needs."
     return Table(
         name="table4_relations",
@@ -189,9 +187,9 @@ def _relation_table(basis: TableInputs) -> Table:
             part for part in (_RELATED.strip(), nothing, basis.missing(_RELATE)) if part
         ),
         keys=[*varying, "quantity"],
-        measures=list(relation_table.MEASURES) if len(cells) else [],
+        measures=list(association_table.MEASURES) if len(cells) else [],
         cells=cells,
-        first_rows=relation_table.headline_rows(basis.relations),
+        first_rows=association_table.headline_rows(basis.relations),
     )
 
 
@@ -199,7 +197,7 @@ def health(study: Study) -> pd.DataFrame:
     """Per sweep × architecture × normalizer: planned = the sum of `STATUSES`; and stuck."""
     keys = ["sweep", "architecture", "normalizer"]
     counted = _counted(study, study.planned)[[*keys, "planned", *STATUSES, "stuck"]]
-    return order.by_labels(counted.groupby(keys).sum().reset_index(), keys)
+    return label_order.by_labels(counted.groupby(keys).sum().reset_index(), keys)
 
 
 def totals(study: Study) -> dict[str, int]:
@@ -219,7 +217,7 @@ def _counted(study: Study, planned: pd.DataFrame) -> pd.DataFrame:
 def reference_in(rows: pd.DataFrame) -> str:
     """The normalizer that others are compared with: batch, or the first."""
     names = list(rows["normalizer"].unique())
-    return "batch" if "batch" in names else next(iter(order.names(names)), "")
+    return "batch" if "batch" in names else next(iter(label_order.names(names)), "")
 
 
 def caption(basis: TableInputs, about: str, cells: pd.DataFrame, wanted: Sequence[Probed]) -> str:

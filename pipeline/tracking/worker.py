@@ -24,7 +24,7 @@ from typing import IO
 from pipeline.cli.errors import print_error
 from pipeline.spec.read import Cell, Resources, Sweep
 from pipeline.store.store import Store
-from pipeline.tracking import sync as mirroring
+from pipeline.tracking import sync
 
 _COMPLETE = "complete"
 """The word after which what is missing is made up for, and no more cells come."""
@@ -155,7 +155,7 @@ def main() -> None:
     try:
         sweep = planned(store, name, plan_id)
         if work(words, gone, sweep, store, uri):
-            mirroring.mirror_missing(sweep, store, uri)
+            sync.mirror_missing(sweep, store, uri)
     except Exception as error:
         print_error(f"{type(error).__name__}: {error}")
         sys.exit(1)

@@ -12,7 +12,7 @@ from torch import nn
 from pipeline.spec.read import Cell
 from pipeline.store.filesystem import SCHEMA
 from pipeline.training.loop import Outcome
-from pipeline.trial import record_tables as records
+from pipeline.trial import record_tables
 from pipeline.trial.provenance import provenance
 
 _FINAL_SHARE = 0.05
@@ -59,10 +59,10 @@ def describe(
 def tables(outcome: Outcome) -> dict[str, pa.Table]:
     """The record tables by name; that of a probe ``mine/net`` is called ``mine-net``."""
     probes = {
-        name.replace("/", "-"): records.probe_table(blocks)
+        name.replace("/", "-"): record_tables.probe_table(blocks)
         for name, blocks in outcome.probes.items()
     }
-    return {"training": records.training_table(outcome.curve, outcome.evaluations), **probes}
+    return {"training": record_tables.training_table(outcome.curve, outcome.evaluations), **probes}
 
 
 def _status(outcome: Outcome) -> str:

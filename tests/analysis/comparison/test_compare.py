@@ -12,7 +12,7 @@ import pytest
 from analysis.comparison import Against, against
 from analysis.load.sources import load
 from analysis.report.command import main
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.text.sentences import Number
 from tests.helpers import synthetic_store as synthetic
 from tests.helpers.synthetic_store import Truth, write_store
@@ -119,7 +119,7 @@ def test_divergences_are_compared_as_rates(tmp_path: Path) -> None:
 
 def test_difference_of_rates_is_newcombes() -> None:
     # Newcombe, Statistics in Medicine 1998, example (a), method 10: 56/70 − 48/80
-    found = stats.apart(stats.wilson(56, 70), stats.wilson(48, 80))
+    found = estimates.apart(estimates.wilson(56, 70), estimates.wilson(48, 80))
     assert found[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert found.n == 150
 
@@ -131,7 +131,7 @@ def test_shuffling_agrees_with_all_deals() -> None:
     deals = [list(deal) for deal in itertools.combinations(range(8), 4)]
     apart = [abs(pool[d].sum() - np.delete(pool, d).sum()) for d in deals]
     exact = np.mean(np.array(apart) >= abs(one.sum() - two.sum()) - 1e-12)
-    p, least = stats.shuffled(one, np.zeros(4), two, np.zeros(4), rng)
+    p, least = estimates.shuffled(one, np.zeros(4), two, np.zeros(4), rng)
     assert p == pytest.approx(exact, abs=0.03)
     assert least == 2 / 70
 
@@ -143,11 +143,12 @@ def test_shuffling_stays_within_strata() -> None:
         np.array([0, 0.1, 0.2, 100, 100.1, 100.2]),
     )
     strata = np.repeat([0, 1], 3)
-    p, least = stats.shuffled(one, strata, two, strata, np.random.default_rng(0))
+    p, least = estimates.shuffled(one, strata, two, strata, np.random.default_rng(0))
     assert least == 2 / 400
     assert p < 0.02
     assert (
-        stats.shuffled(one[:1], strata[:1], two[:1], strata[:1], np.random.default_rng(0))[1] == 1
+        estimates.shuffled(one[:1], strata[:1], two[:1], strata[:1], np.random.default_rng(0))[1]
+        == 1
     )
 
 
@@ -158,7 +159,7 @@ def test_unpaired_intervals_cover(sizes: tuple[int, int], strata: int) -> None:
     def covers() -> bool:
         one, two = (rng.normal(size=size) for size in sizes)
         labels = [np.arange(size) % strata for size in sizes]
-        found = stats.shift(one, labels[0], two, labels[1], rng)
+        found = estimates.shift(one, labels[0], two, labels[1], rng)
         return found.low <= 0 <= found.high
 
     assert 0.92 <= np.mean([covers() for _ in range(500)]) <= 0.985
@@ -166,7 +167,7 @@ def test_unpaired_intervals_cover(sizes: tuple[int, int], strata: int) -> None:
 
 def test_single_values_have_no_interval() -> None:
     one, nought = np.array([3.0]), np.zeros(1)
-    found = stats.shift(one, nought, 2 * one, nought, np.random.default_rng(0))
+    found = estimates.shift(one, nought, 2 * one, nought, np.random.default_rng(0))
     assert found[0] == -3
     assert np.isnan(found[1:3]).all()
 

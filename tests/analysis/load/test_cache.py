@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from analysis.load import batches as stream
-from analysis.load import cache_file as shard
+from analysis.load import cache_file
 from analysis.load.sources import load
-from analysis.reductions import summaries as lean
+from analysis.reductions import summaries
 from analysis.report.command import main
 from analysis.study.study import Study
 from pipeline.store.store import Store
@@ -131,7 +131,7 @@ def test_a_damaged_or_stale_cache_is_made_anew(
     changed = {"cut": data[: len(data) // 2], "flipped": flipped, "empty": b""}
     path.write_bytes(changed.get(damage, b"{\n" if damage == "no json" else data))
     if damage == "other reader":
-        monkeypatch.setattr(shard, "reader", lambda: "later")
+        monkeypatch.setattr(cache_file, "reader", lambda: "later")
     opened.clear()
     assert_same(good, streamed(tmp_path / "store", cache))
     assert parquet(opened)
@@ -179,5 +179,5 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_no_reduction_of_nothing(tmp_path: Path) -> None:
     runs = pd.DataFrame({"cell_id": [], "steps": [], "diverged_step": []})
-    reduced = lean.of(lean.smoothed({}, runs), runs)
+    reduced = summaries.of(summaries.smoothed({}, runs), runs)
     assert all(frame.empty for frame in reduced.values())

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.load.sources import LABELS, load
-from analysis.reductions import over_steps as reduce
+from analysis.reductions import over_steps
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from tests.helpers.synthetic_store import write_store
@@ -114,7 +114,7 @@ def test_smoothed_loss_is_a_trailing_mean(tmp_path: Path) -> None:
     assert smooth[2] == pytest.approx(loss[:3].mean())
     assert smooth[30] == pytest.approx(loss[26:31].mean())
     assert np.isnan(smooth[-1])
-    assert reduce.SMOOTH_LEAST == 5
+    assert over_steps.SMOOTH_LEAST == 5
 
 
 def damage(path: Path) -> None:

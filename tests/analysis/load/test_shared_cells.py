@@ -12,7 +12,7 @@ import pytest
 from analysis import answers
 from analysis.comparison import against
 from analysis.load.sources import load
-from analysis.render import table_files as data
+from analysis.render import table_files
 from analysis.report.command import main
 from analysis.study.study import Study
 from analysis.tables import tables
@@ -42,7 +42,7 @@ def written(study: Study) -> tuple[list[pd.DataFrame], list[Any]]:
     """Tables and answers."""
     basis = tables.TableInputs(study)
     made = tables.build_tables(basis)
-    return [data.wide(table) for table in made], answers.build(basis, made)
+    return [table_files.wide(table) for table in made], answers.build(basis, made)
 
 
 def test_a_sweep_within_another_changes_nothing(folder: Path) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.load.sources import load
-from analysis.reductions import record_views as views
+from analysis.reductions import record_views
 from analysis.tables.associations import HEADLINE
 from tests.helpers.synthetic_store import write_store
 
-PROBED = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS, *measures.THEORY]
+PROBED = [*metrics.ICS, *metrics.SMOOTHNESS, *metrics.SHARPNESS, *metrics.THEORY]
 BY_KEY = {item.measure.key: item.measure for item in PROBED}
 
 
@@ -23,7 +23,7 @@ def test_keys_are_unique() -> None:
 
 
 def test_a_fixed_rate_times_what_rescales_rescales() -> None:
-    for key in measures.TWINS:
+    for key in metrics.TWINS:
         assert BY_KEY[key].rescales  # marked † in the tables
         assert key not in HEADLINE  # and no comparison of its own
     assert not BY_KEY["scale_invariant_weight_squared_times_lambda_early"].rescales
@@ -38,7 +38,7 @@ def test_a_turn_is_one_minus_the_cosine_and_never_negative() -> None:
     rows = pd.DataFrame({"cell_id": "a", "step": [0, 0, 1], "index": [2, 3, 2]})
     rows["cosine"] = [0.5, 0.9, 1 + 1e-7]
     runs = pd.DataFrame({"cell_id": ["a"], "diverged_step": [np.nan]})
-    found = views.at_probes({"gradient_ics": rows, "training": pd.DataFrame()}, runs)
+    found = record_views.at_probes({"gradient_ics": rows, "training": pd.DataFrame()}, runs)
     assert found["gradient_ics"]["turn"].tolist() == pytest.approx([0.3, 0.0])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import metrics as measures
+from analysis import metrics
 from analysis.comparison import against
 from analysis.load.sources import load
 from analysis.render import latex
@@ -51,7 +51,7 @@ def test_latex_knows_every_symbol_of_the_tables(every_table: list[Table]) -> Non
     assert len(every_table) == 6
     for table in every_table:
         assert latex.table(sheet(table)).isascii(), table.name
-    every = [*measures.ICS, *measures.SMOOTHNESS, *measures.SHARPNESS, *measures.THEORY]
+    every = [*metrics.ICS, *metrics.SMOOTHNESS, *metrics.SHARPNESS, *metrics.THEORY]
     for item in every:
         assert latex.escape(head(item.measure)).isascii(), item.measure.title
 

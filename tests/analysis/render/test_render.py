@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.load.sources import Study
-from analysis.render import html, latex, markdown
-from analysis.render import table_files as data
+from analysis.render import html, latex, markdown, table_files
 from analysis.render.page import Health, compose
 from analysis.render.save_figure import drawn
 from analysis.render.table_layout import sheet
@@ -88,8 +87,8 @@ def test_significant_digits_are_kept(value: float, digits: int) -> None:
 def test_all_formats_agree_to_the_printed_digit() -> None:
     table = example()
     laid_out = sheet(table)
-    exact = pd.read_csv(io.BytesIO(data.csv(table)))
-    pd.testing.assert_frame_equal(exact, pd.read_parquet(io.BytesIO(data.parquet(table))))
+    exact = pd.read_csv(io.BytesIO(table_files.csv(table)))
+    pd.testing.assert_frame_equal(exact, pd.read_parquet(io.BytesIO(table_files.parquet(table))))
     texts = {
         "md": markdown.table(laid_out).replace("\\", ""),
         "tex": re.sub(
@@ -111,7 +110,7 @@ def test_all_formats_agree_to_the_printed_digit() -> None:
 def test_csv_keeps_every_digit() -> None:
     value = 0.1 + 0.2
     row = {"architecture": "a", "normalizer": "b", "measure": "beta", "estimate": value}
-    rows = pd.read_csv(io.BytesIO(data.csv(table_of([row]))), dtype=str)
+    rows = pd.read_csv(io.BytesIO(table_files.csv(table_of([row]))), dtype=str)
     assert float(rows["beta"][0]) == value
     assert rows["beta_n"][0] == "3"
     assert rows["acc_n"][0] == "0"
@@ -253,8 +252,8 @@ def test_the_codebook_has_every_column_of_every_file() -> None:
     table = example()
     table.cells["lr"] = [0.1, 0.1, math.nan, math.nan]
     table.cells["reached"] = [2.0, 3.0, math.nan, math.nan]
-    rows = pd.read_csv(io.BytesIO(data.codebook([table])), keep_default_na=False)
-    columns = list(pd.read_csv(io.BytesIO(data.csv(table))).columns)
+    rows = pd.read_csv(io.BytesIO(table_files.codebook([table])), keep_default_na=False)
+    columns = list(pd.read_csv(io.BytesIO(table_files.csv(table))).columns)
     assert sorted(rows["column"]) == sorted(columns)
     assert {"beta_lr", "beta_reached"} < set(columns)
     assert "acc_lr" not in columns

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.statistics import bands as curves
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.statistics.bands import band
 
 
@@ -21,7 +21,7 @@ def test_centers_are_interquartile_means() -> None:
     frame = rows()
     found = band(frame, ["normalizer"], "step", "y")
     wide = frame.pivot(index="cell_id", columns="step", values="y").to_numpy()
-    assert found["center"].to_numpy() == pytest.approx(stats.weighted(wide.T))
+    assert found["center"].to_numpy() == pytest.approx(estimates.weighted(wide.T))
     assert found["n"].tolist() == [4, 4, 4]
     assert (found["low"] < found["center"]).all()
     assert (found["high"] > found["center"]).all()
@@ -32,7 +32,7 @@ def test_interval_is_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "RESAMPLES", 20_000)
     frame = rows(runs=6, steps=1)
     found = band(frame, ["normalizer"], "step", "y").iloc[0]
-    table = stats.interval(frame["y"], np.zeros(6), np.random.default_rng(1))
+    table = estimates.interval(frame["y"], np.zeros(6), np.random.default_rng(1))
     assert found["low"] == pytest.approx(table.low, abs=0.1)
     assert found["high"] == pytest.approx(table.high, abs=0.1)
 

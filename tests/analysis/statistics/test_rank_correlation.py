@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from analysis.statistics import rank_correlation as ranks
-from analysis.statistics import regression as regress
+from analysis.statistics import rank_correlation, regression
 
 RNG = np.random.default_rng
 
@@ -32,7 +31,7 @@ def test_psi_is_the_mean_of_scipys_tau(ties: bool, missing: bool) -> None:
         one[0, :2] = np.nan
         two[3, 4] = np.nan
         two[5] = np.nan
-    found = ranks.psi(one, two, RNG(0))
+    found = rank_correlation.psi(one, two, RNG(0))
     assert found.estimate == pytest.approx(slow_psi(one, two), rel=1e-5)
     assert found.low <= found.estimate <= found.high
     assert found.n == 5
@@ -42,7 +41,7 @@ def test_the_permutation_test_is_exact() -> None:
     one, two = RNG(2).normal(size=(2, 3, 4))
     orders = list(itertools.permutations(range(4)))
     null = [slow_psi(one, two[:, order]) for order in orders]
-    found = ranks.psi(one, two, RNG(0))
+    found = rank_correlation.psi(one, two, RNG(0))
     assert found.p == pytest.approx(np.mean([x >= null[0] - 1e-9 for x in null]))
     assert found.p_below == pytest.approx(np.mean([x <= null[0] + 1e-9 for x in null]))
     reached = [x for x in null if np.mean([y >= x - 1e-9 for y in null]) <= 0.05]
@@ -53,12 +52,12 @@ def test_the_jackknife_is_that_of_the_slow_twin() -> None:
     one, two = RNG(3).normal(size=(2, 4, 6))
     left = [slow_psi(np.delete(one, i, 1), np.delete(two, i, 1)) for i in range(6)]
     error = math.sqrt(5 * np.var(left))
-    found = ranks.psi(one, two, RNG(0))
+    found = rank_correlation.psi(one, two, RNG(0))
     assert found.estimate - found.low == pytest.approx(2.5705818 * error, rel=1e-4)
 
 
 def test_three_columns_never_suffice() -> None:
-    found = ranks.psi([[1, 2, 3]], [[1, 2, 3]], RNG(0))
+    found = rank_correlation.psi([[1, 2, 3]], [[1, 2, 3]], RNG(0))
     assert found.estimate == 1
     assert found.p == pytest.approx(1 / 6)
     assert math.isnan(found.detectable)
@@ -66,26 +65,26 @@ def test_three_columns_never_suffice() -> None:
 
 @pytest.mark.parametrize("empty", [[[1.0]], [[np.nan, 1.0]], [[1.0, 1.0]], np.empty((0, 3))])
 def test_nothing_to_rank_is_nan(empty: list[list[float]]) -> None:
-    assert ranks.psi(empty, empty, RNG(0)) == ranks.NO_PSI or math.isnan(
-        ranks.psi(empty, empty, RNG(0)).estimate
+    assert rank_correlation.psi(empty, empty, RNG(0)) == rank_correlation.NO_PSI or math.isnan(
+        rank_correlation.psi(empty, empty, RNG(0)).estimate
     )
 
 
 def test_sign_errors_by_hand() -> None:
     one = [[1, 2, 3], [1, 2, 3], [1, 1, np.nan], [1, 2, 3]]
     two = [[1, 2, 3], [3, 2, 1], [1, 2, 3], [5, 5, 5]]
-    found = ranks.sign_errors(one, two, ["a", "b", "c", "d"])
+    found = rank_correlation.sign_errors(one, two, ["a", "b", "c", "d"])
     assert found == {"a": 0, "b": 1, "c": 0.5}  # a tie in the measure is half wrong
 
 
 def test_overall_is_scipys() -> None:
     one, two = RNG(4).normal(size=(2, 30))
     one[3] = np.nan
-    tau, n = ranks.overall(one, two)
+    tau, n = rank_correlation.overall(one, two)
     known = np.isfinite(one)
     assert tau == pytest.approx(float(np.asarray(kendalltau(one[known], two[known]))[0]))
     assert n == 29
-    assert math.isnan(ranks.overall([1, 1], [1, 2])[0])
+    assert math.isnan(rank_correlation.overall([1, 1], [1, 2])[0])
 
 
 def test_added_r2_by_hand() -> None:
@@ -93,21 +92,21 @@ def test_added_r2_by_hand() -> None:
     base, extra = RNG(5).normal(size=(60, 2)), RNG(6).normal(size=60)
     shift = np.repeat([0.0, 5.0, -3.0], 20)
     y = base @ [1.0, -2.0] + 3 * extra + shift
-    added = regress.added_r2(y, base, extra, groups)
+    added = regression.added_r2(y, base, extra, groups)
     within = y - np.repeat([y[groups == g].mean() for g in "abc"], 20)
-    alone = regress.added_r2(y, base[:, :0], extra, groups)
+    alone = regression.added_r2(y, base[:, :0], extra, groups)
     assert 0 < alone < 1
     assert 0.3 < added < 1  # most of the variance within groups is 3·extra's
     assert within.var() > 1
-    noise = regress.added_r2(base @ [1.0, -2.0] + shift, base, extra, groups)
+    noise = regression.added_r2(base @ [1.0, -2.0] + shift, base, extra, groups)
     assert noise == pytest.approx(0, abs=1e-9)
-    assert math.isnan(regress.added_r2(y[:20], base[:20], extra[:20], groups[:20]))
+    assert math.isnan(regression.added_r2(y[:20], base[:20], extra[:20], groups[:20]))
 
 
 def test_slope_within_groups() -> None:
     x = np.array([0.0, 1, 2, 10, 11, 12])
     y = np.array([0.0, 2, 4, 0, 2, 4])
-    found = regress.slope(x, y, ["a"] * 3 + ["b"] * 3)
+    found = regression.slope(x, y, ["a"] * 3 + ["b"] * 3)
     assert found.estimate == pytest.approx(2)
     assert found.high - found.low == pytest.approx(0, abs=1e-6)
-    assert math.isnan(regress.slope([1, 1, 1], [1, 2, 3], ["a"] * 3).estimate)
+    assert math.isnan(regression.slope([1, 1, 1], [1, 2, 3], ["a"] * 3).estimate)

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import answers
 from analysis.load.sources import load
-from analysis.render import table_files as data
+from analysis.render import table_files
 from analysis.report.command import main
 from analysis.study.study import Study
 from analysis.study.variants import with_variants
@@ -32,7 +32,7 @@ ICS = "gradient_ics_relative_early"
 
 def table(made: list[tables.Table], name: str) -> pd.DataFrame:
     (found,) = [each for each in made if each.name.startswith(name)]
-    return data.wide(found)
+    return table_files.wide(found)
 
 
 def all_tables(study: Study) -> list[tables.Table]:

@@ -10,8 +10,7 @@ import pytest
 
 from analysis.load.sources import load
 from analysis.metrics import FINAL_LOSS
-from analysis.reductions import over_steps as reduce
-from analysis.reductions import record_views as views
+from analysis.reductions import over_steps, record_views
 from analysis.tables import outcomes
 from analysis.tables.columns import Column, final
 from tests.helpers.synthetic_store import write_store
@@ -102,7 +101,7 @@ def plain_training() -> pd.DataFrame:
 
 
 def test_level_is_what_80_percent_of_training_runs_reach() -> None:
-    level = reduce.levels(plain_runs(), plain_training())
+    level = over_steps.levels(plain_runs(), plain_training())
     assert level.tolist() == [0.7] * 5  # ⌈0.8·3⌉ = the third smallest of 0.5, 0.6, 0.7
 
 
@@ -127,9 +126,9 @@ def test_windows_and_matched_loss_by_hand() -> None:
     runs = plain_runs().iloc[[0, 3]].assign(learned=0.0)
     probes = pd.DataFrame({"cell_id": ["a"] * 4 + ["d"] * 2, "step": [0, 25, 50, 75, 0, 25]})
     probes["y"] = [1.0, 3.0, 5.0, 9.0, 2.0, 4.0]
-    assert reduce.early(probes, runs)["y"].to_dict() == {"a": 3.0, "d": 4.0}  # step 25 alone
-    assert reduce.late(probes, runs)["y"].to_dict() == {"a": 7.0}
-    at_loss = reduce.at_loss(probes, runs, pd.Series([26.0, np.nan]))
+    assert over_steps.early(probes, runs)["y"].to_dict() == {"a": 3.0, "d": 4.0}  # step 25 alone
+    assert over_steps.late(probes, runs)["y"].to_dict() == {"a": 7.0}
+    at_loss = over_steps.at_loss(probes, runs, pd.Series([26.0, np.nan]))
     assert at_loss["y"].to_dict() == {"a": 5.0}
 
 
@@ -137,9 +136,9 @@ def test_the_plateau_is_left_out_and_mostly_plateau_is_no_reading() -> None:
     runs = plain_runs().iloc[[0, 1, 2]].assign(learned=[60.0, 90.0, np.nan])
     probes = pd.DataFrame({"cell_id": list("aaabbbccc"), "step": [50, 70, 95] * 3})
     probes["y"] = [100.0, 1.0, 3.0, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0]
-    assert reduce.late(probes, runs)["y"].to_dict() == {"a": 2.0}  # b: one probe of three
-    assert reduce.end(probes, runs)["y"].to_dict() == {"a": 3.0, "b": 1.0}  # c never left
-    assert reduce.early(probes, runs).empty
+    assert over_steps.late(probes, runs)["y"].to_dict() == {"a": 2.0}  # b: one probe of three
+    assert over_steps.end(probes, runs)["y"].to_dict() == {"a": 3.0, "b": 1.0}  # c never left
+    assert over_steps.early(probes, runs).empty
 
 
 @pytest.mark.parametrize(
@@ -155,20 +154,20 @@ def test_the_plateau_is_left_out_and_mostly_plateau_is_no_reading() -> None:
 def test_stuck_is_measured_against_chance(first: float, last: float, stuck: bool) -> None:
     runs = plain_runs().iloc[[0]].assign(chance_loss=np.log(10), initial_loss=first)
     training = pd.DataFrame({"cell_id": "a", "step": [0, 50], "smooth_loss": [first, last]})
-    assert reduce.is_stuck(runs, training).tolist() == [stuck]
-    learned = reduce.learned_step(runs.assign(stuck=[stuck]), training)
+    assert over_steps.is_stuck(runs, training).tolist() == [stuck]
+    learned = over_steps.learned_step(runs.assign(stuck=[stuck]), training)
     assert learned.notna().tolist() == [not stuck]
-    assert not reduce.is_stuck(runs.assign(status="diverged"), training).any()
+    assert not over_steps.is_stuck(runs.assign(status="diverged"), training).any()
 
 
 def test_a_target_is_at_most_half_of_chance_where_a_run_gets_there() -> None:
     runs, training = plain_runs(), plain_training()
-    assert set(reduce.levels(runs.assign(chance_loss=1.3), training)) == {0.65}  # below 0.7
+    assert set(over_steps.levels(runs.assign(chance_loss=1.3), training)) == {0.65}  # below 0.7
     weak = runs.assign(chance_loss=0.9)
-    weak["level"] = reduce.levels(weak, training)  # no run is below 0.45
+    weak["level"] = over_steps.levels(weak, training)  # no run is below 0.45
     assert set(weak["level"]) == {0.7}
-    assert reduce.is_weak(weak).all()
-    assert not reduce.is_weak(runs.assign(level=0.7)).any()
+    assert over_steps.is_weak(weak).all()
+    assert not over_steps.is_weak(runs.assign(level=0.7)).any()
 
 
 def test_a_dead_run_is_not_stable_and_never_reaches_its_target() -> None:
@@ -188,7 +187,7 @@ def test_probes_are_medians_over_layers_before_the_divergence() -> None:
     gradient["relative"] = [0.0, 1.0, np.inf, 4.0, 7.0]
     empty = pd.DataFrame({"cell_id": [], "step": []})
     records = {"gradient_ics": gradient, "moment_ics": empty, "landscape": empty}
-    found = views.at_probes({**records, "training": empty}, runs)["gradient_ics"]
+    found = record_views.at_probes({**records, "training": empty}, runs)["gradient_ics"]
     assert found["relative"].tolist() == [2.5]
 
 
@@ -200,7 +199,9 @@ def test_scaled_beta_uses_the_rate_of_its_step() -> None:
     training = pd.DataFrame({"cell_id": "a", "step": [0, 50], "step_lr": [0.1, 0.01]})
     empty = pd.DataFrame({"cell_id": [], "step": []})
     records = {"gradient_ics": empty, "moment_ics": empty, "training": training}
-    found = views.at_probes({**records, "landscape": pd.concat([line, other])}, runs)["landscape"]
+    found = record_views.at_probes({**records, "landscape": pd.concat([line, other])}, runs)[
+        "landscape"
+    ]
     assert found["scaled_beta"].tolist() == pytest.approx([1.0, 0.1])
 
 

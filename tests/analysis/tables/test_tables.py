@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.load.sources import load
-from analysis.statistics import estimates as stats
+from analysis.statistics import estimates
 from analysis.tables.tables import Table, build, health
 from tests.helpers.synthetic_store import TRUTH, write_store
 
@@ -69,7 +69,7 @@ def test_estimates_are_the_interquartile_mean_of_runs(tmp_path: Path) -> None:
     medians = frame.groupby(["cell_id", "step"], observed=True)["relative"].median()
     runs = medians.groupby("cell_id", observed=True).mean().to_numpy()
     found = cell(table, "gradient_ics_relative_early", "batch")
-    assert found["estimate"] == stats.weighted(runs)
+    assert found["estimate"] == estimates.weighted(runs)
     assert found["n"] == 5
 
 
@@ -88,7 +88,9 @@ def test_training_table(planted: dict[str, Table]) -> None:
     diverged = cell(table, "divergence_rate", "none")
     assert diverged["estimate"] == 30
     assert diverged["note"] == "3/10"
-    assert (diverged["low"], diverged["high"]) == tuple(100 * x for x in stats.wilson(3, 10)[1:3])
+    assert (diverged["low"], diverged["high"]) == tuple(
+        100 * x for x in estimates.wilson(3, 10)[1:3]
+    )
     assert cell(table, "largest_stable_lr", "none")["estimate"] == 0.01
     assert cell(table, "largest_stable_lr", "batch")["estimate"] == 0.1
     assert "largest of the grid" in cell(table, "largest_stable_lr", "batch")["note"]

@@ -21,7 +21,7 @@ from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
 from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers import reference_layers as twins_layers
-from tests.helpers import reference_probes as twins
+from tests.helpers import reference_probes
 from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, view_of
 
 RTOL = 1e-8
@@ -41,7 +41,7 @@ def numbers(column: Any) -> list[float]:
     return column.tolist() if isinstance(column, Tensor) else list(column)
 
 
-def assert_close(records: Records, expected: twins.Rows) -> None:
+def assert_close(records: Records, expected: reference_probes.Rows) -> None:
     names = {name for name, column in records.items() if isinstance(column, Tensor)}
     assert names == set(expected)
     for name, values in expected.items():
@@ -54,8 +54,8 @@ def assert_gradient_ics(family: str, norm: str, parameters: Literal["weights", "
     view = view_of(family, norm)
     with measure.preserve_state(view.network):
         records = gradient_ics(view, parameters=parameters)
-    assert_close(records, twins.gradient_ics(view, parameters))
-    assert records["layer"] == twins.weight_layer_names(view.network)
+    assert_close(records, reference_probes.gradient_ics(view, parameters))
+    assert records["layer"] == reference_probes.weight_layer_names(view.network)
     assert max(numbers(records["l2"])) > 0
 
 
@@ -73,7 +73,7 @@ def assert_moment_ics(family: str, norm: str, places: Sequence[PlaceName]) -> No
     view = view_of(family, norm)
     with measure.preserve_state(view.network):
         records = moment_ics(view, places=places)
-    assert_close(records, twins.moment_ics(view, places))
+    assert_close(records, reference_probes.moment_ics(view, places))
     assert_places(view, records, places, "mean_shift")
 
 
@@ -124,7 +124,7 @@ def assert_noise(family: str, norm: str, parameters: Literal["weights", "all"]) 
         records,
         twins_layers.gradient_noise(view, view.sample_batch(len(view.batch.targets)), parameters),
     )
-    assert records["layer"] == ["network", *twins.weight_layer_names(view.network)]
+    assert records["layer"] == ["network", *reference_probes.weight_layer_names(view.network)]
     assert records["index"] == list(range(len(numbers(records["l2"]))))
     assert min(numbers(records["l2"])) > 0
 
@@ -173,7 +173,7 @@ def assert_landscape(family: str, norm: str, parameters: Literal["weights", "all
             directions=("gradient", "random"),
             parameters=parameters,
         )
-    assert_close(records, twins.landscape(view, 2, rng, parameters))
+    assert_close(records, reference_probes.landscape(view, 2, rng, parameters))
     assert records["range"] == ["lr", "common", "relative"] * 2
     assert records["direction"] == ["gradient"] * 3 + ["random"] * 3
 

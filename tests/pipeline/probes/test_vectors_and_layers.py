@@ -14,7 +14,7 @@ from pipeline.architectures import Network
 from pipeline.data._objective import objective
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View, parameters_by_layer
-from tests.helpers import reference_probes as twins
+from tests.helpers import reference_probes
 from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, STEP, view_of
 
 EVERY = pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_noise_is_that_of_the_named_step():
         with view.noise_of(STEP + 1):
             other = view.loss(view.before, view.batch)
         assert view.loss(view.before, view.batch) == own != other
-    outputs = twins.copy_with(view, view.before, STEP + 1)(view.batch.inputs)
+    outputs = reference_probes.copy_with(view, view.before, STEP + 1)(view.batch.inputs)
     expected = objective(view.network.task, outputs, view.batch.targets)
     assert other.item() == pytest.approx(expected.item(), rel=1e-12)
 
@@ -118,8 +118,10 @@ def test_parameters_are_divided_among_the_layers(family: str, norm: str):
     layers = parameters_by_layer(network)
     owned = [name for layer in layers for name in layer.all]
     assert owned == [name for name, _ in network.named_parameters()]
-    assert {n: i for i, layer in enumerate(layers) for n in layer.all} == twins.owners(network)
-    assert [layer.name for layer in layers] == twins.weight_layer_names(network)
+    assert {n: i for i, layer in enumerate(layers) for n in layer.all} == reference_probes.owners(
+        network
+    )
+    assert [layer.name for layer in layers] == reference_probes.weight_layer_names(network)
 
 
 @EVERY
@@ -128,7 +130,7 @@ def test_weights_are_the_weight_or_the_parts_of_it(family: str, norm: str):
     layers = parameters_by_layer(network)
     names = [layer.name for layer in layers]
     for layer in layers:
-        assert list(layer.weight) == [n for n in layer.all if twins.is_weight(n, names)]
+        assert list(layer.weight) == [n for n in layer.all if reference_probes.is_weight(n, names)]
         assert layer.weight
         children = list(network.named_children())
         assert layer.name.startswith(f"{children[layer.stage][0]}.")

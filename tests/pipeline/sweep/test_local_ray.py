@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli.run import STOPPING
-from pipeline.sweep import local_ray
-from pipeline.sweep import tune as orchestrator
+from pipeline.sweep import local_ray, tune
 from pipeline.sweep.local_ray import check_temporary_folder, use_own_token
 from tests.helpers.cells import REGRESSION, sweep_content
 
@@ -174,7 +173,7 @@ def test_why_ray_does_not_run_is_one_line(
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
     monkeypatch.setattr("ray.init", fail)
-    with pytest.raises(ValueError, match=r"^Ray: ") as caught, orchestrator.cluster():
+    with pytest.raises(ValueError, match=r"^Ray: ") as caught, tune.cluster():
         raise AssertionError
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -192,7 +191,7 @@ def test_joining_a_cluster_is_announced(
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": True}, {"Alive": False}])
     monkeypatch.setattr("ray.get_runtime_context", Context)
-    with orchestrator.cluster() as cpus:
+    with tune.cluster() as cpus:
         assert cpus == 64
     said = "joined the Ray cluster at 10.0.0.1:6379 (2 nodes, 64 CPUs, 8 GPUs)\n"
     assert capsys.readouterr().err == said

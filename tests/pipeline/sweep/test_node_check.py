@@ -14,8 +14,7 @@ from ray.exceptions import GetTimeoutError, NodeDiedError, RayTaskError
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store, StoreError
-from pipeline.sweep import node_check
-from pipeline.sweep import tune as orchestrator
+from pipeline.sweep import node_check, tune
 from pipeline.sweep.lease import Lease
 from pipeline.sweep.node_check import refuse_memory, refuse_unseen, unseen
 from tests.helpers.cells import REGRESSION, cell, sweep_content
@@ -145,6 +144,6 @@ def test_a_node_that_joins_later_loses_a_cell_with_the_reason(store: Store, tmp_
     job = {"sweep": "small", "storage": store.uri, "resources": vars(Resources()), "lease": "id"}
     config = {"cell": json.dumps(vars(known))}
     with pytest.raises(StoreError, match="does not see the store: the driver's file") as caught:
-        orchestrator._trial(config, job, 0.0)
-    orchestrator._save_lost(store, Lost(f"StoreError: {caught.value}"))
+        tune._trial(config, job, 0.0)
+    tune._save_lost(store, Lost(f"StoreError: {caught.value}"))
     assert store.lost("aa")["error"].startswith("its machine does not see the store: --storage has")

@@ -18,7 +18,7 @@ import torch
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from pipeline.sweep import tune as orchestrator
+from pipeline.sweep import tune
 from pipeline.trial import run as trial
 from tests.helpers import cells
 
@@ -53,8 +53,8 @@ def test_slots(
     have: dict[str, float], resources: Resources, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: have)
-    assert orchestrator.max_concurrent_cells(CELLS, resources, None) == count
-    assert orchestrator.max_concurrent_cells(CELLS, resources, 1) == 1
+    assert tune.max_concurrent_cells(CELLS, resources, None) == count
+    assert tune.max_concurrent_cells(CELLS, resources, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,7 @@ def test_ray_is_asked_for_a_share_by_architecture(
 ) -> None:
     """A cell occupies its CPUs and its share of a GPU: `max_concurrent_cells` of them fit."""
     resources = Resources(cpus=2, gpus=gpus)
-    needed = [
-        orchestrator._needed(cell, resources, gpus_there).required_resources for cell in CELLS
-    ]
+    needed = [tune._needed(cell, resources, gpus_there).required_resources for cell in CELLS]
     assert [each.get("GPU", 0.0) for each in needed] == asked
     assert {each["CPU"] for each in needed} == {2}
 
@@ -116,7 +114,7 @@ def test_what_can_never_run_is_said(
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
     with pytest.raises(ValueError, match=said):
-        orchestrator.max_concurrent_cells(CELLS, resources, None)
+        tune.max_concurrent_cells(CELLS, resources, None)
 
 
 @pytest.mark.parametrize(("have", "refused"), [({"CPU": 4}, True), ({"CPU": 4, "GPU": 1}, False)])
@@ -129,9 +127,9 @@ def test_tf32_is_refused_before_any_cell_runs_on_a_cpu(
         with pytest.raises(
             ValueError, match=r"training\.precision: tf32 .* has no GPU; use float32"
         ):
-            orchestrator.max_concurrent_cells(asked, Resources(), None)
+            tune.max_concurrent_cells(asked, Resources(), None)
     else:
-        assert orchestrator.max_concurrent_cells(asked, Resources(), None) == 1
+        assert tune.max_concurrent_cells(asked, Resources(), None) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,20 +148,20 @@ def test_how_cells_share_a_gpu_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: have)
-    told = orchestrator.sharing(CELLS, resources)
+    told = tune.sharing(CELLS, resources)
     assert told is None if line is None else line in str(told)
 
 
 def test_a_cell_that_has_ended_meanwhile_is_not_run_again(tmp_path: Path) -> None:
     """By another sweep of the store, or by this very trial before its worker died."""
     store = Store(str(tmp_path))
-    assert orchestrator._status(store, "aa") is None
+    assert tune._status(store, "aa") is None
     store.write_lost({"schema": SCHEMA, "cell_id": "aa"})
-    assert orchestrator._status(store, "aa") is None
+    assert tune._status(store, "aa") is None
     store.write_failure({"schema": SCHEMA, "cell_id": "aa"})
-    assert orchestrator._status(store, "aa") == "failed"
+    assert tune._status(store, "aa") == "failed"
     store.write_result({"schema": SCHEMA, "cell_id": "aa", "status": "diverged"}, {})
-    assert orchestrator._status(store, "aa") == "diverged"
+    assert tune._status(store, "aa") == "diverged"
 
 
 class Tuner:
@@ -189,17 +187,17 @@ def test_the_trials_of_a_chunk_are_gone_before_the_next_one(
     """Or the driver would keep all trials of a sweep; cells go to Tune in order, as text."""
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
     monkeypatch.setattr("ray.tune.Tuner", Tuner)
-    monkeypatch.setattr(orchestrator, "_CHUNK", 2)
-    job = orchestrator.Job("small", str(tmp_path), Resources())
+    monkeypatch.setattr(tune, "_CHUNK", 2)
+    job = tune.Job("small", str(tmp_path), Resources())
     five = [Cell({"lr": 0.1 * index}, {"seed": index}, f"cell-{index}") for index in range(5)]
     gc.disable()
     try:
-        orchestrator.run(five, job, 2, orchestrator.Events([print], [print]))
+        tune.run(five, job, 2, tune.Events([print], [print]))
     finally:
         gc.enable()
     assert len(Tuner.made) == 3
     assert Tuner.left_over == 0
-    assert [orchestrator._cell({"cell": text}) for text in Tuner.cells] == five
+    assert [tune._cell({"cell": text}) for text in Tuner.cells] == five
 
 
 class Lost:
@@ -223,7 +221,7 @@ class Lost:
 )
 def test_a_lost_cell_says_what_is_known(error: str | None, said: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    orchestrator._save_lost(store, Lost(error))
+    tune._save_lost(store, Lost(error))
     assert store.cell_states().lost == {"aa"}
     assert said in store.lost("aa")["error"]
     assert "hunter2" not in str(store.lost("aa"))
@@ -236,9 +234,7 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
         told.append(status)
         raise RuntimeError("the terminal is gone")
 
-    relay = orchestrator._EventCallback(
-        str(tmp_path), orchestrator.Events([told.append], [failing])
-    )
+    relay = tune._EventCallback(str(tmp_path), tune.Events([told.append], [failing]))
     relay.on_trial_error(0, [], Lost(None))
     assert told == ["lost"]
     assert Store(str(tmp_path)).cell_states().lost == {"aa"}
@@ -247,11 +243,11 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
 def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: address)
-        assert orchestrator._running() == "auto"
-    assert orchestrator._running() is None
-    monkeypatch.setattr(orchestrator, "find_bootstrap_address", lambda _: None)
-    assert orchestrator._running() is None
+        monkeypatch.setattr(tune, "find_bootstrap_address", lambda _: address)
+        assert tune._running() == "auto"
+    assert tune._running() is None
+    monkeypatch.setattr(tune, "find_bootstrap_address", lambda _: None)
+    assert tune._running() is None
 
 
 _ONE_PROCESSOR = """
@@ -271,11 +267,11 @@ def test_a_cluster_of_this_machine_has_what_the_process_may_use() -> None:
 
 
 def test_gpus_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrator, "_cards", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.setattr(tune, "_cards", lambda: ["GPU-a", "GPU-b"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert orchestrator._own_resources()[1] is None
+    assert tune._own_resources()[1] is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
-    assert orchestrator._own_resources()[1] == 1
+    assert tune._own_resources()[1] == 1
 
 
 _DRIVER = """

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store
-from pipeline.sweep import tune as orchestrator
+from pipeline.sweep import tune
 from pipeline.trial import cgroup
 from pipeline.trial.cgroup import Space
 from pipeline.trial.kernel_kill import traced
@@ -157,8 +157,8 @@ def test_a_cell_whose_worker_was_killed_at_its_limit_has_failed(
     store, known = Store(str(tmp_path / "store")), cell(REGRESSION)
     leave_a_note("", known.cell_id)
     count.append(("/group", 1))
-    job = asdict(orchestrator.Job("s", store.uri, Resources()))
-    orchestrator._trial({"cell": json.dumps(vars(known))}, job, 0.0)
+    job = asdict(tune.Job("s", store.uri, Resources()))
+    tune._trial({"cell": json.dumps(vars(known))}, job, 0.0)
     assert reported == [{"status": "failed"}]
     assert "the kernel killed its worker" in store.failure(known.cell_id)["error"]
 

@@ -12,8 +12,8 @@ from ray.exceptions import OutOfMemoryError
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store
-from pipeline.sweep import tune as orchestrator
-from pipeline.trial import memory_guard as exhaustion
+from pipeline.sweep import tune
+from pipeline.trial import memory_guard
 from pipeline.trial import run as trial
 from pipeline.trial.cgroup import Space
 from pipeline.trial.run import run_and_record
@@ -64,27 +64,27 @@ def test_a_process_that_takes_all_memory_says_so_and_ends(is_guilty: bool) -> No
 def test_who_has_taken_too_much_where_little_is_left(
     own: int, left: int, fair: float, is_guilty: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exhaustion, "process_rss", lambda: own)
-    monkeypatch.setattr(exhaustion, "spaces", lambda: [Space("machine", 24 * GIB, left)])
-    assert (exhaustion._filled(fair) is not None) == is_guilty
+    monkeypatch.setattr(memory_guard, "process_rss", lambda: own)
+    monkeypatch.setattr(memory_guard, "spaces", lambda: [Space("machine", 24 * GIB, left)])
+    assert (memory_guard._filled(fair) is not None) == is_guilty
 
 
 def test_a_full_group_counts_on_a_machine_that_others_have_filled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     both = [Space("machine", 24 * GIB, 0), Space("cgroup /a", 4 * GIB, GIB // 4)]
-    monkeypatch.setattr(exhaustion, "process_rss", lambda: 3 * GIB)
-    monkeypatch.setattr(exhaustion, "spaces", lambda: both)
-    assert exhaustion._filled(0.5) == both[1]
+    monkeypatch.setattr(memory_guard, "process_rss", lambda: 3 * GIB)
+    monkeypatch.setattr(memory_guard, "spaces", lambda: both)
+    assert memory_guard._filled(0.5) == both[1]
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs /proc")
 def test_memory_is_what_is_there_and_what_this_process_has() -> None:
-    machine = exhaustion.total_and_available()
+    machine = memory_guard.total_and_available()
     assert 0 < machine.left < machine.total
-    before = exhaustion.process_rss()
+    before = memory_guard.process_rss()
     hoard = b"x" * 2**28
-    assert exhaustion.process_rss() - before == pytest.approx(len(hoard), rel=0.1)
+    assert memory_guard.process_rss() - before == pytest.approx(len(hoard), rel=0.1)
 
 
 def raised(size: int) -> RuntimeError:
@@ -118,7 +118,7 @@ def test_exhausted_memory_is_a_failure_in_plain_words(
 
 
 def test_another_error_is_said_as_it_is() -> None:
-    assert exhaustion.cause(ValueError("a short memory")) == "ValueError: a short memory"
+    assert memory_guard.cause(ValueError("a short memory")) == "ValueError: a short memory"
 
 
 def test_a_cluster_that_guards_memory_itself_is_named(
@@ -136,14 +136,14 @@ def test_a_cluster_that_guards_memory_itself_is_named(
     for name in ("with_parameters", "with_resources"):
         monkeypatch.setattr(f"ray.tune.{name}", lambda trainable, *parts, **options: trainable)
     monkeypatch.setattr("ray.tune.Tuner", Tuner)
-    job = orchestrator.Job("small", str(tmp_path), Resources())
-    events = orchestrator.Events([], [])
+    job = tune.Job("small", str(tmp_path), Resources())
+    events = tune.Events([], [])
     with pytest.raises(ValueError, match="nodes with RAY_memory_monitor"):
-        orchestrator.run([cell(REGRESSION)], job, 1, events)
+        tune.run([cell(REGRESSION)], job, 1, events)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_what_cuda_raises_is_known() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**45, dtype=torch.uint8, device="cuda")
-    assert exhaustion.cause(caught.value).startswith("out of memory on the GPU; lower batch_size")
+    assert memory_guard.cause(caught.value).startswith("out of memory on the GPU; lower batch_size")
