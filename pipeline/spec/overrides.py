@@ -49,12 +49,19 @@ def _changed(data: Any, change: str, places: dict[str, str]) -> Any:
         raise SpecError("has no value; give it as KEY=VALUE", place=place)
     steps = split_key(key, place)
     for path, value in _leaves(steps, _value(written, ".".join(steps), place)):
-        where = ".".join(path)
-        for below in [p for p in places if p.startswith((f"{where}.", f"{where}["))]:
-            del places[below]
-        places[where] = place
-        data = assign(data, path, value, where)
+        data = assign_with_location(data, path, value, places, place)
     return data
+
+
+def assign_with_location(
+    data: Any, steps: list[str], value: Any, places: dict[str, str], place: str
+) -> Any:
+    """`assign`, and note in ``places`` that this value and all below it stand at ``place``."""
+    where = ".".join(steps)
+    for below in [p for p in places if p.startswith((f"{where}.", f"{where}["))]:
+        del places[below]
+    places[where] = place
+    return assign(data, steps, value, where)
 
 
 def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:

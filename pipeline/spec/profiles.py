@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.spec.errors import Mistakes
-from pipeline.spec.overrides import assign, split_key
+from pipeline.spec.overrides import assign_with_location, split_key
 from pipeline.spec.yaml_reader import SpecError, did_you_mean
 
 
@@ -32,11 +32,6 @@ def with_profile(data: dict[str, Any], name: str, places: dict[str, str]) -> dic
         where = f"profiles.{name}.{key}"
         place = places.get(where, places[""])
         with mistakes.collected():
-            steps = split_key(key, place)
-            path = ".".join(steps)
-            for below in [p for p in places if p.startswith((f"{path}.", f"{path}["))]:
-                del places[below]
-            places[path] = place
-            data = assign(data, steps, value, path)
+            data = assign_with_location(data, split_key(key, place), value, places, place)
     mistakes.report()
     return {**data, "name": f"{data.get('name', '')}-{name}"}
