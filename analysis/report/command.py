@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.errors import exit_code, print_error
-from pipeline.cli.options import local_path, storage_location, storage_parent, tracking_parent
+from pipeline.cli.options import (
+    argument,
+    local_folder,
+    local_path,
+    storage_location,
+    storage_parent,
+    tracking_parent,
+)
 from pipeline.cli.run import graceful_shutdown
 
 if TYPE_CHECKING:
@@ -156,7 +163,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ID",
         help="where several stores have tracked a sweep in one MLflow: whose runs to read",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="where to write (reports/SWEEP)")
+    parser.add_argument(
+        "--out",
+        type=argument(local_folder),
+        metavar="FOLDER",
+        help="where to write (reports/SWEEP)",
+    )
     parser.add_argument(
         "--strict", action="store_true", help="stop at a damaged file instead of listing it"
     )

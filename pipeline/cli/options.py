@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 STORAGE = "results"
 """The folder of results of a command that was told no other."""
 _LOCAL = ("file://", "local://")
 _SQLITE = "sqlite:///"
+_T = TypeVar("_T")
 
 
 def storage_location(given: str | None = None) -> str:
     """Where the results are: what is given, or NORMSCOPE_STORAGE, or ``results``.
 
-    Every command asks this function. Empty counts as not given; ``~`` is the home folder, and a
-    ``file://`` URI is the folder that it names.
+    Every command asks this function. Empty or blank counts as not given; ``~`` is the home folder,
+    and a ``file://`` URI is the folder that it names.
     """
-    return local_path(given or os.environ.get("NORMSCOPE_STORAGE") or STORAGE)
+    for location in (given, os.environ.get("NORMSCOPE_STORAGE")):
+        if location and location.strip():
+            return local_path(location)
+    return STORAGE
 
 
 def tracking_location(given: str | None = None) -> str | None:
@@ -36,10 +42,48 @@ def is_remote(location: str) -> bool:
 
 
 def local_path(location: str) -> str:
-    """A location as given, but for ``file://``, which is removed, and ``~``, which is expanded."""
+    """A location as given, but for ``file://``, which is removed, and ``~``, which is expanded.
+
+    Raises:
+        ValueError: if it begins with ``~NAME`` and this machine has no such user.
+    """
+    location = location.strip()
     for scheme in _LOCAL:
         location = location.removeprefix(scheme)
-    return location if is_remote(location) else os.path.expanduser(location)
+    if is_remote(location):
+        return location
+    expanded = os.path.expanduser(location)
+    if expanded.startswith("~"):
+        user = expanded[1:].partition("/")[0]
+        raise ValueError(
+            f"{location}: this machine has no user {user}; write ./{location} for a "
+            "folder of that name"
+        )
+    return expanded
+
+
+def local_folder(location: str) -> str:
+    """`local_path` of a folder that must be on this machine.
+
+    Raises:
+        ValueError: if it is empty or a URI.
+    """
+    folder = local_path(location)
+    if not folder or is_remote(folder):
+        raise ValueError(f"{location!r} must be a folder of this machine")
+    return folder
+
+
+def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """The ``type`` of an argument whose ValueError becomes the parser's message."""
+
+    def parsed(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
 
 
 def storage_parent() -> argparse.ArgumentParser:
@@ -47,7 +91,7 @@ def storage_parent() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--storage",
-        type=local_path,
+        type=argument(local_path),
         metavar="WHERE",
         help=f"folder or URI of results (NORMSCOPE_STORAGE, else {STORAGE})",
     )
@@ -73,5 +117,5 @@ def set_parent() -> argparse.ArgumentParser:
 def tracking_parent(meaning: str) -> argparse.ArgumentParser:
     """Parent parser of --tracking, whose meaning for the command ``meaning`` says."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--tracking", type=tracking_location, metavar="URI", help=meaning)
+    parser.add_argument("--tracking", type=argument(tracking_location), metavar="URI", help=meaning)
     return parser

@@ -25,6 +25,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     Where the reader of its output has gone (``… | head``) it ends as other tools do: silently, with
     the code that a shell gives to a broken pipe, 141.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 — for the whole process
     make_printable()
     try:
         try:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from pipeline.data._images import Images
 def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, Images]:
     """Return ``make()``, called once for a ``key``: later calls read what the first one wrote.
 
+    What other code has decoded is not read: the file's name has a digest of this package's source.
+
     Processes that come at once wait for the first (a lock a key). The file appears whole or not at
     all, and one that does not read back whole (zip's checksums) is made anew.
 
@@ -31,7 +35,7 @@ def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, I
     Raises:
         ValueError: if the cache folder cannot be written, and whatever ``make`` raises.
     """
-    path = cache_folder() / f"{key}.npz"
+    path = cache_folder() / f"{key}-{_code_digest()}.npz"
     found = _read(path)
     if found is not None:
         return found
@@ -41,6 +45,14 @@ def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, I
             found = make()
             _write(path, found)
     return found
+
+
+@cache
+def _code_digest() -> str:
+    sha = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        sha.update(module.name.encode() + b"\0" + module.read_bytes())
+    return sha.hexdigest()[:12]
 
 
 def _lock(path: Path) -> AbstractContextManager[object]:

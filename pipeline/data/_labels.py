@@ -43,9 +43,16 @@ class Classes(NamedTuple):
         found = np.empty(len(labels), dtype=np.int64)
         for i, (name, value) in enumerate(labels):
             if value is None or value not in self.numbers:
-                raise ValueError(f"{name}: label {value}, but {self.otherwise}")
+                raise ValueError(f"{name}: {self._problem(value)}")
             found[i] = self.numbers[value]
         return found
+
+    def _problem(self, value: int | str | None) -> str:
+        if value is None:
+            return "has no label; leave out such rows"
+        if isinstance(value, int) and value < 0:
+            return f"label {value}, as rows without a label have it; leave out such rows"
+        return f"label {value}, but {self.otherwise}"
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:

@@ -78,6 +78,7 @@ def _points(file: SweepFile) -> list[Point]:
         for key, values in file.grid.items()
     ]
     mistakes = Mistakes()
+    _refuse_swept_twice(file.grid, mistakes)
     resolver = _Resolver(file, mistakes)
     axes = [axis for axis in axes if _is_known(axis[0].key, f"grid.{axis[0].key}", mistakes)]
     grid = [resolver.point(changes) for changes in itertools.product(*axes)]
@@ -88,6 +89,24 @@ def _points(file: SweepFile) -> list[Point]:
             rules.append(rule(keys, f"exclude[{i}]", grid))
     mistakes.report()
     return [point for point in grid if not excluded(rules, point)] + extra
+
+
+def _refuse_swept_twice(grid: Mapping[str, Sequence[Any]], mistakes: Mistakes) -> None:
+    """Two keys of the grid that set one value: those of one of them would never run."""
+    for key, other in itertools.permutations(grid, 2):
+        if other.startswith(f"{key}.") and any(
+            _sets(value, other.removeprefix(f"{key}.").split(".")) for value in grid[key]
+        ):
+            problem = f"is swept twice: grid.{key} sets it too; vary it in one of them"
+            mistakes.add(SpecError(problem, f"grid.{other}"))
+
+
+def _sets(value: Any, steps: Sequence[str]) -> bool:
+    for step in steps:
+        if not isinstance(value, Mapping) or step not in value:
+            return False
+        value = value[step]
+    return True
 
 
 def _extra(keys: Mapping[str, Any], number: int, mistakes: Mistakes) -> list[_Change]:

@@ -32,8 +32,8 @@ examples:
   python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
   python -m pipeline.sweep sweeps/quickstart.yaml --failures    list failed cells by error
 
-Finished cells run again only with --rerun-changed. Lost cells run again, three times at most.
-Failed cells, and cells that were lost three times, run again with --retry-failed.
+Finished cells run again only with --rerun-changed. Lost cells run again, in three runs at most.
+Failed cells, and cells that were lost in three runs, run again with --retry-failed.
 Ctrl-C stops the sweep and keeps finished cells; run the same command again to resume.
 A second Ctrl-C stops at once.
 SIGTERM and --stop let running cells save checkpoints first.
@@ -150,6 +150,16 @@ def _run(
     return chosen, why_over
 
 
+def _refuse_absent_data(cells: Sequence[Cell]) -> None:
+    """Where cells run on this machine, what is not here is not there either."""
+    from pipeline.sweep.tune import joins_a_cluster
+    from pipeline.trial.data_check import refuse_absent
+
+    if not joins_a_cluster():
+        for cell in {str(cell.settings["data"]): cell for cell in cells}.values():
+            refuse_absent(cell)
+
+
 def _run_cells(
     sweep: Sweep,
     plan_id: str,
@@ -176,6 +186,7 @@ def _run_cells(
     from pipeline.tracking.worker import mirror_subprocess
     from pipeline.training import live_note
 
+    _refuse_absent_data(chosen)
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
     print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)

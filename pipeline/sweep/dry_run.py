@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Store
@@ -14,7 +14,7 @@ from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
 from pipeline.sweep.gpus import has_gpu
 from pipeline.sweep.local_resources import usable_cpus
 from pipeline.sweep.progress import duration
-from pipeline.sweep.status import STATES, by_state, to_run
+from pipeline.sweep.status import LOST_AT_MOST, STATES, by_state, to_run
 from pipeline.trial.data_check import data_lines
 
 
@@ -35,6 +35,8 @@ def show_preview(
     for line in data_lines(sweep.cells):
         print(f"  {line}")
     chosen = to_run(sweep.cells, store, standing, retry_failed, rerun_changed)
+    for line in (*_again(found, chosen), *_too_large(sweep)):
+        print(line)
     if not chosen:
         print("nothing to run")
         return
@@ -77,12 +79,33 @@ def refuse_unbuildable(sweep: Sweep, cells: Sequence[Cell]) -> None:
         raise ValueError("\n".join(f"{sweep.path}: {line}" for line in lines))
 
 
+def _is_elsewhere() -> bool:
+    return any(os.environ.get(key) for key in ("RAY_ADDRESS", "NORMSCOPE_CLUSTER"))
+
+
+def _again(found: Mapping[str, Sequence[Cell]], chosen: Sequence[Cell]) -> Iterator[str]:
+    """Lines on cells whose state alone does not tell whether they would run."""
+    run = {cell.cell_id for cell in chosen}
+    for state in ("done", "failed"):
+        if count := sum(cell.cell_id in run for cell in found[state]):
+            yield f"{count} {state} cells will run again"
+    if left := sum(cell.cell_id not in run for cell in found["lost"]):
+        yield f"{left} lost cells were lost {LOST_AT_MOST} times: only --retry-failed runs them"
+
+
+def _too_large(sweep: Sweep) -> Iterator[str]:
+    if not _is_elsewhere() and sweep.resources.cpus > usable_cpus():
+        yield (
+            f"resources: a cell asks for {sweep.resources.cpus} CPUs and this machine has "
+            f"{usable_cpus()}; lower resources.cpus, or run on a cluster"
+        )
+
+
 def _on_gpus(sweep: Sweep, chosen: Sequence[Cell]) -> list[str]:
     """Lines on what needs a GPU, and on the GPU-hours of a sweep that is made for GPUs."""
     tf32 = sum(cell.settings["training"]["precision"] == "tf32" for cell in chosen)
-    elsewhere = any(os.environ.get(key) for key in ("RAY_ADDRESS", "NORMSCOPE_CLUSTER"))
     lines = []
-    if tf32 and not elsewhere and not has_gpu():
+    if tf32 and not _is_elsewhere() and not has_gpu():
         shared = "" if sweep.resources.gpus is None else " --set resources.gpus=null"
         lines.append(
             f"precision: {tf32} cells train in tf32, which needs an NVIDIA GPU, and this machine "
@@ -97,7 +120,10 @@ def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estim
     """The time that passes; how many cells share GPUs that are elsewhere, only the user knows."""
     if concurrency is None and expected.on_gpus:
         return " on GPUs; --concurrency N tells the time with N cells at once"
-    slots = concurrency or max(1, usable_cpus() // sweep.resources.cpus)
+    here = max(1, usable_cpus() // sweep.resources.cpus)
+    slots = (
+        here if concurrency is None else concurrency if _is_elsewhere() else min(concurrency, here)
+    )
     return f", {duration(seconds / slots)} on {slots} slots"
 
 

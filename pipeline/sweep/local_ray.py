@@ -24,6 +24,7 @@ def check_temporary_folder() -> None:
     Raises:
         ValueError: if its path is too long, or it cannot be written, or is full.
     """
+    _make_absolute("RAY_TMPDIR")
     name, folder = _temporary_folder()
     advice = "set RAY_TMPDIR to another folder, as /tmp"
     longest = _LONGEST - len(f"/{_SOCKET}")
@@ -46,6 +47,15 @@ def check_temporary_folder() -> None:
         raise ValueError(
             f"{name}: {folder} is full ({left:.1f} MiB left, Ray needs {_ROOM >> 20}); {advice}"
         )
+
+
+def _make_absolute(variable: str) -> None:
+    """Ray takes an empty value for a folder, and starts in no relative one."""
+    folder = os.environ.get(variable)
+    if folder is not None and not folder.strip():
+        del os.environ[variable]
+    elif folder:
+        os.environ[variable] = os.path.abspath(os.path.expanduser(folder))
 
 
 def _temporary_folder() -> tuple[str, str]:

@@ -21,7 +21,7 @@ from pipeline.trial.data_check import data_lines
 STATES = {
     "done": "have a result",
     "missing": "will run",
-    "lost": "lost their machine; run again, three times at most",
+    "lost": "lost their machine; run again, in three runs at most",
     "failed": "raised an error, or hung; --failures says why, --retry-failed runs them again",
 }
 """What is said of each state."""
@@ -172,7 +172,7 @@ def print_summary(
     given_up = sum(store.times_lost(c.cell_id) >= LOST_AT_MOST for c in found["lost"])
     if given_up:
         print(
-            f"{given_up} lost {LOST_AT_MOST} times: not run again unless --retry-failed says so",
+            f"{given_up} lost in {LOST_AT_MOST} runs: not run again unless --retry-failed says so",
             file=sys.stderr,
         )
     if wanted:

@@ -35,7 +35,7 @@ import ray
 from ray import tune
 from ray._private.services import find_bootstrap_address
 from ray._private.thirdparty import pynvml as nvml
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError
 
 from pipeline.catalog import own_parts
 from pipeline.spec.precision import refuse_tf32
@@ -101,6 +101,8 @@ def cluster() -> Iterator[int]:
     if address == "local":
         check_temporary_folder()
         use_own_token()
+    elif address != "auto":
+        _refuse_silent(address)
     cpus, gpus = _own_resources() if address == "local" else (None, None)
     try:
         with native_messages_muted() if address != "local" else nullcontext():
@@ -116,6 +118,7 @@ def cluster() -> Iterator[int]:
         raise ValueError(f"Ray: {_why_not(error, address)}") from None
     if address != "local":
         _announce()
+        _refuse_without_actors()
     try:
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
@@ -162,6 +165,55 @@ def _announce() -> None:
     size = f"{nodes} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
     address = ray.get_runtime_context().gcs_address
     print(f"joined the Ray cluster at {address} ({size})", file=sys.stderr)
+
+
+def joins_a_cluster() -> bool:
+    """Whether `cluster` would join one that is there, in place of starting one here."""
+    return (os.environ.get("RAY_ADDRESS") or _running() or "local") != "local"
+
+
+def _refuse_silent(address: str) -> None:
+    """Ray waits for many minutes for a cluster that does not answer."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # Ray says what an address must be
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"RAY_ADDRESS: nothing answers at {address} ({error}); name a cluster that runs, or "
+            "unset it to start one on this machine"
+        ) from None
+
+
+_ACTOR_STARTS_WITHIN = 60
+"""Seconds; a cluster may have to start a machine for it, which then is no refusal."""
+
+
+def _refuse_without_actors() -> None:
+    """A cluster without a token runs no actor for a user who has one, and calls the actor lost.
+
+    Raises:
+        ValueError: if an actor that needs nothing does not run.
+    """
+    starts: Any = ray.remote(num_cpus=0)(_Nothing)
+    actor = starts.remote()
+    try:
+        ray.get(actor.answer.remote(), timeout=_ACTOR_STARTS_WITHIN)
+    except GetTimeoutError:
+        return
+    except Exception as error:  # Ray raises whatever its parts raise
+        ray.shutdown()
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"Ray: the cluster starts no actors for this user ({reason}); if it was started "
+            "without a token, set RAY_AUTH_MODE=disabled"
+        ) from None
+
+
+class _Nothing:
+    def answer(self) -> None:
+        pass
 
 
 def _running() -> str | None:

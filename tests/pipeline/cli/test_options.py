@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.report import command as report
-from pipeline.cli.options import is_remote, storage_location, tracking_location
+from pipeline.cli.options import is_remote, local_folder, storage_location, tracking_location
 from pipeline.store.store import Store
 from pipeline.sweep import command as sweep
 from pipeline.tracking.uri import tracking_uri
@@ -150,3 +150,45 @@ def test_an_empty_variable_is_the_default(command: str, file: str, tmp_path: Pat
     }
     assert said[command] in done.stdout + done.stderr
     assert not (tmp_path / "cells").exists()
+
+
+# What a location cannot be ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_blank_location_is_none(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMSCOPE_STORAGE", blank)
+    assert storage_location(blank) == "results"
+    assert storage_location() == "results"
+
+
+def test_a_home_of_nobody_is_refused(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        sweep.main([file, "--storage", "~nobody-here/x", "--status"])
+    assert end.value.code == 2
+    assert "~nobody-here/x: this machine has no user nobody-here" in capsys.readouterr().err
+    monkeypatch.setenv("NORMSCOPE_STORAGE", "~nobody-here/x")
+    assert trial.main([file, "--cell", ""]) == 2
+    assert "this machine has no user nobody-here" in capsys.readouterr().err
+    assert not list(tmp_path.glob("~*"))
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/x", ""])
+def test_a_report_is_written_to_a_folder(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        report.main(["one", "--out", out])
+    assert end.value.code == 2
+    assert "must be a folder of this machine" in capsys.readouterr().err
+
+
+def test_the_home_folder_in_out(tmp_path: Path) -> None:
+    assert local_folder("~/reports") == str(tmp_path / "home" / "reports")
+
+
+def test_a_command_runs_without_standard_output(file: str) -> None:
+    words = [sys.executable, "-m", "pipeline.sweep", file, "--status", "--tracking", "none"]
+    line = 'exec "$@" >&- 2>&-'
+    done = subprocess.run(["sh", "-c", line, "sh", *words], cwd=ROOT, check=False)
+    assert done.returncode == 0

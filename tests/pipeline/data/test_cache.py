@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.data import _cache
 from pipeline.data._cache import cached
-from pipeline.data._folders import data_folder
+from pipeline.data._folders import cache_folder, data_folder
 from pipeline.data._images import Images
 
 
@@ -43,7 +44,9 @@ def test_second_call_reads_what_the_first_wrote(cache: Path) -> None:
     _check(cached("key", maker))
     _check(cached("key", maker))
     assert maker.calls == 1
-    assert sorted(file.name for file in cache.iterdir()) == ["key.lock", "key.npz"]
+    lock, file = sorted(file.name for file in cache.iterdir())
+    assert file == lock.replace(".lock", ".npz")
+    assert file.startswith("key-")
 
 
 def test_keys_are_apart() -> None:
@@ -65,7 +68,7 @@ def test_callers_at_once_make_it_once() -> None:
 def test_damaged_file_is_made_anew(cache: Path, damage: str) -> None:
     maker = _Maker()
     cached("key", maker)
-    file = cache / "key.npz"
+    (file,) = cache.glob("key-*.npz")
     whole = file.read_bytes()
     middle = whole.find(b"\x93NUMPY") + 130  # inside the first array
     flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
@@ -84,7 +87,7 @@ def test_failure_leaves_nothing_and_frees_the_lock(cache: Path) -> None:
 
     with pytest.raises(ValueError, match="no such thing"):
         cached("key", fail)
-    assert not (cache / "key.npz").exists()
+    assert not list(cache.glob("*.npz"))
     _check(cached("key", _Maker()))
 
 
@@ -99,3 +102,18 @@ def test_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert data_folder() == tmp_path / "downloads"
     monkeypatch.delenv("NORMSCOPE_DATA")
     assert data_folder() == Path.home() / ".cache/normscope/data"
+
+
+def test_what_other_code_decoded_is_not_read(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = cached("key", lambda: {"train": _images(0)})
+    monkeypatch.setattr(_cache, "_code_digest", lambda: "0" * 12)
+    again = cached("key", lambda: {"train": _images(1)})
+    assert not np.array_equal(first["train"].pixels, again["train"].pixels)
+    assert len(list(cache.glob("key-*.npz"))) == 2
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket/x", "~nobody-here/x"])
+def test_a_cache_is_a_folder_of_this_machine(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMSCOPE_CACHE", folder)
+    with pytest.raises(ValueError, match=f"NORMSCOPE_CACHE: {folder}"):
+        cache_folder()

@@ -141,8 +141,13 @@ _FLOATS = pa.array(np.arange(40.0))
 @pytest.mark.parametrize(
     ("name", "shard", "options", "problem"),
     [
-        (_TEST, {"labels": [*_LABELS[:39], -1]}, {}, r"column 'label', row 39: label -1, but"),
-        (_TRAIN, {"labels": [None] * 40}, {}, r"column 'label', row 0: label None, but"),
+        (
+            _TEST,
+            {"labels": [*_LABELS[:39], -1]},
+            {},
+            r"column 'label', row 39: label -1, as rows without",
+        ),
+        (_TRAIN, {"labels": [None] * 40}, {}, r"column 'label', row 0: has no label; leave out"),
         (_TRAIN, {"labels": [7, *_LABELS[1:]]}, {}, r"row 0: label 7, but no training row .* 4"),
         (_TRAIN, {"labels": [1] * 40}, {}, r"row 0: label 1, but no training row has label 0"),
         (_TEST, {"labels": [*_LABELS[:39], 4]}, {}, r"row 39: label 4, but no training row"),

@@ -92,8 +92,28 @@ def test_what_would_be_dropped_is_refused(tmp_path: Path, text: str, said: str) 
 
 
 @pytest.mark.parametrize(
+    ("grid", "key"),
+    [
+        ("training: [{lr: 0.2}, {lr: 0.4}], training.lr: [0.1, 0.3]", "training.lr"),
+        ("training.lr: [0.1, 0.3], training: [{momentum: 0.5}, {lr: 0.4}]", "training.lr"),
+        ("architecture: [{name: vgg11, width: 1}], architecture.width: [2]", "architecture.width"),
+        (
+            "probes.landscape: [{at: [1], lengths: 5}], probes.landscape.lengths: [6]",
+            "probes.landscape.lengths",
+        ),
+    ],
+)
+def test_a_value_that_two_keys_sweep_is_refused(tmp_path: Path, grid: str, key: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        cells(tmp_path, f"grid: {{{grid}}}")
+    whole = key.rpartition(".")[0]
+    assert f"grid.{key}: is swept twice: grid.{whole} sets it too" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "grid: {training: [{momentum: 0.2}], training.lr: [0.1, 0.3]}",
         "grid: {architecture: [{name: vgg11, width: 1}, resnet20]}",
         "grid: {architecture: [vgg11, resnet20], architecture.width: [0.5]}",
         "grid: {normalizer: [batch, {name: group, groups: 4}]}",

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from pipeline.cli.run import STOPPING
 from pipeline.sweep import local_ray, tune
@@ -173,6 +175,7 @@ def test_why_ray_does_not_run_is_one_line(
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
     monkeypatch.setattr("ray.init", fail)
+    monkeypatch.setattr(tune, "_refuse_silent", lambda address: None)
     with pytest.raises(ValueError, match=r"^Ray: ") as caught, tune.cluster():
         raise AssertionError
     assert said in str(caught.value)
@@ -191,10 +194,44 @@ def test_joining_a_cluster_is_announced(
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": True}, {"Alive": False}])
     monkeypatch.setattr("ray.get_runtime_context", Context)
+    asked: list[str] = []
+    monkeypatch.setattr(tune, "_refuse_silent", asked.append)
+    monkeypatch.setattr(tune, "_refuse_without_actors", lambda: asked.append("actors"))
     with tune.cluster() as cpus:
         assert cpus == 64
     said = "joined the Ray cluster at 10.0.0.1:6379 (2 nodes, 64 CPUs, 8 GPUs)\n"
     assert capsys.readouterr().err == said
+    assert asked == ["10.0.0.1:6379", "actors"]
+
+
+class _Actor:
+    """What Ray gives for the class of an actor, and for the actor."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.answer = self
+
+    def __call__(self, *_: Any) -> _Actor:
+        return self
+
+    def remote(self) -> _Actor:
+        return self
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cluster_that_starts_no_actor_is_refused(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no token and this user has one. One that is only late may be starting a machine."""
+
+    def get(*_: Any, **__: Any) -> None:
+        raise GetTimeoutError if late else RayActorError
+
+    monkeypatch.setattr("ray.remote", _Actor)
+    monkeypatch.setattr("ray.get", get)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    refused = pytest.raises(ValueError, match=r"starts no actors for this user .* RAY_AUTH_MODE")
+    with nullcontext() if late else refused:
+        tune._refuse_without_actors()
 
 
 def test_native_messages_are_muted_and_the_answer_to_ctrl_c_is_not() -> None:
@@ -211,3 +248,28 @@ def test_native_messages_are_muted_and_the_answer_to_ctrl_c_is_not() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == f"\n{STOPPING}\nafter\n"
+
+
+# A folder and an address that Ray would wait for --------------------------------------------------
+
+
+def test_an_empty_folder_is_none_and_a_relative_one_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", " ")
+    check_temporary_folder()
+    assert "RAY_TMPDIR" not in os.environ
+    monkeypatch.chdir("/tmp")
+    monkeypatch.setenv("RAY_TMPDIR", os.path.relpath(tmp_path, "/tmp"))
+    with pytest.raises(ValueError, match="too long") if len(str(tmp_path)) > 40 else nullcontext():
+        check_temporary_folder()
+    assert os.environ["RAY_TMPDIR"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_where_nobody_listens_is_refused_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ValueError, match=f"nothing answers at {address}"), tune.cluster():
+        pass

@@ -108,7 +108,9 @@ def test_a_cell_that_was_lost_three_times_waits_for_a_word(
         assert store.times_lost(fifth.cell_id) == times
     assert to_run(cells, store, store.cell_states(), retry_failed=False) == []
     assert main([str(file), "--storage", store.uri, "--tracking", "none"]) == 1
-    assert "1 lost 3 times: not run again unless --retry-failed says so" in capsys.readouterr().err
+    assert (
+        "1 lost in 3 runs: not run again unless --retry-failed says so" in capsys.readouterr().err
+    )
     assert fifth in to_run(cells, store, store.cell_states(), retry_failed=True)
     store.clear_outcome(fifth.cell_id)
     store.write_lost(ended(fifth, "its worker was lost twice"))
@@ -222,3 +224,18 @@ def test_a_wrong_share_is_named(
 ) -> None:
     assert main([str(file), "--dry-run", "--set", f"resources.gpus={gpus}"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_says_which_cells_it_would_run_again(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for cell in read_sweep(file).cells[3:4]:
+        for _ in range(3):
+            store.write_lost(ended(cell, "its worker was lost twice"))
+    _, said = say(file, store, capsys, "--dry-run", "--set", "resources.cpus=99")
+    assert "will run again" not in said
+    assert "a cell asks for 99 CPUs and this machine has" in said
+    _, said = say(file, store, capsys, "--dry-run", "--retry-failed", "--concurrency", "99")
+    assert "2 failed cells will run again" in said
+    assert "on 99 slots" not in said
