@@ -70,7 +70,7 @@ def doubled(view: View) -> View:
         before=cast(view.before),
         after=cast(view.after),
         grad=cast(view.grad),
-        value=view.loss_value.double(),
+        loss_value=view.loss_value.double(),
         batch=_doubled(view.batch),
         probe_batch=_doubled(view.probe_batch),
         second_probe_batch=view.second_probe_batch and _doubled(view.second_probe_batch),

@@ -173,7 +173,9 @@ def test_an_evaluation_leaves_no_trace(
     often = end(1)
     monkeypatch.setattr(_Loop, "_evaluate", lambda *_: None)
     monkeypatch.setattr("pipeline.training.loop._finite", lambda _: True)
-    monkeypatch.setattr(_Loop, "_is_over", lambda loop, done: done == 3 and (loop._look() or True))
+    monkeypatch.setattr(
+        _Loop, "_is_over", lambda loop, done: done == 3 and (loop._check_divergence() or True)
+    )
     assert_same(often, end(1))
 
 

@@ -25,7 +25,7 @@ from tests.helpers.training_fixtures import (
 
 LOOKS = {
     "_objective.chance_loss",  # of the training split, once
-    "loop._look",  # at losses, for one that has exploded
+    "loop._check_divergence",  # at losses, for one that has exploded
     "evaluation.evaluate",
     "probe_runner._on_host",  # a probe's records, when it has ended
     "_lanczos.lanczos",  # at the residuals
@@ -122,7 +122,7 @@ def test_losses_are_looked_at_seldom():
     steps = 40
     with away() as waits:
         train(settings({}, ["batch"], steps=steps), dataset("meta"), network_of(["batch"], "meta"))
-    assert 0 < waits["loop._look"] < steps / 4
+    assert 0 < waits["loop._check_divergence"] < steps / 4
 
 
 @pytest.mark.parametrize(
