@@ -122,7 +122,7 @@ def test_a_test_split_without_labels(write: Write, caplog: pytest.LogCaptureFixt
         assert dataset.test.targets.tolist() == [1, 1, 0]
         assert len(dataset.validation.targets) == 2
     (root / "validation.parquet").unlink()
-    with pytest.raises(ValueError, match=r"test.parquet: column 'label', row 0: label -1, but"):
+    with pytest.raises(ValueError, match=r"test.parquet: column 'label', row 0: label -1, as rows without"):
         parquet(path=str(root))
 
 
@@ -188,7 +188,7 @@ def test_labels_from_one_are_said(write: Write, caplog: pytest.LogCaptureFixture
         ([1, 2, 3], [4], None, r"label 1, but no training row has label 0"),
         ([0, 1, 3], [0], _NAMES, r"row 2: label 3, but the files name 3 classes: .* 0 … 2"),
         ([1, 2, 4], [1], _NAMES, r"row 2: label 4, but the files name 3 classes"),
-        ([0, 1], [-1], None, r"row 0: label -1, but"),
+        ([0, 1], [-1], None, r"row 0: label -1, as rows without"),
         (["ape", "bee"], ["cat"], None, r"row 0: label cat, but .* a training row has: known: ape"),
         (["ape", "dog"], ["ape"], _NAMES, r"row 1: label dog, but .* class names have"),
     ],
