@@ -122,7 +122,9 @@ def test_a_test_split_without_labels(write: Write, caplog: pytest.LogCaptureFixt
         assert dataset.test.targets.tolist() == [1, 1, 0]
         assert len(dataset.validation.targets) == 2
     (root / "validation.parquet").unlink()
-    with pytest.raises(ValueError, match=r"test.parquet: column 'label', row 0: label -1, as rows without"):
+    with pytest.raises(
+        ValueError, match=r"test.parquet: column 'label', row 0: label -1, as rows without"
+    ):
         parquet(path=str(root))
 
 
