@@ -70,7 +70,7 @@ def local_folder(location: str) -> str:
     """
     folder = local_path(location)
     if not folder or is_remote(folder):
-        raise ValueError(f"{location!r} must be a folder of this machine")
+        raise ValueError(f"{location} must be a folder of this machine")
     return folder
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipeline.cli.options import local_folder
+
 _DEFAULT = "~/.cache/normscope"
 
 
@@ -25,9 +27,7 @@ def _folder(variable: str, default: str) -> Path:
         ValueError: if it is a URI, or ``~NAME`` of no user.
     """
     given = os.environ.get(variable, "").strip() or default
-    if "://" in given:
-        raise ValueError(f"{variable}: {given} must be a folder of this machine, not a URI")
     try:
-        return Path(given).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{variable}: {given}: this machine has no such user") from None
+        return Path(local_folder(given))
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None

@@ -150,16 +150,6 @@ def _run(
     return chosen, why_over
 
 
-def _refuse_absent_data(cells: Sequence[Cell]) -> None:
-    """Where cells run on this machine, what is not here is not there either."""
-    from pipeline.sweep.tune import joins_a_cluster
-    from pipeline.trial.data_check import refuse_absent
-
-    if not joins_a_cluster():
-        for cell in {str(cell.settings["data"]): cell for cell in cells}.values():
-            refuse_absent(cell)
-
-
 def _run_cells(
     sweep: Sweep,
     plan_id: str,
@@ -185,8 +175,10 @@ def _run_cells(
     from pipeline.sweep.stop import Stop, request_in_store
     from pipeline.tracking.worker import mirror_subprocess
     from pipeline.training import live_note
+    from pipeline.trial.data_check import refuse_absent
 
-    _refuse_absent_data(chosen)
+    if not orchestrator.joins_a_cluster():  # then cells see this machine's files alone
+        refuse_absent(chosen)
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
     print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)

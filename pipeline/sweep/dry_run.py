@@ -90,7 +90,7 @@ def _again(found: Mapping[str, Sequence[Cell]], chosen: Sequence[Cell]) -> Itera
         if count := sum(cell.cell_id in run for cell in found[state]):
             yield f"{count} {state} cells will run again"
     if left := sum(cell.cell_id not in run for cell in found["lost"]):
-        yield f"{left} lost cells were lost {LOST_AT_MOST} times: only --retry-failed runs them"
+        yield f"{left} lost cells were lost in {LOST_AT_MOST} runs: only --retry-failed runs them"
 
 
 def _too_large(sweep: Sweep) -> Iterator[str]:
@@ -121,9 +121,9 @@ def _wall(seconds: float, sweep: Sweep, concurrency: int | None, expected: Estim
     if concurrency is None and expected.on_gpus:
         return " on GPUs; --concurrency N tells the time with N cells at once"
     here = max(1, usable_cpus() // sweep.resources.cpus)
-    slots = (
-        here if concurrency is None else concurrency if _is_elsewhere() else min(concurrency, here)
-    )
+    slots = here if concurrency is None else concurrency
+    if not _is_elsewhere():
+        slots = min(slots, here)
     return f", {duration(seconds / slots)} on {slots} slots"
 
 

@@ -97,7 +97,7 @@ def cluster() -> Iterator[int]:
     Raises:
         ValueError: if there is one that cannot be joined.
     """
-    address = os.environ.get("RAY_ADDRESS") or _running() or "local"
+    address = _address()
     if address == "local":
         check_temporary_folder()
         use_own_token()
@@ -116,10 +116,10 @@ def cluster() -> Iterator[int]:
             )
     except Exception as error:  # Ray raises whatever its parts raise
         raise ValueError(f"Ray: {_why_not(error, address)}") from None
-    if address != "local":
-        _announce()
-        _refuse_without_actors()
     try:
+        if address != "local":
+            _announce()
+            _refuse_without_actors()
         yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         ray.shutdown()
@@ -169,7 +169,11 @@ def _announce() -> None:
 
 def joins_a_cluster() -> bool:
     """Whether `cluster` would join one that is there, in place of starting one here."""
-    return (os.environ.get("RAY_ADDRESS") or _running() or "local") != "local"
+    return _address() != "local"
+
+
+def _address() -> str:
+    return os.environ.get("RAY_ADDRESS") or _running() or "local"
 
 
 def _refuse_silent(address: str) -> None:
@@ -178,12 +182,16 @@ def _refuse_silent(address: str) -> None:
     if not host or not port.isdigit():
         return  # Ray says what an address must be
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        _connect(host, port, timeout=5)
     except (OSError, OverflowError) as error:
         raise ValueError(
             f"RAY_ADDRESS: nothing answers at {address} ({error}); name a cluster that runs, or "
             "unset it to start one on this machine"
         ) from None
+
+
+def _connect(host: str, port: str, timeout: float) -> None:
+    socket.create_connection((host, int(port)), timeout).close()
 
 
 _ACTOR_STARTS_WITHIN = 60
@@ -203,7 +211,6 @@ def _refuse_without_actors() -> None:
     except GetTimeoutError:
         return
     except Exception as error:  # Ray raises whatever its parts raise
-        ray.shutdown()
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"Ray: the cluster starts no actors for this user ({reason}); if it was started "
@@ -227,7 +234,7 @@ def _running() -> str | None:
         return None
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=2).close()
+        _connect(host, port, timeout=2)
     except OSError:
         return None
     return "auto"

@@ -27,7 +27,8 @@ def memory_format(network: Network, device: torch.device, precision: str) -> tor
         return torch.channels_last
     layers = [layer.module for layer in network.weight_layers()]
     channels = [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)]
-    return torch.channels_last if median(channels) >= _WIDE else torch.contiguous_format
+    is_wide = bool(channels) and median(channels) >= _WIDE
+    return torch.channels_last if is_wide else torch.contiguous_format
 
 
 def laid_out(network: Network, device: torch.device, precision: str) -> Network:

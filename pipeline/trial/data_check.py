@@ -89,13 +89,13 @@ def data_lines(cells: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def refuse_absent(cell: Cell) -> None:
-    """Refuse a cell whose local data are not on this machine.
+def refuse_absent(cells: Sequence[Cell]) -> None:
+    """Refuse cells whose local data are not on this machine.
 
     Raises:
         ValueError: naming the key and the location.
     """
-    for location in unread([cell]):
+    for location in unread(cells):
         if "://" not in location.value:
             raise ValueError(f"{location.key}: {location.value} does not exist on this machine")
 

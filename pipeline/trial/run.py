@@ -222,7 +222,7 @@ def _run_chosen(options: argparse.Namespace) -> int:
     with graceful_shutdown():
         sweep = read_sweep(options.file, options.set, options.profile)
         cell = _chosen(sweep.cells, options.cell)
-        refuse_absent(cell)
+        refuse_absent([cell])
         store = Store(storage_location(options.storage))
         threads = sweep.resources.cpus if options.threads is None else options.threads
         _check_machine(options.device, threads)
