@@ -165,7 +165,13 @@ def log_scale(panel: Axes) -> None:
 
 
 def log_across(panel: Axes, ticks: Sequence[float] = ()) -> None:
-    """Make the x axis logarithmic, labels as plain numbers, at ``ticks`` or at a few places."""
+    """Make the x axis logarithmic, labels as plain numbers, at ``ticks`` or at a few places.
+
+    An axis with nothing positive on it stays as it is.
+    """
+    sharing = panel.get_shared_x_axes().get_siblings(panel)
+    if not any(math.isfinite(one.dataLim.minposx) for one in sharing):
+        return
     panel.set_xscale("log")
     side = panel.xaxis
     side.set_major_locator(FixedLocator(list(ticks)) if ticks else _log_ticks(side, 4))
