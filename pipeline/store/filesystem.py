@@ -64,12 +64,6 @@ class Files:
             self.filesystem.invalidate_cache()
             return list(self.filesystem.find(self._full(folder)))
 
-    def _sizes(self, folder: str) -> dict[str, int]:
-        """Files below a folder, with their sizes in bytes."""
-        self.filesystem.invalidate_cache()
-        found = self.filesystem.find(self._full(folder), detail=True)
-        return {path: int(each["size"]) for path, each in dict(found).items()}
-
     def _exists(self, path: str) -> bool:
         with self._errors(path, "read"):
             self.filesystem.invalidate_cache()

@@ -336,14 +336,6 @@ class Store(Plans):
 
     # Files ----------------------------------------------------------------------------------------
 
-    def file_sizes(self) -> dict[str, dict[str, int]]:
-        """By cell, the names and sizes of the files in its folder, from one listing."""
-        found: dict[str, dict[str, int]] = {}
-        for path, size in self._sizes("cells").items():
-            cell_id, name = path.split("/")[-2:]
-            found.setdefault(cell_id, {})[name] = size
-        return found
-
     def write_identity(self, store_id: str) -> None:
         """Give a copied store the id of the one that it is a copy of."""
         self._write(_IDENTITY, _identity(store_id))

@@ -6,7 +6,6 @@ and any cell can be mirrored again at any time. Tracking may fail; training does
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +21,6 @@ from pipeline.tracking.runs import (
     artifact_files,
     client_of,
     experiment_of,
-    file_sizes,
     find_experiment,
     live_cells,
     live_runs,
@@ -33,6 +31,7 @@ from pipeline.tracking.runs import (
     summary_run,
     sweep_names,
 )
+from pipeline.tracking.verify import DIGEST, ending_digests, is_mirror, sha256, verified_files
 
 from mlflow import MlflowClient  # isort: skip — after what sets up its environment
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag  # isort: skip
@@ -50,8 +49,6 @@ __all__ = [
 ]
 __all__ += ["prepare", "sync"]
 
-_DIGEST = "result_sha256"
-"""The tag that says of which result (or failure) a run is the mirror."""
 _TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the UI open the experiment on its runs, and not on its (absent) traces of agents."""
 
@@ -107,7 +104,7 @@ def mirror(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     ended = datetime.fromisoformat(result["provenance"]["time"]).timestamp()
     began = ended - result["cost"]["seconds"]
     run_id = _new_run(client, experiment, store.store_id, result, result["status"], began)
-    client.set_tag(run_id, _DIGEST, _digest(files["result.json"]))
+    client.set_tag(run_id, DIGEST, sha256(files["result.json"]))
     params = [Param(key, str(value)) for key, value in parameters(result)]
     metrics = [Metric(key, value, 0, step) for key, value, step in points(result, files)]
     client.log_batch(run_id, metrics=metrics, params=params)
@@ -136,7 +133,7 @@ def mirror_failure(uri: str, sweep: str, store: Store, cell_id: str) -> None:
     experiment = experiment_of(client, sweep)
     run_id = _new_run(client, experiment, store.store_id, failure, "failed", ended)
     client.set_tag(run_id, "error", failure["error"][:5000])
-    client.set_tag(run_id, _DIGEST, _digest(store.failure_bytes(cell_id)))
+    client.set_tag(run_id, DIGEST, sha256(store.failure_bytes(cell_id)))
     log_files(client, run_id, CELL, {"failure.json": store.failure_bytes(cell_id)})
     client.set_terminated(run_id, status="FAILED")
 
@@ -165,21 +162,21 @@ def mirror_missing(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) 
 def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Changes:
     """Make the store's live runs equal to it: one for each ended cell, of its very result.
 
-    A run is checked by the digest of its result and by the names and sizes of its files: what is
-    in order is kept, and the latest of several such. All else is superseded and made anew, and
-    what was made is checked as well.
+    A run is checked by the digests of its result and of every file: what is in order is kept, and
+    the latest of several such. All else is superseded and made anew, and what was made is checked
+    as well.
 
     Raises:
         TrackingError: if MLflow still differs from the store after that.
     """
     client = client_of(uri)
     experiment = experiment_of(client, sweep)
-    expected = _expected(store, cell_ids)
+    expected = ending_digests(store, cell_ids)
     kept: set[str] = set()
     superseded = 0
     for run in reversed(live_runs(client, experiment, store.store_id)):
         cell_id = run.data.tags["cell_id"]
-        if cell_id not in kept and _is_mirror(client, run, expected.get(cell_id)):
+        if cell_id not in kept and is_mirror(client, run, expected.get(cell_id)):
             kept.add(cell_id)
         else:
             client.set_tag(run.info.run_id, "superseded", "true")
@@ -188,8 +185,8 @@ def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Changes
     live = live_cells(client, experiment, store.store_id)
     differing = [
         cell
-        for cell, files in expected.items()
-        if cell not in kept and not (cell in live and _is_mirror(client, live[cell], files))
+        for cell, ending in expected.items()
+        if cell not in kept and not (cell in live and is_mirror(client, live[cell], ending))
     ]
     if differing or set(live) != set(expected):
         cells = sorted({*differing, *(set(live) ^ set(expected))})
@@ -198,39 +195,6 @@ def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Changes
             f"{cells[0]}; is a driver running it now? else MLflow does not keep what it is given"
         )
     return Changes(len(expected) - len(kept), superseded, len(expected))
-
-
-class _Expected(NamedTuple):
-    """What a cell's run has to have: the digest of its result or failure, and its files' sizes."""
-
-    digest: str
-    sizes: dict[str, int]
-
-
-def _expected(store: Store, cell_ids: Sequence[str]) -> dict[str, _Expected]:
-    """By ended cell."""
-    standing, sizes = store.cell_states(), store.file_sizes()
-    found = {}
-    for cell_id in cell_ids:
-        if cell_id in standing.finished:
-            names = [*store.result(cell_id)["records"], "result.json"]
-        elif cell_id in standing.failed:
-            names = ["failure.json"]
-        else:
-            continue
-        own = {name: sizes[cell_id].get(name, -1) for name in names}
-        found[cell_id] = _Expected(_digest(store.ending_bytes(cell_id)), own)
-    return found
-
-
-def _is_mirror(client: MlflowClient, run: Run, expected: _Expected | None) -> bool:
-    if expected is None or run.data.tags.get(_DIGEST) != expected.digest:
-        return False
-    return file_sizes(client, run.info.run_id, CELL) == expected.sizes
-
-
-def _digest(ending: bytes) -> str:
-    return hashlib.sha256(ending).hexdigest()
 
 
 @plain
@@ -283,7 +247,7 @@ def download(
         for name, data in artifact_files(client, summary, "sweep").items():
             store.write_file(f"sweeps/{sweep}/{name}", data)
         for cell_id, run in live_cells(client, experiment, own).items():
-            for name, data in artifact_files(client, run.info.run_id, CELL).items():
+            for name, data in verified_files(client, run).items():
                 store.write_file(f"cells/{cell_id}/{name}", data)
     if len(set(owners.values())) == 1:
         store.write_identity(next(iter(owners.values())))

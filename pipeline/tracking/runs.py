@@ -191,12 +191,6 @@ def log_files(client: MlflowClient, run_id: str, folder: str, files: Mapping[str
         client.log_artifacts(run_id, place, folder)
 
 
-def file_sizes(client: MlflowClient, run_id: str, folder: str) -> dict[str, Any]:
-    """By name, the sizes of a run's files."""
-    found = client.list_artifacts(run_id, folder)
-    return {file.path.rsplit("/", 1)[-1]: file.file_size for file in found if not file.is_dir}
-
-
 def artifact_files(client: MlflowClient, run_id: str, folder: str) -> dict[str, bytes]:
     """A run's files by name.
 

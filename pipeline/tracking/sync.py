@@ -44,8 +44,7 @@ def sync(sweep: Sweep, store: Store, uri: str) -> str:
     store.write_mirrored(sweep.name, _digest(sweep, store, uri))
     return (
         f"MLflow is in sync with the store: {changes.created} runs created, {changes.superseded} "
-        f"superseded; {changes.checked} runs checked by the digests of their results and the names "
-        "and sizes of their files"
+        f"superseded; {changes.checked} runs checked by the SHA-256 digests of their files"
     )
 
 
