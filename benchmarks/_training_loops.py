@@ -63,7 +63,7 @@ def settings_of(
             "training": training | {"precision": precision},
         },
     }
-    (cell,) = expand(validate(SweepFile, content, ""))
+    (cell,) = expand(validate(SweepFile, content, "")).cells
     return cell.settings
 
 

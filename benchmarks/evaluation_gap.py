@@ -110,7 +110,7 @@ def _cell(name: str, steps: int, width: float) -> Cell:
             },
         },
     }
-    (cell,) = expand(validate(SweepFile, content, ""))
+    (cell,) = expand(validate(SweepFile, content, "")).cells
     return cell
 
 

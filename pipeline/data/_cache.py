@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.data._folders import cache_folder
+from pipeline.data._folders import CacheError, cache_folder
 from pipeline.data._images import Images
 
 
@@ -33,7 +33,7 @@ def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, I
         make: makes the named splits.
 
     Raises:
-        ValueError: if the cache folder cannot be written, and whatever ``make`` raises.
+        CacheError: if the cache folder cannot be written; and whatever ``make`` raises.
     """
     path = cache_folder() / f"{key}-{_code_digest()}.npz"
     found = _read(path)
@@ -90,8 +90,8 @@ def _write(path: Path, splits: Mapping[str, Images]) -> None:
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> ValueError:
-    return ValueError(
+def _unwritable(path: Path, error: OSError) -> CacheError:
+    return CacheError(
         f"cannot write decoded images to {path.parent} ({error.strerror or error}): "
         "set NORMSCOPE_CACHE to a folder with space that you may write"
     )

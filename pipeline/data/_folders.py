@@ -10,6 +10,10 @@ from pipeline.cli.options import local_folder
 _DEFAULT = "~/.cache/normscope"
 
 
+class CacheError(OSError):
+    """The cache folder of this machine cannot be used; the message says what to set."""
+
+
 def cache_folder() -> Path:
     """Return the folder of decoded images and digests: NORMSCOPE_CACHE."""
     return _folder("NORMSCOPE_CACHE", _DEFAULT)

@@ -32,7 +32,15 @@ class _Change(NamedTuple):
     value: Any
 
 
-def expand(file: SweepFile) -> list[Cell]:
+class Expansion(NamedTuple):
+    """The cells of a sweep, and the exclusion rules that leave none out."""
+
+    cells: list[Cell]
+    idle_rules: list[str]
+    """Key paths: ``exclude[1]``. A profile or --set may change the grid, so that it is no error."""
+
+
+def expand(file: SweepFile) -> Expansion:
     """Make the cells of a sweep, each once, seed by seed: what is unfinished still has all kinds.
 
     Raises:
@@ -42,7 +50,7 @@ def expand(file: SweepFile) -> list[Cell]:
     if size * len(file.seeds) > MAX_CELLS:
         problem = f"{size} points times {len(file.seeds)} seeds are more than {MAX_CELLS} cells"
         raise SpecError(f"{problem}; split the sweep", "grid")
-    points = _points(file)
+    points, idle = _points(file)
     if not points:
         raise SpecError("no cell is left; exclude less", "exclude")
     _check_steps(points)
@@ -55,7 +63,7 @@ def expand(file: SweepFile) -> list[Cell]:
             cell_id = identify(settings, digests)
             if cell_id not in cells:
                 cells[cell_id] = Cell(settings, labels(settings), cell_id, digests)
-    return list(cells.values())
+    return Expansion(list(cells.values()), idle)
 
 
 def _read_contents(
@@ -72,7 +80,8 @@ def _read_contents(
         raise SpecError(error.problem, where + error.key[len(section) :]) from None
 
 
-def _points(file: SweepFile) -> list[Point]:
+def _points(file: SweepFile) -> tuple[list[Point], list[str]]:
+    """The points that run, and the rules that leave no point out."""
     axes = [
         [_Change(key, f"grid.{key}[{i}]", value) for i, value in enumerate(values)]
         for key, values in file.grid.items()
@@ -83,12 +92,13 @@ def _points(file: SweepFile) -> list[Point]:
     axes = [axis for axis in axes if _is_known(axis[0].key, f"grid.{axis[0].key}", mistakes)]
     grid = [resolver.point(changes) for changes in itertools.product(*axes)]
     extra = [resolver.point(_extra(keys, i, mistakes)) for i, keys in enumerate(file.include)]
-    rules = []
+    rules = {}
     for i, keys in enumerate(() if mistakes else file.exclude):  # a rule is held against the grid
         with mistakes.collected():
-            rules.append(rule(keys, f"exclude[{i}]", grid))
+            rules[f"exclude[{i}]"] = rule(keys, f"exclude[{i}]", grid)
     mistakes.report()
-    return [point for point in grid if not excluded(rules, point)] + extra
+    idle = [where for where, holds in rules.items() if not any(map(holds, grid))]
+    return [point for point in grid if not excluded(rules.values(), point)] + extra, idle
 
 
 def _refuse_swept_twice(grid: Mapping[str, Sequence[Any]], mistakes: Mistakes) -> None:

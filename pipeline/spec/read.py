@@ -86,6 +86,8 @@ class Sweep:
     path: Path
     profile: str | None = None
     """The profile of the file that was chosen, if any."""
+    notes: tuple[str, ...] = ()
+    """What is odd in the file, but not wrong; with its line."""
 
 
 def read_sweep(
@@ -103,7 +105,7 @@ def read_sweep(
 
     data, lines = read(path)
     places = {key: f"{path}:{line}" for key, line in lines.items()} | {"": str(path)}
-    mistakes, cells = Mistakes(), []
+    mistakes, cells, idle = Mistakes(), [], []
     try:
         if isinstance(data, dict):
             data = with_profile(data, profile, places) if profile else data
@@ -114,12 +116,13 @@ def read_sweep(
         with mistakes.collected():
             reject_ineffective_overrides(overrides, file.grid, str(path))
         with mistakes.collected():
-            cells = expand(file)
+            cells, idle = expand(file)
         mistakes.report()
     except SpecError as error:
         raise error.placed(places) from None
     resources = Resources(**file.resources.model_dump())
-    return Sweep(file.name, file.description, cells, resources, Path(path), profile)
+    notes = tuple(f"{places.get(key, path)}: {key}: matches no cell of the grid" for key in idle)
+    return Sweep(file.name, file.description, cells, resources, Path(path), profile, notes)
 
 
 def _structure(data: Any, mistakes: Mistakes) -> SweepFile:

@@ -133,7 +133,7 @@ def _run(
 
     refuse_memory(store)
     tracking = tracking_uri(options.tracking, options.storage)
-    for line in data_lines(part.cells):
+    for line in (*sweep.notes, *data_lines(part.cells)):
         print(line, file=sys.stderr)
     lease, why_over = Lease(store, sweep.name, options.shard), ""
     with ExitStack() as ends:

@@ -32,7 +32,7 @@ def show_preview(
     print(f"{sweep.name}: {len(sweep.cells)} cells")
     for state, meaning in STATES.items():
         print(f"  {len(found[state]):>7}  {state:<8} {meaning}")
-    for line in data_lines(sweep.cells):
+    for line in (*sweep.notes, *data_lines(sweep.cells)):
         print(f"  {line}")
     chosen = to_run(sweep.cells, store, standing, retry_failed, rerun_changed)
     for line in (*_again(found, chosen), *_too_large(sweep)):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.errors import exit_code
 from pipeline.cli.options import set_parent, storage_location, storage_parent
 from pipeline.cli.run import graceful_shutdown
+from pipeline.data._folders import CacheError
 from pipeline.spec.read import Cell, Resources, SpecError, read_sweep
 from pipeline.store.store import Store, StoreError
 from pipeline.trial.data_check import check_data, load_data, refuse_absent
@@ -65,7 +66,10 @@ def run_and_record(
             print(f"stopped {stopped}", file=sys.stderr)
         except Exception as error:
             status = "lost" if isinstance(error, StoreError | OSError) else "failed"
-            _report(cell, store, status, cause(error), traceback.format_exc())
+            # Our own errors say what to do; their tracebacks add nothing.
+            plain = isinstance(error, StoreError | CacheError)
+            trace = str(error) if plain else traceback.format_exc()
+            _report(cell, store, status, cause(error), trace)
     log.save(store, cell.cell_id)
     return status
 
@@ -224,6 +228,7 @@ def _run_chosen(options: argparse.Namespace) -> int:
         cell = _chosen(sweep.cells, options.cell)
         refuse_absent([cell])
         store = Store(storage_location(options.storage))
+        _refuse_finished(cell, store, options.replace)
         threads = sweep.resources.cpus if options.threads is None else options.threads
         _check_machine(options.device, threads)
         _check_precision(cell, options.device)
@@ -242,6 +247,15 @@ def _chosen(cells: list[Cell], prefix: str) -> Cell:
         ids = ", ".join(cell.cell_id for cell in (found or cells)[:3])
         raise SpecError(f"--cell {prefix}: {len(found)} cells begin so; ids are like {ids}")
     return found[0]
+
+
+def _refuse_finished(cell: Cell, store: Store, replace_result: bool) -> None:
+    """Refuse a cell that has a result, which would be replaced."""
+    if not replace_result and cell.cell_id in store.finished():
+        raise ValueError(
+            f"{cell.cell_id} has a result in {store.uri}; --replace runs it again and replaces "
+            "that result, --storage keeps the new one elsewhere"
+        )
 
 
 def _check_machine(device: str, threads: int) -> None:
@@ -274,5 +288,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", help="the sweep file")
     parser.add_argument("--cell", required=True, metavar="ID", help="a cell id, or how it begins")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (cpu)")
+    parser.add_argument(
+        "--replace", action="store_true", help="run a finished cell again and replace its result"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (the file's resources.cpus)")
     return parser

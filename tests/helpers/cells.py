@@ -47,7 +47,7 @@ def sweep_content(
 
 def cell(parts: dict[str, Any], **changes: Any) -> Cell:
     """The cell of `sweep_content`."""
-    (found,) = expand(validate(SweepFile, sweep_content(parts, **changes), ""))
+    (found,) = expand(validate(SweepFile, sweep_content(parts, **changes), "")).cells
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.data import _cache
 from pipeline.data._cache import cached
-from pipeline.data._folders import cache_folder, data_folder
+from pipeline.data._folders import CacheError, cache_folder, data_folder
 from pipeline.data._images import Images
 
 
@@ -94,7 +94,7 @@ def test_failure_leaves_nothing_and_frees_the_lock(cache: Path) -> None:
 def test_unwritable_cache_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("NORMSCOPE_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ValueError, match="set NORMSCOPE_CACHE to a folder"):
+    with pytest.raises(CacheError, match="set NORMSCOPE_CACHE to a folder"):
         cached("key", _Maker())
 
 

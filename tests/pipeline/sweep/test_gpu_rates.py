@@ -21,7 +21,7 @@ def cells_of(architectures: list[Any], data: str = "cifar10", **training: Any) -
         "base": {"data": data, "normalizer": "batch", "training": {"steps": 7200, **training}},
         "grid": {"architecture": architectures},
     }
-    return expand(validate(SweepFile, content, ""))
+    return expand(validate(SweepFile, content, "")).cells
 
 
 @pytest.mark.parametrize(

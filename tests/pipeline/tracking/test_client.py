@@ -326,6 +326,24 @@ def test_a_sync_looks_at_the_files_themselves(store: Store, uri: str) -> None:
     assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (0, 0, 2)
 
 
+@pytest.mark.parametrize("name", ["result.json", "training.parquet"])
+def test_a_file_damaged_in_mlflow_is_refused_and_replaced(
+    store: Store, uri: str, tmp_path: Path, name: str
+) -> None:
+    """Damage of one bit keeps the file's name and size, so that only its digest shows it."""
+    tracking.mirror_missing(uri, SWEEP, store, ["aa"])
+    (run,) = [each for each in runs(uri) if each.data.tags.get("cell_id") == "aa"]
+    file = Path(str(run.info.artifact_uri).removeprefix("file://")) / "cell" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(tracking.TrackingError, match=f"cell aa: {name} .* damaged .* --sync"):
+        tracking.download(uri, [SWEEP], str(tmp_path / "copy"))
+    assert tracking.sync(uri, SWEEP, store, ["aa"]) == (1, 1, 1)
+    tracking.download(uri, [SWEEP], str(tmp_path / "copy"))
+    assert Store(str(tmp_path / "copy")).result("aa") == store.result("aa")
+
+
 def test_a_sync_that_does_not_hold_is_said(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+from pipeline.spec.read import read_sweep
 from pipeline.store.store import Store
 from pipeline.trial.run import main
-from tests.helpers.cells import DROPPED, REGRESSION, cell, sweep_content
+from tests.helpers.cells import DROPPED, NOISY, REGRESSION, cell, sweep_content
 
 
 @pytest.fixture
@@ -44,6 +46,45 @@ def test_a_cell_that_raises_shows_its_traceback(
     assert error.startswith("Traceback")
     assert "ValueError" in error.splitlines()[-2] + error.splitlines()[-1]
     assert Store(storage).failed() == {only}
+
+
+def test_a_finished_cell_is_replaced_only_when_asked(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = str(tmp_path / "results")
+    only = cell(REGRESSION, seed=7).cell_id
+    command = [file, "--cell", only, "--storage", storage]
+    assert main(command) == 0
+    first = Store(storage).result(only)
+    assert main(command) == 2
+    assert f"{only} has a result in {storage}; --replace" in capsys.readouterr().err
+    assert Store(storage).result(only) == first
+    assert main([*command, "--replace"]) == 0
+    again = Store(storage).result(only)
+    assert again["summary"] == first["summary"]
+    assert again["cost"] != first["cost"]
+
+
+def test_a_cache_that_cannot_be_written_loses_the_cell_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The machine is at fault, not the cell: the same sweep runs it again once that is mended."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("NORMSCOPE_CACHE", str(tmp_path / "file/cache"))
+    picture = tmp_path / "images/train/a/0.png"
+    for place in (picture, tmp_path / "images/test/a/0.png"):
+        place.parent.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(place)
+    data = {"name": "image_folder", "path": str(tmp_path / "images"), "size": 32}
+    content = sweep_content({**NOISY, "data": data})
+    path, storage = tmp_path / "images.yaml", str(tmp_path / "results")
+    path.write_text(yaml.safe_dump(content))
+    (only,) = read_sweep(path).cells
+    assert main([str(path), "--cell", only.cell_id, "--storage", storage]) == 1
+    said = capsys.readouterr().err
+    assert "set NORMSCOPE_CACHE to a folder" in said
+    assert "Traceback" not in said
+    assert Store(storage).cell_states().lost == {only.cell_id}
 
 
 @pytest.mark.parametrize(("options", "threads"), [([], 2), (["--threads", "1"], 1)])
