@@ -81,7 +81,7 @@ class Plans:
             also = "; ".join(each.describe() for each in others)
             self.notes.append(
                 f"sweep {plan.name}: the report is of plan {plan.describe()}; the store has other "
-                f"plans of this name: {also}; --plan ID shows one"
+                f"plans of this name: {also}; --plan ID shows one (--against-plan ID for --against)"
             )
 
 

@@ -45,7 +45,8 @@ class SpecError(ValueError):
         self.problem, self.key, self.place = problem, key, place
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (self.place, self.key, self.problem) if part)
+        key = "" if self.place.endswith(f"--set {self.key}") else self.key  # once is enough
+        text = ": ".join(part for part in (self.place, key, self.problem) if part)
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
     def placed(self, places: Mapping[str, str]) -> SpecError:

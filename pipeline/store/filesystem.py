@@ -38,7 +38,7 @@ class Files:
             raise StoreError(f"{root}: not a place for a store: {error}") from None
         self.filesystem: fsspec.AbstractFileSystem = filesystem
         self.root = path.rstrip("/")
-        self.uri = self.root if isinstance(filesystem, LocalFileSystem) else root
+        self.uri = (self.root or "/") if isinstance(filesystem, LocalFileSystem) else root
         """Where the store is, for any process: a local folder's absolute path, or the URI."""
 
     def _full(self, path: str) -> str:

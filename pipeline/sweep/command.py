@@ -69,6 +69,7 @@ def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
 def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     """What the options ask for: to look at a sweep, to mirror it, or to run it."""
     from pipeline.spec.read import plan
+    from pipeline.store.plans import plan_id
     from pipeline.store.store import Store
     from pipeline.sweep import status as triage
     from pipeline.sweep.dry_run import show_preview
@@ -82,7 +83,9 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
         again = options.retry_failed, options.rerun_changed
         show_preview(sweep, store, *again, options.concurrency, options.price)
     elif options.sync:
-        store.write_plan(plan(sweep), options.set)
+        own = plan(sweep)
+        if plan_id(own) not in store.plan_ids(sweep.name):  # a plan has the time of its run
+            store.write_plan(own, options.set)
         return _sync(sweep, options)
     elif options.stop:
         triage.ask_to_stop(sweep, store, options.shard)

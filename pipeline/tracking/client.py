@@ -35,7 +35,7 @@ from pipeline.tracking.verify import DIGEST, ending_digests, is_mirror, sha256, 
 
 from mlflow import MlflowClient  # isort: skip — after what sets up its environment
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag  # isort: skip
-from mlflow.entities import Metric, Param, Run  # isort: skip
+from mlflow.entities import Metric, Param  # isort: skip
 from mlflow.exceptions import MlflowException  # isort: skip
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH  # isort: skip
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 # A dead server must cost seconds, not the client's default of minutes; nothing is sent elsewhere.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

@@ -38,7 +38,7 @@ CHAIN = (
 )
 """Modules of the pipeline in the order in which imports point, from the imported one on."""
 
-OWNERS = {"mlflow": {"pipeline/tracking/client.py", "pipeline/tracking/runs.py"}}
+OWNERS = {"mlflow": {f"pipeline/tracking/{name}.py" for name in ("client", "runs", "verify")}}
 OWNERS["ray"] = {
     f"pipeline/{name}.py"
     for name in (

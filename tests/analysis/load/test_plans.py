@@ -45,7 +45,7 @@ def test_a_trial_run_does_not_displace_the_finished_sweep(store: Store) -> None:
     sweep, trial = ids(store)
     assert f"the report is of plan {sweep} (4 of 4 cells finished" in note
     assert f"other plans of this name: {trial} (4 of 4 cells finished, --set training" in note
-    assert "--plan ID shows one" in note
+    assert "--plan ID shows one (--against-plan ID" in note
 
 
 def test_another_plan_is_shown_where_it_is_asked_for(

@@ -42,3 +42,15 @@ def test_exclusion_rules(tmp_path: Path, rule: str, left: str) -> None:
     *grid, extra = (cell.labels for cell in read_sweep(path, [f"exclude=[{rule}]"]).cells)
     assert "".join(letters[cell["normalizer"]][cell["lr"] == 1] for cell in grid) == left
     assert (extra["normalizer"], extra["lr"]) == ("batch", 7.0)
+
+
+def test_a_rule_that_matches_no_cell_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\nbase: {data: digits, architecture: vgg11}\n"
+        "grid: {normalizer: [batch, group]}\nexclude:\n"
+        "  - {normalizer: group}\n  - {normalizer: {name: group, groups: 8}}\n"
+    )
+    sweep = read_sweep(path)
+    assert sweep.notes == (f"{path}:6: exclude[1]: matches no cell of the grid",)
+    assert [cell.labels["normalizer"] for cell in sweep.cells] == ["batch"]

@@ -74,8 +74,8 @@ def test_overrides_reach_every_part_of_a_file(tmp_path: Path) -> None:
             "training.stps: base.training.stps: training has no option 'stps'; did",
         ),
         ("training.steps=[1", "training.steps: base.training.steps: the value is not valid YAML"),
-        ("seeds.a=1", "seeds.a: seeds.a: 3 has no option 'a'"),
-        ("seeds={a: 1}", "seeds: seeds: must be a number of seeds from 1 to 100000, or a list"),
+        ("seeds.a=1", "seeds.a: 3 has no option 'a'"),
+        ("seeds={a: 1}", "seeds: must be a number of seeds from 1 to 100000, or a list"),
         ("probes.landscap.at=[1]", "probes.landscap.at: probes.landscap: no probe 'landscap'; did"),
         (
             "grid.training.lr=[a]",
