@@ -16,14 +16,23 @@ _TO_DRAW: list[tuple[Callable[[], Drawing], str]] = []
 """What a process that is about to fork gives its children, for functions cannot be sent."""
 
 
-def draw_parallel(todo: Sequence[tuple[Callable[[], Drawing], str]]) -> Iterator[dict[str, bytes]]:
-    """The images of many figures (their arguments of `drawn`), in order, drawn by two processes.
+def draw_all(
+    todo: Sequence[tuple[Callable[[], Drawing], str]], jobs: int
+) -> Iterator[dict[str, bytes]]:
+    """Draw the images of many figures (their arguments of `drawn`), in order.
 
-    By copies of this one, so it is for commands: a program with threads of its own must not fork.
+    Several jobs are forks of this process: a program with threads of its own must ask for one.
     """
+    from analysis.figures.font import small_font
+
+    jobs = min(jobs, len(todo))
+    if jobs <= 1:
+        yield from (drawn(*each) for each in todo)
+        return
+    small_font()  # once, for all of them
     _TO_DRAW[:] = todo
     try:
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
             yield from pool.map(_drawn, range(len(todo)))
     finally:
         _TO_DRAW.clear()
@@ -51,12 +60,14 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
     """
     import matplotlib
 
+    from analysis.figures.font import small_font
     from analysis.figures.style import RC
 
-    saved = {}
+    family, saved = small_font(), {}
+    fonts = {"font.family": [family, *RC["font.family"]]}
     for width in _WIDTHS:
         size = (_WIDTHS[width], _WIDTHS[width])
-        settings: Any = {**RC, "svg.hashsalt": name, "figure.figsize": size}
+        settings: Any = {**RC, **fonts, "svg.hashsalt": name, "figure.figsize": size}
         kinds = [kind for kind in FILES if kind.rpartition(".")[0] == width]
         with matplotlib.rc_context(settings):
             drawing = draw()
@@ -66,5 +77,6 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
                 file, extension = io.BytesIO(), kind.rpartition(".")[2]
                 metadata = {_DATES[extension]: None, "Title": name}
                 drawing.savefig(file, format=extension, metadata=metadata)
-                saved[kind] = file.getvalue()
+                # An SVG names its reader's fonts, which have no such copy.
+                saved[kind] = file.getvalue().replace(f"'{family}', ".encode(), b"")
     return saved

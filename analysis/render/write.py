@@ -16,7 +16,7 @@ from analysis.load.progress import told
 from analysis.render import html, latex, markdown, table_files
 from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
-from analysis.render.save_figure import FILES, draw_parallel, drawn
+from analysis.render.save_figure import FILES, draw_all
 from analysis.render.table_layout import sheet
 from analysis.report.up_to_date import MANIFEST
 from analysis.study.study import Study
@@ -33,6 +33,7 @@ def write(
     command: str,
     other: Study | None = None,
     cache: Path | None = None,
+    jobs: int = 1,
 ) -> None:
     """Write the report of a study, and remove what an earlier report wrote there and this does not.
 
@@ -45,10 +46,11 @@ def write(
         command: what the manifest says made it.
         other: a study to compare it with.
         cache: folder of figures drawn earlier; used, and added to.
+        jobs: processes that draw; more than one only where this process has no threads.
     """
     earlier = _earlier(folder)
     digests = {}
-    for name, content in _files(study, seed, other, Drawings(cache, study, seed)):
+    for name, content in _files(study, seed, other, Drawings(cache, study, seed), jobs):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -71,7 +73,7 @@ def _earlier(folder: Path) -> set[str]:
 
 
 def _files(
-    study: Study, seed: int, other: Study | None, kept: Drawings
+    study: Study, seed: int, other: Study | None, kept: Drawings, jobs: int
 ) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.TableInputs(study, seed)
@@ -84,7 +86,7 @@ def _files(
         yield from _table_files(table, short)
     yield "tables/codebook.csv", table_files.codebook([*whole, *([found.table] if found else [])])
     shown, drawings = [], figures.build(basis, made)
-    for figure, images in _images(drawings, kept):
+    for figure, images in _images(drawings, kept, jobs):
         for kind, content in images.items():
             yield _place(figure.name, kind), content
         shown.append(_shown(figure, images))
@@ -98,12 +100,12 @@ def _files(
 
 
 def _images(
-    drawings: Sequence[figures.Figure], kept: Drawings
+    drawings: Sequence[figures.Figure], kept: Drawings, jobs: int
 ) -> Iterator[tuple[figures.Figure, dict[str, bytes]]]:
-    """Each figure with its images; many that are not kept are drawn by two processes."""
+    """Each figure with its images; those that are not kept are drawn."""
     known = {figure.name: kept.take(figure.name) for figure in drawings}
     todo = [(figure.draw, figure.name) for figure in drawings if known[figure.name] is None]
-    new = draw_parallel(todo) if len(todo) > 1 and kept.folder else (drawn(*each) for each in todo)
+    new = draw_all(todo, jobs)
     for figure in told("drawing", drawings, len(drawings)):
         images = known.pop(figure.name)
         if images is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,6 +80,7 @@ def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str
     study, *others = [side.study() for side in both]
     cache = None if options.strict else sides.cache(options)
     how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
+    how["jobs"] = options.jobs
     write(study, out, other=others[0] if others else None, **how)
     if cache and all(side.whole for side in both):
         written.remember(out, cache, source)
@@ -125,6 +127,19 @@ def _command(options: argparse.Namespace) -> str:
     return " ".join(words)
 
 
+def _cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.report",
@@ -139,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--against-storage",
-        type=local_path,
+        type=argument(local_path),
         metavar="WHERE",
         help="where that one's results are (--storage)",
     )
@@ -174,5 +189,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the bootstrap and random tests (0)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=argument(_positive),
+        default=_cores(),
+        metavar="N",
+        help="processes that read records and draw figures (all cores)",
     )
     return parser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +81,7 @@ def _found(
     else:
         _check(storage_location(storage), sweeps)
         store = stores.enter_context(opened(storage_location(storage)))
-    two = min(2, os.cpu_count() or 1)
-    how: Any = {"records": False, "cache": place, "processes": two, "plans": plans}
+    how: Any = {"records": False, "cache": place, "processes": options.jobs, "plans": plans}
     reader = Reader(store, strict=options.strict, **how)
     return Side(reader, reader.found(sweeps))
 
