@@ -24,16 +24,28 @@ SMALL = {
 SAID = "report is up to date: "
 
 
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store and its report; nothing in them depends on where they are."""
+    folder = tmp_path_factory.mktemp("reported")
+    write_store(folder / "store", **SMALL)
+    assert report(folder) == 0
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    write_store(tmp_path / "store", **SMALL)
-    assert SAID not in said(tmp_path, capsys)
+def folder(reported: Path, tmp_path: Path) -> Path:
+    shutil.copytree(reported, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def said(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def report(folder: Path, *arguments: str) -> int:
     where = ["--storage", str(folder / "store"), "--out", str(folder / "out")]
-    assert main([*where, "--tracking", "none", *arguments]) == 0
+    return main([*where, "--tracking", "none", *arguments])
+
+
+def said(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert report(folder, *arguments) == 0
     return capsys.readouterr().out
 
 
