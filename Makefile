@@ -40,10 +40,11 @@ test-cluster: .venv/ready ## a real cluster and a job server on this machine, fo
 test-gpu: .venv/ready ## agreement of this machine's GPU with its CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal -m gpu
 
-check: .venv/ready ## linters and types
+check: .venv/ready ## linters, types and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 cluster-check: .venv/ready ## check cluster.yaml, without a network
 	$(BIN)/python -m pipeline.cluster cluster.yaml

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.architectures import Network
+from pipeline.catalog.validation import validate
 from pipeline.data import Dataset
 from pipeline.data._objective import objective
 from pipeline.spec.expand import expand
-from pipeline.spec.schema import SweepFile, validate
+from pipeline.spec.schema import SweepFile
 from pipeline.training.graph_step import captured, on_side_stream
 from pipeline.training.initialization import initialize
 from pipeline.training.layout import laid_out

@@ -18,12 +18,13 @@ import torch
 
 from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
+from pipeline.catalog.validation import validate
 from pipeline.data import Dataset
 from pipeline.data._objective import correct, objective
 from pipeline.probes import _view as measure
 from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
-from pipeline.spec.schema import SweepFile, validate
+from pipeline.spec.schema import SweepFile
 from pipeline.training.batches import Batches
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.initialization import calibrate, initialize

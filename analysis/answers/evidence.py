@@ -23,7 +23,7 @@ from analysis.tables.contrasts import NO_CONTRAST, Contrast
 from analysis.tables.tables import Measure, Table, TableInputs, varying_in
 from analysis.text.numbers import triple
 from analysis.text.sentences import Label, Number, Part, Sentence, count
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 
 @dataclass(frozen=True)

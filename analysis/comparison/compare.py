@@ -15,17 +15,17 @@ from analysis.comparison.merge import SIDES, alike, joined, marked
 from analysis.comparison.sentences import changed, lead, verdicts
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import BLOCK
+from analysis.reductions.trainings import Trainings
 from analysis.statistics import estimates
 from analysis.study import label_order
 from analysis.study.study import Study
-from analysis.study.trainings import Trainings
 from analysis.tables import definitions
 from analysis.tables.columns import Column
 from analysis.tables.contrasts import ALPHA
 from analysis.tables.outcomes import ROW
 from analysis.tables.tables import Table, TableInputs, varying_in
 from analysis.text.sentences import Claim, Sentence
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 PROBED = (
     "gradient_ics_relative_early",

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.load.labels import labelled
+from analysis.study.labels import labelled
 from analysis.study.study import LABELS, Study
 from pipeline.spec.labels import varying_training
 

@@ -20,7 +20,7 @@ from analysis.study.label_order import names
 from analysis.tables import contrasts
 from analysis.tables.columns import Column
 from analysis.tables.tables import Table, TableInputs
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 RATES = (
     "Steps to the block's target against the learning rate: mean over seeds, a run that never "

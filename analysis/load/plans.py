@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.load.labels import Labels, labelled
+from analysis.study.labels import Labels, labelled
 from analysis.study.study import LABELS
 from pipeline.spec.read import training_id
 from pipeline.store.plans import Plan, best_first, chosen

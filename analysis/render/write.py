@@ -13,15 +13,14 @@ from analysis import answers, figures
 from analysis.comparison import against
 from analysis.load.code_digest import versions
 from analysis.load.progress import told
-from analysis.render import html, latex, markdown, table_files
+from analysis.render import MANIFEST, html, latex, markdown, table_files
 from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import FILES, draw_all
 from analysis.render.table_layout import sheet
-from analysis.report.up_to_date import MANIFEST
 from analysis.study.study import Study
-from analysis.study.variants import with_variants
 from analysis.tables import tables
+from analysis.tables.variants import with_variants
 from analysis.text.short_labels import labels_of
 
 

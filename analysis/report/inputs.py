@@ -11,8 +11,8 @@ from typing import Any
 from analysis.load.reader import Found, Reader
 from analysis.load.sources import opened
 from analysis.study.study import Study
+from pipeline.cli.mistakes import did_you_mean
 from pipeline.cli.options import storage_location
-from pipeline.spec.yaml_reader import did_you_mean
 from pipeline.store.store import Store
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from analysis.load.code_digest import code, versions
 from analysis.load.reader import Found
+from analysis.render import MANIFEST
 from pipeline.store.atomic_write import write_atomic
 
-MANIFEST = "manifest.json"
 _NOTE = "report.json"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import estimates
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 RESAMPLES = 400
 """Fewer than in the tables: a band is looked at, not read off."""

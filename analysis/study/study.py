@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 LABELS = ["data", "architecture", "normalizer", "training", "probes", "lr", "seed"]
-"""What names a cell to a reader, in the order of sorting (`analysis.load.labels`)."""
+"""What names a cell to a reader, in the order of sorting (`analysis.study.labels`)."""
 
 RECORDS = ("training", "gradient_ics", "moment_ics", "landscape")
 """Record tables that a study has, if empty ones, whatever its cells recorded."""

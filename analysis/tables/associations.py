@@ -38,7 +38,7 @@ from analysis.tables.prediction_targets import (
     outlooks,
     with_halfway,
 )
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 HEADLINE = (
     "landscape_gradient_difference_relative_early",

@@ -16,7 +16,7 @@ from analysis.statistics.estimates import Estimate
 from analysis.tables import contrasts
 from analysis.tables.contrasts import NO_CONTRAST, Contrast
 from analysis.tables.outcomes import ROW, spread_over_lr, stable_lr
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 FACTS = {
     "lr": "learning rate that most seeds of the cell were judged at (the larger of equals)",

@@ -12,9 +12,9 @@ from analysis import metrics
 from analysis.metrics import Measure, Probed
 from analysis.reductions import summaries
 from analysis.reductions.over_steps import BLOCK, is_weak
+from analysis.reductions.trainings import Trainings
 from analysis.study import label_order
 from analysis.study.study import Study
-from analysis.study.trainings import Trainings
 from analysis.tables import association_table, columns, definitions
 from analysis.tables.associations import Relation, relations
 from analysis.tables.columns import Column
@@ -160,7 +160,7 @@ _RELATE = [
 
 def build(study: Study, seed: int = 0) -> list[Table]:
     """Tables 1–5 of a study. Same study and seed, same numbers, to the last bit."""
-    from analysis.study.variants import with_variants
+    from analysis.tables.variants import with_variants
 
     basis = TableInputs(study, seed)
     return with_variants(basis, build_tables(basis))

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from pipeline.spec.yaml_reader import quoted
+from pipeline.cli.mistakes import quoted
 
 __all__ = ["AtLeastOne", "Fraction", "NonEmpty", "NonNegative", "Positive", "Span"]
 

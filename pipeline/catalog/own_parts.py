@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from pipeline.spec.yaml_reader import SpecError, quoted
+from pipeline.cli.mistakes import SpecError, quoted
 
 KINDS = ("data", "architectures", "normalizers", "probes")
 VARIABLE = "NORMSCOPE_PARTS"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.catalog import own_parts
 from pipeline.catalog.own_parts import Folder
 from pipeline.catalog.torchvision_names import torchvision_names
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
+from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -104,7 +104,7 @@ def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
 def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> dict[str, Any]:
     """Check a part's configuration and fill in its defaults.
 
-    A probe takes the keys of `pipeline.spec.schema.ProbeSettings` beside its own options.
+    A probe takes the keys of `pipeline.catalog.validation.ProbeSettings` beside its own options.
 
     Args:
         kind: which folder.
@@ -115,7 +115,9 @@ def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> 
     Raises:
         SpecError: for an unknown name or option, a wrong type or a missing required option.
     """
-    from pipeline.spec.schema import validate  # pydantic costs 0.2 s, which `--help` need not pay
+    from pipeline.catalog.validation import (
+        validate,  # pydantic costs 0.2 s, which `--help` need not pay
+    )
 
     name, options = _split(config, where)
     part = find(kind, name, f"{where}.name" if isinstance(config, Mapping) else where)
@@ -165,7 +167,7 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
     """Make the pydantic model of a part's options; ``root`` and ``module`` tell parts apart."""
     from pydantic import Field, create_model
 
-    from pipeline.spec.schema import ProbeSettings, Strict
+    from pipeline.catalog.validation import ProbeSettings, Strict
 
     fields: dict[str, Any] = {}
     for option in parts(kind)[name].options.values():

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted, read
+from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.spec.yaml_reader import read
 
 File = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.cli.errors import exit_code
-from pipeline.spec.yaml_reader import SpecError, did_you_mean
+from pipeline.cli.mistakes import SpecError, did_you_mean
 
 _EPILOG = """\
 examples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 
 def fixed_order(count: int, word: str) -> NDArray[np.int64]:

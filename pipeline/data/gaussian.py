@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.data import Dataset, Split, Task
 from pipeline.data._images import digest
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 
 def gaussian(

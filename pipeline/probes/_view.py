@@ -14,7 +14,7 @@ from torch.func import functional_call
 from pipeline.architectures import Network
 from pipeline.data import Batch
 from pipeline.normalizers import Traits
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 Params = dict[str, Tensor]
 """Parameters by their name in the network, in the network's order."""

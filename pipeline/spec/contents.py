@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.catalog import registry as catalog
+from pipeline.cli.mistakes import SpecError
 from pipeline.cli.redaction import redact
-from pipeline.spec.yaml_reader import SpecError
 
 if TYPE_CHECKING:
     from pipeline.data._digest import Content

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.catalog.registry import find, parts, resolve
+from pipeline.catalog.validation import validate
+from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 from pipeline.spec.read import KINDS
-from pipeline.spec.schema import DOTTED, SECTIONS, Training, validate
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
+from pipeline.spec.schema import DOTTED, SECTIONS, Training
 
 Settings = Mapping[str, Any]
 Rule = Callable[[Settings], bool]

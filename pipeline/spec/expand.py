@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.catalog.registry import find, parts, resolve
+from pipeline.catalog.validation import validate
+from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, quoted
 from pipeline.spec.contents import Contents
-from pipeline.spec.errors import Mistakes, each, joined
 from pipeline.spec.exclude import excluded, rule
 from pipeline.spec.labels import label, varying_training, written
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify
-from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training, validate
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, quoted
+from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training
 
 MAX_CELLS = 100_000
 

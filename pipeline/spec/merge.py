@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.spec.yaml_reader import SpecError
+from pipeline.cli.mistakes import SpecError
 
 
 def merged(section: str, steps: Sequence[str], base: Any, value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.spec.errors import Mistakes
+from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, quoted
 from pipeline.spec.schema import DOTTED, Base, SweepFile
-from pipeline.spec.yaml_reader import SpecError, did_you_mean, parse, quoted
+from pipeline.spec.yaml_reader import parse
 
 
 def assign(settings: Any, steps: Sequence[str], value: Any, where: str) -> Any:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.spec.errors import Mistakes
+from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean
 from pipeline.spec.overrides import assign_with_location, split_key
-from pipeline.spec.yaml_reader import SpecError, did_you_mean
 
 
 def with_profile(data: dict[str, Any], name: str, places: dict[str, str]) -> dict[str, Any]:

@@ -8,14 +8,14 @@ work.
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 20
@@ -35,44 +35,6 @@ _CONSTANTS: dict[str, Any] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
-
-
-class SpecError(ValueError):
-    """A sweep file is wrong, in one line: ``FILE:LINE: key.path: what is wrong; what is right``."""
-
-    def __init__(self, problem: str, key: str = "", place: str = "") -> None:
-        super().__init__(problem, key, place)
-        self.problem, self.key, self.place = problem, key, place
-
-    def __str__(self) -> str:
-        key = "" if self.place.endswith(f"--set {self.key}") else self.key  # once is enough
-        text = ": ".join(part for part in (self.place, key, self.problem) if part)
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-    def placed(self, places: Mapping[str, str]) -> SpecError:
-        """Name where the key was written, or else something below it, or the nearest above it."""
-        key = self.key
-        if key not in places:
-            key = next((below for below in places if below.startswith(f"{key}.")), key)
-        while key and key not in places:
-            key = key[: max(key.rfind("."), key.rfind("["), 0)]
-        return SpecError(self.problem, self.key, self.place or places.get(key, ""))
-
-
-def quoted(value: object) -> str:
-    """Write a value as a message quotes it, cut to a readable length."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Say the nearest right name, if one is near, and what the right names are."""
-    known = sorted(choices)
-    near = [c for c in known if c.rpartition(".")[2] == name]
-    near = near or difflib.get_close_matches(name[:100], known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"{hint}known: {listed or 'none'}"
 
 
 def read(path: str | Path) -> tuple[Any, dict[str, int]]:

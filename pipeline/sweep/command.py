@@ -131,8 +131,8 @@ def _run(
     from pipeline.sweep.status import to_run
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
+    from pipeline.training.local_notes import clear_notes
     from pipeline.trial.data_check import data_lines
-    from pipeline.trial.local_notes import clear_notes
 
     refuse_memory(store)
     tracking = tracking_uri(options.tracking, options.storage)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline.cli.duration import duration
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Store
 from pipeline.sweep.buildable import check_networks, refusal
@@ -13,7 +14,6 @@ from pipeline.sweep.durations import Estimate, estimate
 from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
 from pipeline.sweep.gpus import has_gpu
 from pipeline.sweep.local_resources import usable_cpus
-from pipeline.sweep.progress import duration
 from pipeline.sweep.status import LOST_AT_MOST, STATES, by_state, to_run
 from pipeline.trial.data_check import data_lines
 

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.duration import duration
 from pipeline.cli.run import stop_notice
 from pipeline.spec.read import Cell
 from pipeline.sweep.durations import Estimate
@@ -30,18 +31,6 @@ _SHOWN = 12
 def title(labels: Mapping[str, Any]) -> str:
     """A cell in words: what distinguishes it from its neighbours."""
     return "{normalizer} · {architecture} · lr {lr:g} · seed {seed}".format(**labels)
-
-
-def duration(seconds: float) -> str:
-    """A time span in the two units that matter: 42s, 3m05s, 2h10m, 3d04h."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02d}s"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
-    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
 def _means(cells: Sequence[Cell], expected: Estimate) -> dict[str, float]:

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from pipeline.data import Batch, Dataset, Split
 from pipeline.data._splits import fixed_order
 from pipeline.data._transfer import send
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 _AUGMENTATIONS = ("crop", "flip")
 

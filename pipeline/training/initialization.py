@@ -16,8 +16,8 @@ from pipeline.architectures import Network, Table
 from pipeline.data import Dataset
 from pipeline.normalizers import Normalizer
 from pipeline.probes import _view as measure
+from pipeline.seeds import derive
 from pipeline.training.batches import probe_batch
-from pipeline.training.seeds import derive
 
 Scheme = Literal["glorot", "he"]
 WeightLayer = nn.Conv2d | nn.Linear

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.trial.local_notes import note_file
+from pipeline.training.local_notes import note_file
 
 _EVERY = 1.0
 """Seconds between two notes of a cell."""

@@ -18,12 +18,12 @@ from pipeline.data import Batch, Dataset
 from pipeline.normalizers import Traits, compose
 from pipeline.probes import _view as measure
 from pipeline.probes._view import Mode, Params, View
+from pipeline.seeds import derive
 from pipeline.spec.read import COMMON, cadence_steps
 from pipeline.training.batches import drawn_batch, other_batch, probe_batch
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.memory import PeakMemory
 from pipeline.training.metering import synchronized_time
-from pipeline.training.seeds import derive
 
 _PROBE_BATCH = 128
 """Samples of the fixed probe batch (all there are, where the training split has fewer)."""

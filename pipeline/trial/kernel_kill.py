@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.training.local_notes import note_file
 from pipeline.trial import cgroup
-from pipeline.trial.local_notes import note_file
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from pipeline.architectures import Network
+from pipeline.catalog.validation import validate
 from pipeline.data import Dataset
 from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
-from pipeline.spec.schema import SweepFile, validate
+from pipeline.spec.schema import SweepFile
 from pipeline.training.initialization import calibrate, initialize
 from pipeline.training.loop import Outcome, train
 from pipeline.trial import run as trial

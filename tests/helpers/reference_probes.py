@@ -15,7 +15,7 @@ from pipeline.architectures import Activation, Network
 from pipeline.data import Batch
 from pipeline.data._objective import objective
 from pipeline.probes._view import Params, View
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 Rows = dict[str, list[float]]
 LEVELS = (5, 25, 50, 75, 95)

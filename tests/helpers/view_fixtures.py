@@ -16,8 +16,8 @@ from pipeline.data._objective import objective
 from pipeline.normalizers import Normalizer, Traits, compose
 from pipeline.probes import _view as measure
 from pipeline.probes._view import View
+from pipeline.seeds import derive
 from pipeline.training.initialization import initialize
-from pipeline.training.seeds import derive
 
 SEED = 5
 STEP = 3

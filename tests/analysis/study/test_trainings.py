@@ -13,8 +13,8 @@ from analysis.load.sources import load
 from analysis.render import table_files
 from analysis.report.command import main
 from analysis.study.study import Study
-from analysis.study.variants import with_variants
 from analysis.tables import tables
+from analysis.tables.variants import with_variants
 from pipeline.store.store import Store
 from tests.helpers.probe_sweeps import add_variant, join, lengths
 from tests.helpers.synthetic_store import write_store

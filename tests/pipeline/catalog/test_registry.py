@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalog import registry as catalog
+from pipeline.catalog.validation import Cadence
 from pipeline.spec.read import SpecError
-from pipeline.spec.schema import Cadence
 from tests.helpers import tiny_catalog as small_parts
 
 

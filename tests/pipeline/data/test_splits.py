@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data._splits import _hashes, fixed_order, stratified
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 
 def _splitmix(state: int) -> int:

@@ -24,7 +24,7 @@ from pipeline.data import Batch, Dataset, Task
 from pipeline.probes import _lanczos
 from pipeline.probes import _view as measure
 from pipeline.probes._view import Records, View
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 from tests.helpers import view_fixtures as views
 from tests.helpers.training_fixtures import CHEAP, configurations
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.normalizers._ops import counter_random as _counter_random
 from pipeline.normalizers._ops.counter_random import uniform, uniform_and_normal, words
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 from tests.pipeline.normalizers.formulas.batch import splitmix64
 
 PUBLISHED = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.mistakes import SpecError
 from pipeline.spec.read import read_sweep
-from pipeline.spec.yaml_reader import SpecError
 from pipeline.sweep.status import CommandOptions, reproduction
 
 TEXT = """\

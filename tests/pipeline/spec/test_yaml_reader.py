@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.cli.mistakes import SpecError
 from pipeline.spec import yaml_reader as yaml_file
-from pipeline.spec.yaml_reader import SpecError, parse, read
+from pipeline.spec.yaml_reader import parse, read
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"

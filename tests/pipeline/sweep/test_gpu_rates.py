@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.catalog.validation import validate
 from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
-from pipeline.spec.schema import SweepFile, validate
+from pipeline.spec.schema import SweepFile
 from pipeline.sweep import dry_run
 from pipeline.sweep.command import main
 from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours, steps_per_second

@@ -13,11 +13,12 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli import run
+from pipeline.cli.duration import duration
 from pipeline.cli.run import STOPPING, graceful_shutdown
 from pipeline.spec.read import Cell
 from pipeline.sweep import progress
 from pipeline.sweep.durations import Estimate
-from pipeline.sweep.progress import Progress, duration, title
+from pipeline.sweep.progress import Progress, title
 
 
 class Clock:

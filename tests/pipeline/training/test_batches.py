@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from pipeline.data import Batch, Dataset, Split, Task
 from pipeline.data.gaussian import gaussian
+from pipeline.seeds import derive
 from pipeline.training import batches as batches_module
 from pipeline.training.batches import (
     Batches,
@@ -22,7 +23,6 @@ from pipeline.training.batches import (
     other_batch,
     probe_batch,
 )
-from pipeline.training.seeds import derive
 
 _SAMPLES = 50
 _DEVICES = [

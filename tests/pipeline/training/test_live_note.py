@@ -12,7 +12,7 @@ from rich.console import Console
 from pipeline.sweep.progress import Progress
 from pipeline.training import live_note
 from pipeline.training.live_note import note, noting, read
-from pipeline.trial.local_notes import clear_notes, note_file
+from pipeline.training.local_notes import clear_notes, note_file
 from tests.helpers import cells
 
 

@@ -16,10 +16,10 @@ import pytest
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store
 from pipeline.sweep import tune
+from pipeline.training.local_notes import note_file
 from pipeline.trial import cgroup
 from pipeline.trial.cgroup import Space
 from pipeline.trial.kernel_kill import traced
-from pipeline.trial.local_notes import note_file
 from tests.helpers.cells import REGRESSION, cell
 
 ROOT = Path(__file__).parents[3]
@@ -216,7 +216,7 @@ def test_a_process_that_fills_its_real_group_says_so_and_ends(group: Path) -> No
 GREEDY = """
 import sys
 from pipeline.trial.kernel_kill import traced
-from pipeline.trial.local_notes import note_file
+from pipeline.training.local_notes import note_file
 with traced(sys.argv[1], "aa") as reason:
     print(reason, flush=True)
     if not reason:

@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.seeds import derive
+from pipeline.seeds import derive
 
 _WORDS = st.lists(st.text() | st.integers(), max_size=4)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from analysis.load.setting_values import flat
+from analysis.study.setting_values import flat
 from analysis.study.study import LABELS
 from pipeline.spec.labels import label, varying, varying_training, written
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.reductions import summaries
 from analysis.reductions.record_views import VIEWS
+from analysis.reductions.trainings import Variant
 from analysis.study import label_order
-from analysis.study.trainings import Variant
 from analysis.tables import columns
 from analysis.tables.columns import Column
 from analysis.tables.outcomes import ROW

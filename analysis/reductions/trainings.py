@@ -17,11 +17,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.load.labels import swept_options, variant_label
 from analysis.reductions.curve_specs import CURVES
 from analysis.reductions.over_steps import BLOCK
 from analysis.reductions.record_views import VIEWS
 from analysis.study import concat, label_order
+from analysis.study.labels import swept_options, variant_label
 from analysis.study.study import LABELS, Study
 
 _CURVES = {curve.name: curve.table for curve in CURVES}
