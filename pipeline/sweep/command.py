@@ -170,7 +170,7 @@ def _run_cells(
     """
     from pipeline.catalog import own_parts
     from pipeline.store.store import StoreError
-    from pipeline.sweep import tune as orchestrator
+    from pipeline.sweep import ray_cluster, slots, tune
     from pipeline.sweep.budget import Limits
     from pipeline.sweep.durations import Estimate, estimate, longest_first
     from pipeline.sweep.node_check import refuse_unseen
@@ -180,7 +180,7 @@ def _run_cells(
     from pipeline.training import live_note
     from pipeline.trial.data_check import refuse_absent
 
-    if not orchestrator.joins_a_cluster():  # then cells see this machine's files alone
+    if not ray_cluster.joins_a_cluster():  # then cells see this machine's files alone
         refuse_absent(chosen)
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
@@ -192,11 +192,11 @@ def _run_cells(
         expected = Estimate({}, None, False)
     with (
         mirror_subprocess((sweep.name, plan_id), store, tracking) as mirror,
-        orchestrator.cluster(),
+        ray_cluster.joined(),
     ):
         install_signal_handlers()
-        count = orchestrator.max_concurrent_cells(chosen, sweep.resources, options.concurrency)
-        if note := orchestrator.sharing(chosen, sweep.resources):
+        count = slots.max_concurrent_cells(chosen, sweep.resources, options.concurrency)
+        if note := slots.sharing(chosen, sweep.resources):
             print(note, file=sys.stderr)
         lease.verify_owner()
         refuse_unseen(store, lease.key, lease.id)
@@ -206,18 +206,18 @@ def _run_cells(
         budget = _budget(limits, chosen, sweep, expected, lease) if limits else None
         stop = Stop(lease.id, request_in_store(store, lease.key, lease.id), budget)
         parts, where = own_parts.snapshot(), (lease.key, store.uri)
-        job = orchestrator.Job(*where, sweep.resources, lease.id, parts, bool(limits))
+        job = tune.Job(*where, sweep.resources, lease.id, parts, bool(limits))
         how_far = partial(live_note.read, lease.id)
         with (
             stop.watching(),
             Progress(chosen, done, count, expected=expected, how_far=how_far) as progress,
         ):
-            events = orchestrator.Events(
+            events = tune.Events(
                 [progress.started, stop.started],
                 [progress.ended, mirror.ended, stop.ended],
                 stop.is_over,
             )
-            orchestrator.run(longest_first(chosen, expected), job, count, events)
+            tune.run(longest_first(chosen, expected), job, count, events)
         if stop.reason and not stop.is_by_budget:
             raise KeyboardInterrupt
         mirror.complete()
@@ -234,7 +234,7 @@ def _budget(
     """
     from pipeline.sweep.budget import Need
     from pipeline.sweep.remote_budget import RemoteBudget
-    from pipeline.sweep.tune import gpu_shares
+    from pipeline.sweep.slots import gpu_shares
 
     shares = gpu_shares(cells, sweep.resources)
     if limits.gpu_hours < math.inf and not any(shares.values()):

@@ -9,44 +9,29 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import platform
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-# The store replaces Tune's result files, which cost every trial a second.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# Ray's guard of memory ends the youngest workers, and Tune then ends the sweep: trials guard it.
-os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-# Paths in a sweep file are relative to where the command runs, in workers too.
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+import pipeline.sweep.ray_settings  # noqa: F401 — before Ray
 
+# isort: split
 import ray
 from ray import tune
-from ray._private.services import find_bootstrap_address
-from ray._private.thirdparty import pynvml as nvml
-from ray.exceptions import GetTimeoutError, OutOfMemoryError
+from ray.exceptions import OutOfMemoryError
 
 from pipeline.catalog import own_parts
-from pipeline.spec.precision import refuse_tf32
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.store import Store, StoreError
 from pipeline.sweep.capacity import resources_at_full_size
-from pipeline.sweep.gpus import describe_sharing
-from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
-from pipeline.sweep.local_resources import usable_cpus, visible_gpus
 from pipeline.sweep.node_check import UNSEEN, unseen
 from pipeline.sweep.remote_budget import is_admitted
+from pipeline.sweep.slots import default_gpus, gpus_of
 from pipeline.sweep.stop import requested_in_workers
 from pipeline.training.live_note import noting
 from pipeline.training.stopping import stopping
@@ -90,215 +75,6 @@ class Events:
     """Whether to end before all cells have run."""
 
 
-@contextmanager
-def cluster() -> Iterator[int]:
-    """Join the Ray cluster of this machine (or of RAY_ADDRESS), or start one; gives its CPUs.
-
-    Raises:
-        ValueError: if there is one that cannot be joined.
-    """
-    address = _address()
-    if address == "local":
-        check_temporary_folder()
-        use_own_token()
-    elif address != "auto":
-        _refuse_silent(address)
-    cpus, gpus = _own_resources() if address == "local" else (None, None)
-    try:
-        with native_messages_muted() if address != "local" else nullcontext():
-            ray.init(
-                address=address,
-                num_cpus=cpus,
-                num_gpus=gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except Exception as error:  # Ray raises whatever its parts raise
-        raise ValueError(f"Ray: {_why_not(error, address)}") from None
-    try:
-        if address != "local":
-            _announce()
-            _refuse_without_actors()
-        yield int(ray.cluster_resources().get("CPU", 1))
-    finally:
-        ray.shutdown()
-
-
-def _own_resources() -> tuple[int, int | None]:
-    """CPUs and GPUs of a cluster of this machine alone: those that this process may use.
-
-    GPUs are left to Ray (None) where CUDA_VISIBLE_DEVICES does not choose among them.
-    """
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return usable_cpus(), None if chosen is None else visible_gpus(chosen, _cards())
-
-
-def _cards() -> list[str]:
-    """The UUIDs of this machine's NVIDIA cards."""
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError:
-        return []
-    handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-    found = [nvml.nvmlDeviceGetUUID(handle) for handle in handles]
-    nvml.nvmlShutdown()
-    return [uuid.decode() if isinstance(uuid, bytes) else uuid for uuid in found]
-
-
-def _why_not(error: Exception, address: str) -> str:
-    """Why Ray did not start, or the cluster could not be joined, in a line."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if address == "local":
-        return f"could not start on this machine: {reason}"
-    advice = "RAY_ADDRESS names a cluster, RAY_ADDRESS=local starts one on this machine"
-    if address != "auto" and "RAY_AUTH_MODE" not in os.environ:
-        advice = f"if it asks for a token, set RAY_AUTH_MODE=token; {advice}"
-    where = "of this machine" if address == "auto" else f"at {address}"
-    return f"the cluster {where} cannot be joined: {reason[:300]}; {advice}"
-
-
-def _announce() -> None:
-    """Say that cells will run on machines which are not only ours."""
-    have = ray.cluster_resources()
-    nodes = sum(node["Alive"] for node in ray.nodes())
-    size = f"{nodes} nodes, {have.get('CPU', 0):g} CPUs, {have.get('GPU', 0):g} GPUs"
-    address = ray.get_runtime_context().gcs_address
-    print(f"joined the Ray cluster at {address} ({size})", file=sys.stderr)
-
-
-def joins_a_cluster() -> bool:
-    """Whether `cluster` would join one that is there, in place of starting one here."""
-    return _address() != "local"
-
-
-def _address() -> str:
-    return os.environ.get("RAY_ADDRESS") or _running() or "local"
-
-
-def _refuse_silent(address: str) -> None:
-    """Ray waits for many minutes for a cluster that does not answer."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # Ray says what an address must be
-    try:
-        _connect(host, port, timeout=5)
-    except (OSError, OverflowError) as error:
-        raise ValueError(
-            f"RAY_ADDRESS: nothing answers at {address} ({error}); name a cluster that runs, or "
-            "unset it to start one on this machine"
-        ) from None
-
-
-def _connect(host: str, port: str, timeout: float) -> None:
-    socket.create_connection((host, int(port)), timeout).close()
-
-
-_ACTOR_STARTS_WITHIN = 60
-"""Seconds; a cluster may have to start a machine for it, which then is no refusal."""
-
-
-def _refuse_without_actors() -> None:
-    """A cluster without a token runs no actor for a user who has one, and calls the actor lost.
-
-    Raises:
-        ValueError: if an actor that needs nothing does not run.
-    """
-    starts: Any = ray.remote(num_cpus=0)(_Nothing)
-    actor = starts.remote()
-    try:
-        ray.get(actor.answer.remote(), timeout=_ACTOR_STARTS_WITHIN)
-    except GetTimeoutError:
-        return
-    except Exception as error:  # Ray raises whatever its parts raise
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"Ray: the cluster starts no actors for this user ({reason}); if it was started "
-            "without a token, set RAY_AUTH_MODE=disabled"
-        ) from None
-
-
-class _Nothing:
-    def answer(self) -> None:
-        pass
-
-
-def _running() -> str | None:
-    """``auto`` if the cluster that was last started on this machine still answers.
-
-    Ray leaves the address of one that was killed in place, and waits minutes for it. By its address
-    it could not be joined where it asks for a token: only for ``auto`` Ray looks for one.
-    """
-    address = find_bootstrap_address(None)
-    if not address:
-        return None
-    host, _, port = address.rpartition(":")
-    try:
-        _connect(host, port, timeout=2)
-    except OSError:
-        return None
-    return "auto"
-
-
-def max_concurrent_cells(
-    cells: Sequence[Cell], resources: Resources, concurrency: int | None
-) -> int:
-    """How many cells run at once on this cluster, at most.
-
-    Raises:
-        ValueError: if the cluster can never run one of the cells.
-    """
-    have = resources_at_full_size(ray.cluster_resources())
-    _refuse_tf32_on_cpus(cells, resources, _default(have))
-    shares = {_gpus(cell, resources, _default(have)) for cell in cells}
-    for kind, need in (("CPU", resources.cpus), ("GPU", max(shares))):
-        if need > have.get(kind, 0):
-            raise ValueError(
-                f"resources: a cell asks for {need:g} {kind}s and the cluster has "
-                f"{have.get(kind, 0):g}; lower resources.{kind.lower()}s"
-            )
-    count = int(have["CPU"] // resources.cpus)
-    if least := min(shares):
-        count = min(count, _on_gpus(have["GPU"], least))
-    return min(count, concurrency or count)
-
-
-def _on_gpus(cards: float, share: float) -> int:
-    """Cells that fit on cards: ⌊1/share⌋ on each, a share being a multiple of 1e-4 for Ray."""
-    if share > 1:
-        return int(cards // share)
-    return int(cards) * (10_000 // round(10_000 * share))
-
-
-def _refuse_tf32_on_cpus(cells: Sequence[Cell], resources: Resources, default: float) -> None:
-    for cell in cells:
-        if not _gpus(cell, resources, default):
-            refuse_tf32(cell.settings["training"], "CPUs, and this cluster has no GPU")
-
-
-def sharing(cells: Sequence[Cell], resources: Resources) -> str | None:
-    """A line on how cells share the GPUs that there are; None if they do not."""
-    have = resources_at_full_size(ray.cluster_resources())
-    least = min(_gpus(cell, resources, _default(have)) for cell in cells)
-    return describe_sharing(least) if have.get("GPU", 0) and 0 < least < 1 else None
-
-
-def gpu_shares(cells: Sequence[Cell], resources: Resources) -> dict[str, float]:
-    """GPUs that each cell gets on this cluster, by cell id."""
-    default = _default(resources_at_full_size(ray.cluster_resources()))
-    return {cell.cell_id: _gpus(cell, resources, default) for cell in cells}
-
-
-def _gpus(cell: Cell, resources: Resources, default: float) -> float:
-    given = resources.gpus_of(cell)
-    return default if given is None else given
-
-
-def _default(have: Mapping[str, float]) -> float:
-    """GPUs of a cell whose settings say nothing: one if the cluster has any, else none."""
-    return float(have.get("GPU", 0) > 0)
-
-
 def run(cells: Sequence[Cell], job: Job, count: int, events: Events) -> None:
     """Run cells on the joined cluster, ``count`` at once, until each has ended or is lost.
 
@@ -325,7 +101,7 @@ def _run_chunk(cells: Sequence[Cell], job: Job, count: int, events: Events) -> N
 
 
 def _tuner(cells: Sequence[Cell], job: Job, count: int, events: Events, folder: str) -> tune.Tuner:
-    default = _default(resources_at_full_size(ray.cluster_resources()))
+    default = default_gpus(resources_at_full_size(ray.cluster_resources()))
     trainable = tune.with_resources(
         tune.with_parameters(_trial, job=asdict(job), default=default),
         lambda config: _needed(_cell(config), job.resources, default),
@@ -366,7 +142,7 @@ def _without_mlflow() -> Iterator[None]:
 
 
 def _needed(cell: Cell, resources: Resources, default: float) -> tune.PlacementGroupFactory:
-    gpus = _gpus(cell, resources, default)
+    gpus = gpus_of(cell, resources, default)
     return tune.PlacementGroupFactory([{"CPU": resources.cpus, "GPU": gpus}])
 
 
@@ -398,7 +174,7 @@ def _trial(config: dict[str, str], job: dict[str, Any], default: float) -> None:
             status = "failed"
         if status is None:
             resources = Resources(**job["resources"])
-            device = "cuda" if _gpus(cell, resources, default) else "cpu"
+            device = "cuda" if gpus_of(cell, resources, default) else "cpu"
             ask = partial(requested_in_workers, job["lease"])
             with noting(job["lease"], cell.cell_id), stopping(ask):
                 status = run_and_record(cell, store, device, resources)

@@ -26,7 +26,14 @@ OWNERS = {"mlflow": {f"pipeline/tracking/{name}.py" for name in ("client", "runs
 OWNERS["ray"] = {
     f"pipeline/{name}.py"
     for name in (
-        *("sweep/tune", "sweep/node_check", "sweep/stop", "sweep/remote_budget"),
+        *(
+            "sweep/tune",
+            "sweep/ray_cluster",
+            "sweep/slots",
+            "sweep/node_check",
+            "sweep/stop",
+            "sweep/remote_budget",
+        ),
         "cluster/job",
     )
 }

@@ -14,7 +14,7 @@ import pytest
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from pipeline.cli.run import STOPPING
-from pipeline.sweep import local_ray, tune
+from pipeline.sweep import local_ray, ray_cluster
 from pipeline.sweep.local_ray import check_temporary_folder, use_own_token
 from tests.helpers.cells import REGRESSION, sweep_content
 
@@ -175,8 +175,8 @@ def test_why_ray_does_not_run_is_one_line(
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
     monkeypatch.setattr("ray.init", fail)
-    monkeypatch.setattr(tune, "_refuse_silent", lambda address: None)
-    with pytest.raises(ValueError, match=r"^Ray: ") as caught, tune.cluster():
+    monkeypatch.setattr(ray_cluster, "_refuse_silent", lambda address: None)
+    with pytest.raises(ValueError, match=r"^Ray: ") as caught, ray_cluster.joined():
         raise AssertionError
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -195,9 +195,9 @@ def test_joining_a_cluster_is_announced(
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": True}, {"Alive": False}])
     monkeypatch.setattr("ray.get_runtime_context", Context)
     asked: list[str] = []
-    monkeypatch.setattr(tune, "_refuse_silent", asked.append)
-    monkeypatch.setattr(tune, "_refuse_without_actors", lambda: asked.append("actors"))
-    with tune.cluster() as cpus:
+    monkeypatch.setattr(ray_cluster, "_refuse_silent", asked.append)
+    monkeypatch.setattr(ray_cluster, "_refuse_without_actors", lambda: asked.append("actors"))
+    with ray_cluster.joined() as cpus:
         assert cpus == 64
     said = "joined the Ray cluster at 10.0.0.1:6379 (2 nodes, 64 CPUs, 8 GPUs)\n"
     assert capsys.readouterr().err == said
@@ -231,7 +231,7 @@ def test_a_cluster_that_starts_no_actor_is_refused(
     monkeypatch.setattr("ray.shutdown", lambda: None)
     refused = pytest.raises(ValueError, match=r"starts no actors for this user .* RAY_AUTH_MODE")
     with nullcontext() if late else refused:
-        tune._refuse_without_actors()
+        ray_cluster._refuse_without_actors()
 
 
 def test_native_messages_are_muted_and_the_answer_to_ctrl_c_is_not() -> None:
@@ -271,5 +271,5 @@ def test_an_address_where_nobody_listens_is_refused_at_once(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ValueError, match=f"nothing answers at {address}"), tune.cluster():
+    with pytest.raises(ValueError, match=f"nothing answers at {address}"), ray_cluster.joined():
         pass

@@ -18,7 +18,7 @@ import torch
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from pipeline.sweep import tune
+from pipeline.sweep import ray_cluster, slots, tune
 from pipeline.trial import run as trial
 from tests.helpers import cells
 
@@ -53,8 +53,8 @@ def test_slots(
     have: dict[str, float], resources: Resources, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: have)
-    assert tune.max_concurrent_cells(CELLS, resources, None) == count
-    assert tune.max_concurrent_cells(CELLS, resources, 1) == 1
+    assert slots.max_concurrent_cells(CELLS, resources, None) == count
+    assert slots.max_concurrent_cells(CELLS, resources, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_what_can_never_run_is_said(
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0})
     with pytest.raises(ValueError, match=said):
-        tune.max_concurrent_cells(CELLS, resources, None)
+        slots.max_concurrent_cells(CELLS, resources, None)
 
 
 @pytest.mark.parametrize(("have", "refused"), [({"CPU": 4}, True), ({"CPU": 4, "GPU": 1}, False)])
@@ -127,9 +127,9 @@ def test_tf32_is_refused_before_any_cell_runs_on_a_cpu(
         with pytest.raises(
             ValueError, match=r"training\.precision: tf32 .* has no GPU; use float32"
         ):
-            tune.max_concurrent_cells(asked, Resources(), None)
+            slots.max_concurrent_cells(asked, Resources(), None)
     else:
-        assert tune.max_concurrent_cells(asked, Resources(), None) == 1
+        assert slots.max_concurrent_cells(asked, Resources(), None) == 1
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_how_cells_share_a_gpu_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ray.cluster_resources", lambda: have)
-    told = tune.sharing(CELLS, resources)
+    told = slots.sharing(CELLS, resources)
     assert told is None if line is None else line in str(told)
 
 
@@ -243,19 +243,19 @@ def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:
 def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        monkeypatch.setattr(tune, "find_bootstrap_address", lambda _: address)
-        assert tune._running() == "auto"
-    assert tune._running() is None
-    monkeypatch.setattr(tune, "find_bootstrap_address", lambda _: None)
-    assert tune._running() is None
+        monkeypatch.setattr(ray_cluster, "find_bootstrap_address", lambda _: address)
+        assert ray_cluster._running() == "auto"
+    assert ray_cluster._running() is None
+    monkeypatch.setattr(ray_cluster, "find_bootstrap_address", lambda _: None)
+    assert ray_cluster._running() is None
 
 
 _ONE_PROCESSOR = """
 import os
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from pipeline.sweep import tune as orchestrator
-with orchestrator.cluster() as cpus:
-    print(cpus, orchestrator.ray.cluster_resources().get("GPU", 0))
+from pipeline.sweep import ray_cluster
+with ray_cluster.joined() as cpus:
+    print(cpus, ray_cluster.ray.cluster_resources().get("GPU", 0))
 """
 
 
@@ -267,11 +267,11 @@ def test_a_cluster_of_this_machine_has_what_the_process_may_use() -> None:
 
 
 def test_gpus_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune, "_cards", lambda: ["GPU-a", "GPU-b"])
+    monkeypatch.setattr(ray_cluster, "_cards", lambda: ["GPU-a", "GPU-b"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert tune._own_resources()[1] is None
+    assert ray_cluster._own_resources()[1] is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
-    assert tune._own_resources()[1] == 1
+    assert ray_cluster._own_resources()[1] == 1
 
 
 _DRIVER = """
