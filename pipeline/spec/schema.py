@@ -37,6 +37,12 @@ class Strict(BaseModel):
     )
 
 
+class Open(Strict):
+    """Settings that also take any other key, for a part that hands options on."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Training(Strict, title="training"):
     """How a network is trained."""
 
