@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.figures import plot
     from analysis.load.sources import load
     from pipeline.architectures._torchvision import normalized
     from pipeline.monitor.monitor import Monitor
     from pipeline.normalizers import Normalizer, Traits
 
-__all__ = ["Monitor", "Normalizer", "Traits", "load", "normalized"]
+__all__ = ["Monitor", "Normalizer", "Traits", "load", "normalized", "plot"]
 
 _HOMES = {
     "Monitor": "pipeline.monitor.monitor",
@@ -20,9 +21,12 @@ _HOMES = {
     "load": "analysis.load.sources",
     "normalized": "pipeline.architectures._torchvision",
 }
+_MODULES = {"plot": "analysis.figures.plot"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'normscope' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

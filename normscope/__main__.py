@@ -15,6 +15,7 @@ _COMMANDS = {
     "report": ("analysis.report.command", "turn finished cells into a report"),
     "catalog": ("pipeline.catalog.registry", "list what a sweep file can name"),
     "cluster": ("pipeline.cluster.command", "check a cluster file"),
+    "export": ("pipeline.export.command", "export finished cells to another tracker or to CSV"),
     "check": ("pipeline.contract.command", "check that a part keeps the rules of all parts"),
 }
 _QUICKSTART = Path(__file__).parent / "quickstart.yaml"

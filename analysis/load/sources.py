@@ -17,7 +17,7 @@ __all__ = ["LABELS", "Study", "load", "opened"]
 
 def load(
     storage: str | None = None,
-    *,
+    *names: str,
     tracking: str | None = None,
     sweeps: Sequence[str] = (),
     strict: bool = False,
@@ -31,7 +31,7 @@ def load(
 
     Args:
         storage: folder or URI of a store. tracking: MLflow URI; give one of the two.
-        sweeps: names; none = all that the store plans.
+        names, sweeps: names of sweeps, as one list; none = all that the store plans.
         strict: raise at a damaged file instead of listing it in ``problems``; reads every file.
         records: hold all rows of the record tables; without them memory is that of the reductions
             (`Study.reduced`), about 20 kB a cell.
@@ -44,10 +44,11 @@ def load(
     Raises:
         ValueError: for a sweep that is not there, and for damaged files if ``strict``.
     """
-    with opened(storage, tracking, sweeps, tracking_store) as store:
+    wanted = [*names, *sweeps]
+    with opened(storage, tracking, wanted, tracking_store) as store:
         how: Any = {"records": records, "cache": cache, "processes": processes, "plans": plans}
         reader = Reader(store, strict=strict, **how)
-        return reader.study(reader.found(sweeps))
+        return reader.study(reader.found(wanted))
 
 
 @contextmanager

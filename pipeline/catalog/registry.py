@@ -34,6 +34,8 @@ POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "probes": 1}
 """The kinds of part, and how many positional arguments a part of each takes."""
 
 _FAMILY = "torchvision/"
+_OPEN = ("architectures", "module")
+"""The one part that hands other options on, to a class of the user's."""
 _SCALARS = {"int": int, "float": float, "bool": bool, "str": str, "Location": str}
 
 
@@ -62,6 +64,8 @@ class Part:
     """Where it is from, if it is not ours."""
     source: str = ""
     """Digest of its source, if it is not ours."""
+    passes_on: bool = False
+    """It takes any other option, for what it is made of (``**options``)."""
 
 
 def parts(kind: str) -> dict[str, Part]:
@@ -167,20 +171,22 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
     """Make the pydantic model of a part's options; ``root`` and ``module`` tell parts apart."""
     from pydantic import Field, create_model
 
-    from pipeline.catalog.validation import ProbeSettings, Strict
+    from pipeline.catalog.validation import Open, ProbeSettings, Strict
 
     fields: dict[str, Any] = {}
-    for option in parts(kind)[name].options.values():
+    part = parts(kind)[name]
+    for option in part.options.values():
         type_ = _type(ast.parse(option.annotation, mode="eval").body)
         fields[option.name] = (type_, ... if option.required else option.default)
-    base = ProbeSettings if kind == "probes" else Strict
+    own = Open if part.passes_on else Strict
+    base = ProbeSettings if kind == "probes" else own
     if not partial:
         return create_model(name, __base__=base, **fields)
     unset = Field(default=None, validate_default=False)
     types = {key: field.annotation for key, field in base.model_fields.items()}
     types |= {key: type_ for key, (type_, _) in fields.items()}
     loose: dict[str, Any] = {key: (type_, unset) for key, type_ in types.items()}
-    return create_model(name, __base__=Strict, **loose)
+    return create_model(name, __base__=own, **loose)
 
 
 @cache
@@ -243,7 +249,8 @@ def _functions(file: Path, text: str) -> Iterator[ast.FunctionDef]:
 
 def _part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part:
     arguments = function.args
-    if arguments.vararg or arguments.kwarg:
+    passes_on = arguments.kwarg is not None and (kind, function.name) == _OPEN
+    if arguments.vararg or (arguments.kwarg and not passes_on):
         raise _unreadable(file, function, "a part has no *args or **kwargs")
     if len(arguments.posonlyargs) + len(arguments.args) != POSITIONAL[kind]:
         expected = f"a part of {kind} takes {POSITIONAL[kind]} positional arguments"
@@ -255,7 +262,7 @@ def _part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part
         argument.arg: _option(file, function, argument, default)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     }
-    return Part(kind, function.name, module, summary, options)
+    return Part(kind, function.name, module, summary, options, passes_on=passes_on)
 
 
 def _option(

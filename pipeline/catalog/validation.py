@@ -28,6 +28,12 @@ class Strict(BaseModel):
     )
 
 
+class Open(Strict):
+    """Settings that also take any other key, for a part that hands options on."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Cadence(Strict):
     """When a probe measures: at every step t (the update t → t+1) that any of the keys names."""
 

@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from pipeline.catalog.class_path import file_of_class
 from pipeline.data._folders import cache_folder
 from pipeline.data._image_tree import image_sources
 from pipeline.data._shards import parquet_sources
-from pipeline.data._sources import Source, data_error, files_below, is_data_error
+from pipeline.data._sources import Source, data_error, files_below, is_data_error, local_source
 from pipeline.store.atomic_write import write_atomic
 
 _SETTLED = 2.0
@@ -48,11 +49,18 @@ def _everything(path: str) -> tuple[list[Source], list[str]]:
     return files_below(os.path.expanduser(path)), []
 
 
+def _class_of_file(path: str) -> tuple[list[Source], list[str]]:
+    """The file under the class's name: another class of one file is other content."""
+    file, name = file_of_class(path)
+    return [local_source(name, os.path.expanduser(file))], []
+
+
 SOURCES: Mapping[str, Callable[[str], tuple[list[Source], list[str]]]] = {
     "image_folder": image_sources,
+    "module": _class_of_file,
     "parquet": parquet_sources,
 }
-"""By dataset: the files that it reads at a location, and notes on them. Of a part that is not named
+"""By part: the files that it reads at a location, and notes on them. Of a part that is not named
 here, all files below the location count."""
 
 

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.catalog import registry as catalog
+from pipeline.catalog.class_path import PARTS, file_of_class
 from pipeline.cli.mistakes import SpecError
 from pipeline.cli.redaction import redact
 
@@ -62,9 +63,8 @@ def read(location: Location) -> Content | None:
     """
     if "://" in location.value and not location.value.startswith(("file://", "local://")):
         return _read_remote(location)
-    if not os.path.exists(_absolute(location.value)):
-        return None
-    return _content(location)
+    value = file_of_class(location.value)[0] if location.part in PARTS else location.value
+    return _content(location) if os.path.exists(_absolute(value)) else None
 
 
 class Contents:

@@ -286,6 +286,8 @@ def _part_label(kind: str, config: dict[str, Any], names: Mapping[str, str]) -> 
         for name, option in options.items()
         if option.required or config[name] != option.default
     ]
+    handed_on = [name for name in config if name != "name" and name not in options]
+    own += [f"{name}={written(config[name])}" for name in handed_on]
     return f"{config['name']}({', '.join(own)})" if own else config["name"]
 
 

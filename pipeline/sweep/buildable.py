@@ -51,7 +51,7 @@ class Checked:
 def check_networks(cells: Sequence[Cell]) -> Checked:
     """Build each distinct network of the cells, or remember how that ended."""
     groups = _groups(cells)
-    keys = {group: _key(members[0].settings) for group, members in groups.items()}
+    keys = {group: _key(members[0]) for group, members in groups.items()}
     outcomes = _remembered()
     missing = {keys[group]: members[0] for group, members in groups.items()}
     missing = {key: cell for key, cell in missing.items() if key not in outcomes}
@@ -92,12 +92,14 @@ def _groups(cells: Iterable[Cell]) -> dict[tuple[int | None, ...], list[Cell]]:
     return groups
 
 
-def _key(settings: Mapping[str, Any]) -> str:
+def _key(cell: Cell) -> str:
+    settings = cell.settings
+    files = {key: each for key, each in cell.contents.items() if key.startswith("architecture.")}
     named = {key: settings[key] for key in ("data", "architecture", "normalizer")}
     sources = source_digests({**named, "probes": {}}) | {"check": code_digest(_OURS)}
     versions = [version("torch"), version("torchvision")]
     batch_size = settings["training"]["batch_size"]
-    text = json.dumps([named, batch_size, sources, versions], sort_keys=True)
+    text = json.dumps([named, files, batch_size, sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

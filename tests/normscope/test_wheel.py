@@ -83,7 +83,9 @@ def test_an_import_costs_no_torch(environment: Path, tmp_path: Path) -> None:
     assert lines[2] == "Monitor True"
 
 
-@pytest.mark.parametrize("command", ["sweep", "trial", "report", "catalog", "cluster", "demo"])
+@pytest.mark.parametrize(
+    "command", ["sweep", "trial", "report", "catalog", "cluster", "export", "demo"]
+)
 def test_every_command_has_help(command: str, environment: Path, tmp_path: Path) -> None:
     python = str(environment / "bin/python")
     assert command in run(python, "-m", "normscope", "--help", cwd=tmp_path)

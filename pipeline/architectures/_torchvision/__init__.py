@@ -9,6 +9,8 @@ torchvision's, traced (torch.fx); its parts are replaced:
   dimension 1. So `layer_per_pixel` is what torchvision has there; `layer` takes moments over all
   tokens of a sample, `batch` over all tokens of all samples. Epsilon, momentum and affine are the
   normalizer's, not torchvision's.
+- In modules of one's own, so are group, instance and RMS normalizations, and batch normalizations
+  of vectors. Functions that normalize are refused.
 - Networks without any normalization (alexnet, squeezenet, vgg11 ...) get one behind every
   convolution but the output layer: so vgg11 and vgg11_bn are one network under every normalizer.
 - Every convolution and linear layer but the last goes through the normalizer's ``weight``,
@@ -39,7 +41,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.fx.proxy import TraceError
 from torch.overrides import TorchFunctionMode
 from torchvision import models
@@ -47,7 +49,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from pipeline.architectures import Network
 from pipeline.architectures._images import image_shape
-from pipeline.architectures._torchvision.graph import traced
+from pipeline.architectures._torchvision.graph import FixedNormalization, shape, traced
 from pipeline.architectures._torchvision.modules import AsMultihead, WindowAttention
 from pipeline.architectures._torchvision.parts import replaced
 from pipeline.architectures._torchvision.stages import stages
@@ -82,7 +84,8 @@ def normalized(
         name: what errors call it.
 
     Raises:
-        ValueError: as `torchvision`, or if torch.fx cannot trace the module.
+        ValueError: as `torchvision`, or if torch.fx cannot trace the module, or its outputs are not
+            of shape (N, outputs).
     """
     channels, size = image_shape(name, task)
     try:
@@ -90,10 +93,23 @@ def normalized(
             graph = traced(_blank(make, channels), task.input_shape)
     except TraceError as error:
         raise ValueError(f"{name}: torch.fx cannot trace it: {error}") from error
+    except FixedNormalization as error:
+        raise ValueError(f"{name}: {error}") from error
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} does not take images of {size[0]}x{size[1]}: {reason}") from error
+    _check_outputs(name, graph, task)
     return Network(task, stages(graph, replaced(name, graph, _blank(make, channels), norm)))
+
+
+def _check_outputs(name: str, graph: fx.Graph, task: Task) -> None:
+    """Compare the outputs of a batch of 2 images with what the task needs."""
+    (found,) = graph.output_node().all_input_nodes[:1] or (graph.output_node(),)
+    if shape(found) != (2, task.outputs):
+        raise ValueError(
+            f"{name} turns 2 images into outputs of shape {shape(found)}, where the data need "
+            f"(2, {task.outputs}); set the option that gives their number"
+        )
 
 
 _DRAWS = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_")

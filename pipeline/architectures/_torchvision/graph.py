@@ -19,9 +19,14 @@ from pipeline.architectures._torchvision.modules import SelfAttention, WindowAtt
 
 WEIGHTS = (nn.Conv2d, nn.Linear, SelfAttention, WindowAttention)
 """What may begin a stage: weight layers, and modules that hold some."""
-NORMS = (nn.BatchNorm2d, nn.LayerNorm)
+_ON_MAPS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
+NORMS = (*_ON_MAPS, nn.LayerNorm, nn.RMSNorm)
+"""Normalizations: those of channels in dimension 1, and those of channels that stand last."""
+MAPS = (nn.Conv2d, *_ON_MAPS, LayerNorm2d)
+"""Modules whose channels stand in dimension 1."""
 _LEAVES = (SelfAttention, WindowAttention, LayerNorm2d, StochasticDepth)
 _IDLE = (nn.Dropout, StochasticDepth, nn.Identity)
+_FUNCTIONS = ("batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm")
 _IN_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul}
 
 
@@ -55,6 +60,7 @@ def traced(model: nn.Module, image: Sequence[int]) -> fx.Graph:
 
     Raises:
         AssertionError, RuntimeError, ValueError: if the images do not pass through the network.
+        FixedNormalization: if it normalizes by a function.
     """
     module = fx.GraphModule(model, _Tracer().trace(model))
     _Shapes(module).run(torch.empty(2, *image, device="meta"))
@@ -66,10 +72,22 @@ def traced(model: nn.Module, image: Sequence[int]) -> fx.Graph:
         elif node.target is torch._assert:
             graph.erase_node(node)
         elif node.op == "call_function":
+            _refuse_function(node)
             node.target = _IN_PLACE.get(node.target, node.target)
     _nest_concatenations(graph)
     graph.eliminate_dead_code()
     return graph
+
+
+class FixedNormalization(ValueError):
+    """A network normalizes by a function, which nothing can replace."""
+
+
+def _refuse_function(node: fx.Node) -> None:
+    name = getattr(node.target, "__name__", "")
+    if name in _FUNCTIONS:
+        where = ".".join(path(node)[:-1]) or "forward"
+        raise FixedNormalization(f"{where} calls the function {name}; call a module of torch.nn")
 
 
 def _nest_concatenations(graph: fx.Graph) -> None:

@@ -8,11 +8,11 @@ from operator import attrgetter
 
 import torch
 from torch import Tensor, fx, nn
-from torchvision.models.convnext import LayerNorm2d
 
 from pipeline.architectures import Activation, Table
 from pipeline.architectures._images import Size, require_maps
 from pipeline.architectures._torchvision.graph import (
+    MAPS,
     NORMS,
     WEIGHTS,
     constants,
@@ -30,8 +30,7 @@ from pipeline.architectures._torchvision.stages import Part, branches
 from pipeline.normalizers import Normalizer, relu
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Tanh)
-_MAPS = (nn.Conv2d, nn.BatchNorm2d, LayerNorm2d)
-_TOKENS = (nn.Linear, nn.LayerNorm, SelfAttention, WindowAttention)
+_TOKENS = (nn.Linear, nn.LayerNorm, nn.RMSNorm, SelfAttention, WindowAttention)
 _DRAWN = {"pos_embedding": 0.02, "relative_position_bias_table": 0.02}
 """Standard deviations of the tables that torchvision draws."""
 _ROLES = {
@@ -161,9 +160,9 @@ def _on_channels(node: fx.Node, modules: Modules, make: Callable[[int], nn.Modul
 
 def _channels_last(node: fx.Node, modules: Modules) -> bool:
     """Whether channels stand last: as the layer has it that the node is, or comes from."""
-    while not isinstance(modules.get(node), _MAPS + _TOKENS):
+    while not isinstance(modules.get(node), MAPS + _TOKENS):
         node = node.all_input_nodes[0]
-    return not isinstance(modules[node], _MAPS)
+    return not isinstance(modules[node], MAPS)
 
 
 def _size(sizes: tuple[int, ...], channels_last: bool) -> Size:

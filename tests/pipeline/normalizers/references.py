@@ -154,6 +154,7 @@ REFERENCES: dict[str, Reference] = {
     "skipinit": Reference(residual=unnormalized.multiplied, variants=({}, {"alpha": 1.0})),
     "selu": Reference(activation=unnormalized.selu),
     "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0})),
+    "derf": Reference(unnormalized.derf, variants=({}, {"alpha": 1.0, "shift": 0.3})),
     "weight_norm": Reference(weight=weight.weight),
     "centered_weight_norm": Reference(weight=weight.centered_weight_norm),
     "scaled_weight_standardization": Reference(

@@ -63,6 +63,7 @@ COMPOSED: dict[str, list[str]] = {
 }
 FADING = {
     "dynamic_tanh": "tanh(x/2) halves small signals",
+    "derf": "erf(x/2) multiplies small signals by 0.56",
     "local_response": "k = 2 divides them by 1.68",
     "spectral_norm": "a weight's largest singular value is 1, its others are below",
 }

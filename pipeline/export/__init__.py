@@ -1,0 +1,1 @@
+"""Finished cells go from the store to other trackers, and to CSV files."""

@@ -1,0 +1,60 @@
+"""What an export has of a finished cell: its settings, its final numbers and its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.store.store import Store
+from pipeline.tracking.payload import parameters, points, run_name
+
+_FINAL = "final/"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished cell, with the keys that its MLflow run has."""
+
+    cell_id: str
+    name: str
+    """``batch · resnet14 · lr 0.1 · s0 · CELL_ID``: unique in a sweep."""
+    settings: dict[str, Any]
+    """By dotted key (``training.lr``)."""
+    labels: dict[str, Any]
+    status: str
+    final: dict[str, float]
+    """By key (``final/test_accuracy``): the numbers of the whole run."""
+    curves: dict[int, dict[str, float]]
+    """By step, ascending, then by key (``training/train_loss``)."""
+
+
+def finished(store: Store, sweep: str) -> Iterator[Finished]:
+    """The finished cells of the sweep's plan, in its order.
+
+    Raises:
+        StoreError: if the store has no such sweep, or a file is damaged.
+    """
+    planned = store.plan(sweep)["cells"]
+    done = store.finished()
+    for cell_id in planned:
+        if cell_id in done:
+            result = store.result(cell_id)
+            yield _made(result, store.files(result))
+
+
+def _made(result: Mapping[str, Any], files: Mapping[str, bytes]) -> Finished:
+    final: dict[str, float] = {}
+    curves: dict[int, dict[str, float]] = {}
+    for key, value, step in points(result, files):
+        own = final if key.startswith(_FINAL) else curves.setdefault(step, {})
+        own[key] = value
+    return Finished(
+        cell_id=result["cell_id"],
+        name=f"{run_name(result['labels'])} · {result['cell_id']}",
+        settings=dict(parameters(result)),
+        labels=dict(result["labels"]),
+        status=result["status"],
+        final=final,
+        curves=dict(sorted(curves.items())),
+    )

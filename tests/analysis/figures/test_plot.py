@@ -1,0 +1,71 @@
+"""Figures in a notebook are those of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import normscope
+from analysis.figures import build
+from analysis.figures.style import RC
+from analysis.study.study import Study
+from analysis.tables import tables
+from tests.helpers.synthetic_store import write_store
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("store")
+    write_store(folder, architectures=["vgg11"], steps=20, every=5)
+    return normscope.load(str(folder), "synthetic")
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def pixels(drawing: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(drawing)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def test_a_drawing_is_the_reports(study: Study) -> None:
+    basis = tables.TableInputs(study)
+    own = {each.name: each for each in build(basis, tables.build_tables(basis))}
+    assert normscope.plot.names(study) == list(own)
+    settings: Any = {**RC, "figure.figsize": (5.5, 5.5)}
+    with matplotlib.rc_context(settings):
+        expected = pixels(own["activations_vgg_11"].draw())
+        assert np.array_equal(pixels(normscope.plot.activation_fan(study)), expected)
+
+
+def test_which_and_width_choose(study: Study) -> None:
+    drawing = normscope.plot.heatmap(study, "final_train_loss", width=3.25)
+    assert drawing.get_figwidth() == 3.25
+    with pytest.raises(ValueError, match=r"no figure 'heatmap_no'; it has training_loss, "):
+        normscope.plot.heatmap(study, "no")
+
+
+def test_every_plot_is_a_figure_of_the_report(study: Study) -> None:
+    kinds = ["training_loss", "test_accuracy", "effective_beta", "ics_depth", "moment_speed"]
+    kinds += ["activation_fan", "landscape", "heatmap", "lr_sensitivity", "profile", "forest"]
+    for kind in [*kinds, "cost", "speed"]:
+        assert getattr(normscope.plot, kind)(study).axes, kind
+
+
+def test_load_takes_names_of_sweeps(tmp_path: Path) -> None:
+    write_store(tmp_path, architectures=["vgg11"], seeds=(0,), lrs=(0.1,), steps=20, every=5)
+    assert normscope.load(str(tmp_path), "synthetic").sweeps == ["synthetic"]
+    with pytest.raises(ValueError, match="no"):
+        normscope.load(str(tmp_path), "no")
