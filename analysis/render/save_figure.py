@@ -51,6 +51,7 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
     """
     import matplotlib
 
+    from analysis.figures.marks import annotated
     from analysis.figures.style import RC
 
     saved = {}
@@ -67,4 +68,6 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
                 metadata = {_DATES[extension]: None, "Title": name}
                 drawing.savefig(file, format=extension, metadata=metadata)
                 saved[kind] = file.getvalue()
+        if "svg" in kinds:
+            saved["svg"] = annotated(saved["svg"].decode(), drawing).encode()
     return saved
