@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Drawing
 
 Reads = Literal["x", "y"]
 _POINTS_PER_INCH = 72
-_DIGITS = 4
+_DIGITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,8 @@ def annotated(svg: str, drawing: Drawing) -> str:
     for number, own in enumerate(drawing.marks.artists):
         attributes = {"data-normalizer": own.normalizer}
         points = _points(own, drawing) if len(own.values) else ""
-        attributes |= {"data-points": points, "data-reads": own.reads} if points else {}
+        attributes |= {"data-points": points} if points else {}
+        attributes |= {"data-reads": "x"} if own.reads == "x" else {}
         svg = _with_attributes(svg, f"mark_{number}", attributes)
     return svg
 
@@ -130,7 +131,10 @@ def _size(drawing: Drawing) -> tuple[float, float]:
 
 
 def _points(own: Mark, drawing: Drawing) -> str:
-    """Points within the panel: place in the SVG, values; ``px,py,x,y,low,high;px,py,…``."""
+    """Points within the panel, as ``right,down,x,y,low,high;right,down,…``.
+
+    The first two are the way from the point before, in tenths of the SVG's unit: short to write.
+    """
     panel = own.artist.axes
     if not isinstance(panel, Axes):
         return ""
@@ -139,10 +143,12 @@ def _points(own: Mark, drawing: Drawing) -> str:
     with np.errstate(all="ignore"):
         across, up = to_drawing.transform(own.values[:, :2]).T
     left, top, right, bottom = _box(panel, drawing)
-    found = []
+    found, before = [], (0, 0)
     for x, y, row in zip(across * width, (1 - up) * height, own.values, strict=True):
         if left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1:
             known = row if np.isfinite(row).all() else row[:2]
-            told = [f"{x:.1f}", f"{y:.1f}", *(f"{value:.{_DIGITS}g}" for value in known)]
-            found.append(",".join(told))
+            place = (round(10 * x), round(10 * y))
+            way = [str(here - there) for here, there in zip(place, before, strict=True)]
+            found.append(",".join([*way, *(f"{value:.{_DIGITS}g}" for value in known)]))
+            before = place
     return ";".join(found)

@@ -76,11 +76,19 @@
   };
 
   // Values: the nearest point under the pointer, or one after the other by the keyboard.
+  const pointsOf = (mark) => {
+    let [x, y] = [0, 0];
+    return mark.dataset.points.split(";").map((point) => {
+      const [right, down, ...values] = point.split(",").map(Number);
+      [x, y] = [x + right / 10, y + down / 10];
+      return [x, y, ...values];
+    });
+  };
   const seriesOf = (drawing) =>
     [...drawing.querySelectorAll("[data-points]")].map((mark) => ({
       mark,
       panel: mark.closest("[data-box]"),
-      points: mark.dataset.points.split(";").map((point) => point.split(",").map(Number)),
+      points: pointsOf(mark),
     }));
   const isVisible = ({ mark, panel }) => !mark.matches(".off") && !panel.matches(".away");
 

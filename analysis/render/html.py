@@ -72,11 +72,13 @@ def anchored(cell: Cell, key: str) -> str:
 
 
 def inline(svg: str, name: str, title: str) -> Markup:
-    """An SVG file as part of the page: ids made its own, and a name for screen readers."""
+    """An SVG file as part of the page: a name for screen readers.
+
+    The ids that are left in it are its own: they are digests that its name is part of.
+    """
     body = compact(svg[svg.index("<svg") :])
     body = re.sub(r"<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(href="|url\()#', rf"\1#{name}-", body)
+    body = body.replace('id="figure_1"', f'id="{name}-figure_1"', 1)
     body = body.replace("*{stroke-linejoin", f"#{name}-figure_1 *{{stroke-linejoin", 1)
     label = Markup('<svg role="img" aria-label="{}"').format(title)
     return Markup(body.replace("<svg", str(label), 1))  # made by this program, text in it escaped

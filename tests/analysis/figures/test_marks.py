@@ -43,9 +43,10 @@ def test_a_mark_has_its_values_where_they_are_drawn() -> None:
         ["1", "2", "1", "3"],
         ["10", "4", "3", "5"],
     ]
-    at = [tuple(map(float, point.split(",")[:2])) for point in points]
-    assert at[0] == pytest.approx((left, bottom - (bottom - top) / 4), abs=0.1)
-    assert at[1] == pytest.approx(((left + right) / 2, (top + bottom) / 2), abs=0.1)
+    ways = [[int(way) / 10 for way in point.split(",")[:2]] for point in points]
+    at = np.cumsum(ways, axis=0)
+    assert at[0] == pytest.approx([left, bottom - (bottom - top) / 4], abs=0.1)
+    assert at[1] == pytest.approx([(left + right) / 2, (top + bottom) / 2], abs=0.1)
     assert 'data-lr="0.1"' in svg
     assert 'data-title="net, LR 0.1" data-x="training (steps)" data-y="loss (nats)"' in svg
 
@@ -68,9 +69,7 @@ def test_a_drawing_without_marks_is_as_it_was() -> None:
 
 def test_compact_keeps_values_and_moves_nothing_visibly() -> None:
     svg = '<g data-points="1.2,3.4,0.0001234"><path d="M 1.23456 -7.891\n L 2.5 3"/></g>'
-    assert compact(svg) == (
-        '<g data-points="1.2,3.4,0.0001234"><path d="M 1.23 -7.89 L 2.5 3"/></g>'
-    )
+    assert compact(svg) == ('<g data-points="1.2,3.4,0.0001234"><path d="M1.2 -7.9l1.3 10.9"/></g>')
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [-1.0, -2.0], [np.nan, np.nan], []])

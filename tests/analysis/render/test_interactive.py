@@ -40,7 +40,7 @@ def opacity(tab: Any, normalizer: str, rate: str) -> float:
 def test_pointing_at_a_figure_reads_a_value(browser: Any, rates: Path) -> None:
     tab, complaints = opened(browser, rates, **DESK)
     assert tab.locator(".tip").is_hidden()
-    panel = tab.locator(f"{LOSS} [data-lr='0.1'] [id*=patch]").first.bounding_box()
+    panel = tab.locator(f"{LOSS} [data-lr='0.1'] path").first.bounding_box()
     tab.mouse.move(panel["x"] + panel["width"] / 2, panel["y"] + panel["height"] / 2)
     text = tab.locator(".tip").inner_text()
     assert re.fullmatch(
