@@ -18,7 +18,8 @@ from matplotlib.figure import Figure as Drawing
 
 Reads = Literal["x", "y"]
 _POINTS_PER_INCH = 72
-_DIGITS = 3
+_DIGITS = (6, 3, 3, 3)
+"""Of x (a step is whole), y, and the ends of the interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,7 @@ def _points(own: Mark, drawing: Drawing) -> str:
             known = row if np.isfinite(row).all() else row[:2]
             place = (round(10 * x), round(10 * y))
             way = [str(here - there) for here, there in zip(place, before, strict=True)]
-            found.append(",".join([*way, *(f"{value:.{_DIGITS}g}" for value in known)]))
+            told = [f"{value:.{digits}g}" for value, digits in zip(known, _DIGITS, strict=False)]
+            found.append(",".join([*way, *told]))
             before = place
     return ";".join(found)
