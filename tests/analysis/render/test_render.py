@@ -239,8 +239,8 @@ def test_inlined_figures_share_no_ids(tmp_path: Path) -> None:
         drawing.add_subplot().fill_between([1, 2], [3, 4])
         return drawing
 
-    svg = drawn(draw, "x")["svg"].decode()
-    pages = [html.inline(svg, name, 'A "title" <b>') for name in ("one", "two")]
+    svgs = {name: drawn(draw, name)["svg"].decode() for name in ("one", "two")}
+    pages = [html.inline(svg, name, 'A "title" <b>') for name, svg in svgs.items()]
     ids = [set(re.findall(r'\bid="([^"]+)"', page)) for page in pages]
     used = [set(re.findall(r'(?:href="|url\()#([^")]+)', page)) for page in pages]
     assert not ids[0] & ids[1]
