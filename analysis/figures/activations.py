@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Drawing
 from analysis.figures.context import Scene, centers, condition
 from analysis.figures.figure import Figure
 from analysis.figures.layout import few_ticks, say, sheet
+from analysis.figures.marks import mark
 from analysis.figures.single_lr import Slice, numbers, slices
 from analysis.figures.style import Look
 from analysis.reductions.curve_data import QUANTILES, chosen_layers
@@ -56,18 +57,20 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     page = sheet(rows, names, height=0.85, share="column", labelled="every", left=0.62)
     for i, (label, look) in enumerate(legend.items()):
         for panel, index in zip(page.panels[i], layers, strict=True):
-            fan(panel, fans[(fans["normalizer"] == label) & (fans["index"] == index)], look)
+            fan(panel, fans[(fans["normalizer"] == label) & (fans["index"] == index)], label, look)
             few_ticks(panel, y=3)
         page.panels[i][0].set_ylabel("pre-activation\n(its own units)")
     page.label_across("training (steps)")
     return page.drawing
 
 
-def fan(panel: Axes, lines: pd.DataFrame, look: Look) -> None:
+def fan(panel: Axes, lines: pd.DataFrame, label: str, look: Look) -> None:
     """Draw the five quantiles of one layer under one normalizer."""
     if lines.empty:
         say(panel, "not measured")
     color, step = look.color, lines["step"]
-    panel.fill_between(step, lines["q05"], lines["q95"], color=color, alpha=0.16, lw=0)
-    panel.fill_between(step, lines["q25"], lines["q75"], color=color, alpha=0.34, lw=0)
-    panel.plot(step, lines["q50"], color=color)
+    for low, high, alpha in (("q05", "q95", 0.16), ("q25", "q75", 0.34)):
+        shade = {"color": color, "alpha": alpha, "lw": 0}
+        mark(panel.fill_between(step, lines[low], lines[high], **shade), label)
+    middle = (step, lines["q50"], lines["q25"], lines["q75"])
+    mark(panel.plot(step, lines["q50"], color=color), label, *middle)

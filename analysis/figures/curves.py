@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from analysis.figures.context import Scene, ends
 from analysis.figures.figure import Figure
 from analysis.figures.layout import few_ticks, fit, log_scale, say, sheet
+from analysis.figures.marks import mark
 from analysis.figures.style import Look
 from analysis.reductions.curve_specs import CURVES, Curve
 from analysis.statistics.bands import band
@@ -64,6 +65,7 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
     rows, columns = names(frame["setting"].unique()), sorted(set(frame["lr"]))
     legend = scene.legend(frame)
     page = sheet(rows, [f"LR {lr:g}" for lr in columns], legend=legend)
+    page.note_rates(columns)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(columns):
             panel = page.panels[i][j]
@@ -107,7 +109,11 @@ def lines(panel: Axes, bands: pd.DataFrame, crosses: pd.DataFrame, legend: dict[
         if line.empty:
             continue
         every = max(1, len(line) // 5)
-        panel.plot(line["x"], line["center"], markevery=(place % every, every), **look.line)
-        panel.fill_between(line["x"], line["low"], line["high"], color=look.color, alpha=0.15, lw=0)
+        own = (line["x"], line["center"], line["low"], line["high"])
+        drawn = panel.plot(*own[:2], markevery=(place % every, every), **look.line)
+        mark(drawn, label, *own)
+        shade = {"color": look.color, "alpha": 0.15, "lw": 0}
+        mark(panel.fill_between(line["x"], line["low"], line["high"], **shade), label)
         ended = crosses[crosses["normalizer"] == label]
-        panel.scatter(ended["x"], ended["y"], s=28, marker="x", color=look.color, zorder=3)
+        style = {"s": 28, "marker": "x", "color": look.color, "zorder": 3}
+        mark(panel.scatter(ended["x"], ended["y"], **style), label, ended["x"], ended["y"])

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from analysis.figures.context import Scene, centers, condition
 from analysis.figures.figure import Figure
 from analysis.figures.layout import few_ticks, log_scale, say, sheet
+from analysis.figures.marks import mark
 from analysis.figures.single_lr import Slice, numbers, slices
 from analysis.figures.style import Look
 
@@ -92,7 +93,7 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     for i, (label, look) in enumerate(legend.items()):
         own = lines[lines["normalizer"] == label]
         for panel, quantity in zip(page.panels[i], QUANTITIES, strict=True):
-            draw_quantity(panel, own, quantity, look)
+            draw_quantity(panel, own, quantity, label, look)
             panel.set_ylabel(quantity.label.replace("{loss}", scene.loss_unit))
     for panel in page.panels[0]:
         log_scale(panel)
@@ -110,16 +111,22 @@ def _with_start(records: pd.DataFrame) -> pd.DataFrame:
     return records.assign(loss_min=low, loss_max=high)
 
 
-def draw_quantity(panel: Axes, lines: pd.DataFrame, quantity: Quantity, look: Look) -> None:
+def draw_quantity(
+    panel: Axes, lines: pd.DataFrame, quantity: Quantity, label: str, look: Look
+) -> None:
     """Draw one normalizer's line and band; an edge at or below zero is cut off by the log axis."""
     if lines.empty:
         say(panel, "not measured")
     if quantity.band:
         low, high = (_positive(lines[name]) for name in quantity.band)
         floor = low.fillna(low.min()).where(high.notna())
-        panel.fill_between(lines["step"], floor, high, color=look.color, alpha=0.3, lw=0)
+        shade = {"color": look.color, "alpha": 0.3, "lw": 0}
+        edges = (lines["step"], high, floor, high)
+        filled = panel.fill_between(lines["step"], floor, high, **shade)
+        mark(filled, label, *(() if quantity.line else edges))
     if quantity.line:
-        panel.plot(lines["step"], _positive(lines[quantity.line]), color=look.color)
+        values = _positive(lines[quantity.line])
+        mark(panel.plot(lines["step"], values, color=look.color), label, lines["step"], values)
 
 
 def _positive(values: pd.Series) -> pd.Series:

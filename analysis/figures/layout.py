@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -27,6 +27,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from analysis.figures.marks import Marked, Place, mark
 from analysis.figures.style import INK, Look
 
 Share = Literal["row", "column", "none"]
@@ -42,7 +43,7 @@ LEGEND_LINE, CHARACTER, HANDLE = 0.17, 0.068, 0.65
 class Sheet:
     """A drawing and its panels by [row][column]."""
 
-    drawing: Drawing
+    drawing: Marked
     panels: list[list[Axes]]
     across: int
     """Panels on a line: after so many, a row goes on below."""
@@ -53,6 +54,7 @@ class Sheet:
 
     def label_across(self, text: str) -> None:
         """Name the x axes of the last row: each, or all at once where panels are narrower."""
+        self.drawing.marks.x = text
         last = self.panels[-1]
         if CHARACTER * len(text) <= last[0].get_position().width * self.drawing.get_figwidth():
             for panel in last:
@@ -66,6 +68,12 @@ class Sheet:
             for place, panel in enumerate(row):
                 if not self.starts_line(place):
                     panel.tick_params(labelleft=False)
+
+    def note_rates(self, rates: Sequence[float]) -> None:
+        """Note that each column shows the runs of one learning rate."""
+        for row in self.panels:
+            for panel, rate in zip(row, rates, strict=True):
+                self.drawing.marks.panels[panel].rate = rate
 
     def each(self) -> list[Axes]:
         """All panels, row by row."""
@@ -103,7 +111,7 @@ def sheet(
     key = LEGEND_LINE * math.ceil(len(legend or {}) / entries) + 0.1 if legend else 0.0
     line = height + TITLE + BETWEEN_ROWS + (X_LABEL + HEADER if lines > 1 else 0.0)
     full = key + HEADER + len(rows) * lines * line - BETWEEN_ROWS + BOTTOM
-    drawing = Drawing(figsize=(width, full))
+    drawing = Marked(figsize=(width, full))
     panels: list[list[Axes]] = []
     for i, row in enumerate(rows):
         panels.append([])
@@ -111,13 +119,17 @@ def sheet(
             bottom = full - key - HEADER - (i * lines + j // across) * line - TITLE - height
             x = left + j % across * (size[0] + gap)
             box = (x / width, bottom / full, size[0] / width, height / full)
-            panels[i].append(drawing.add_axes(box, sharey=_shared(panels, i, j, share)))
+            panel = drawing.add_axes(box, sharey=_shared(panels, i, j, share))
+            panel.set_gid(f"panel_{i}_{j}")
+            title = ", ".join(filter(None, (row, columns[j])))
+            drawing.marks.panels[panel] = Place(title=title)
+            panels[i].append(panel)
         panels[i][0].set_title(row, loc="left", fontweight="bold", color=INK, pad=5)
     for own in panels if lines > 1 else panels[:1]:
         for panel, column in zip(own, columns, strict=True):
             _header(panel, column)
     if legend:
-        drawing.legend(handles=_handles(legend), loc="upper left", ncols=entries, handlelength=2.8)
+        _key(drawing, legend, entries)
     return Sheet(drawing=drawing, panels=panels, across=across)
 
 
@@ -143,6 +155,13 @@ def _legend_columns(legend: Mapping[str, Look], width: float) -> int:
         if sum(HANDLE + CHARACTER * length for length in longest) <= width:
             return len(columns)
     return 1
+
+
+def _key(drawing: Drawing, legend: Mapping[str, Look], columns: int) -> None:
+    style: dict[str, Any] = {"loc": "upper left", "ncols": columns, "handlelength": 2.8}
+    key = drawing.legend(handles=_handles(legend), **style)
+    for label, handle, text in zip(legend, key.legend_handles, key.get_texts(), strict=True):
+        mark([text, *([handle] if handle else [])], label)
 
 
 def _handles(legend: Mapping[str, Look]) -> list[Line2D]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.figures.context import Scene
 from analysis.figures.figure import Figure
 from analysis.figures.layout import log_across, say, sheet
+from analysis.figures.marks import mark
 from analysis.figures.style import Look
 from analysis.metrics import Probed
 from analysis.study.label_order import names
@@ -69,6 +70,8 @@ def draw_speed(scene: Scene, basis: TableInputs, item: Probed, points: pd.DataFr
     rows, rates = names(points["setting"].unique()), sorted(set(points["lr"]))
     legend = scene.legend(points)
     page = sheet(rows or [""], [f"LR {lr:g}" for lr in rates] or [""], legend=legend)
+    if rates:
+        page.note_rates(rates)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(rates):
             own = points[(points["setting"] == setting) & (points["lr"] == lr)]
@@ -88,7 +91,8 @@ def _dots(panel: Axes, points: pd.DataFrame, legend: dict[str, Look]) -> None:
         say(panel, "no runs")
     for label, look in legend.items():
         own = points[points["normalizer"] == label]
-        panel.scatter(own["x"], own["y"], s=16, marker=look.marker, color=look.color, alpha=0.8)
+        style = {"s": 16, "marker": look.marker, "color": look.color, "alpha": 0.8}
+        mark(panel.scatter(own["x"], own["y"], **style), label, own["x"], own["y"])
 
 
 def _psi(basis: TableInputs, item: Probed, points: pd.DataFrame) -> str:
@@ -135,6 +139,7 @@ def draw_descent(scene: Scene, points: pd.DataFrame) -> Drawing:
     legend, linear = scene.legend(points), linear_width(points)
     ends = np.array([points["x"].min(), points["x"].max()])
     page = sheet(rows, [f"LR {lr:g}" for lr in rates], legend=legend)
+    page.note_rates(rates)
     for i, setting in enumerate(rows):
         for j, lr in enumerate(rates):
             panel = page.panels[i][j]

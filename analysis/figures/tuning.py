@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
 from analysis.figures.layout import CHARACTER, few_ticks, log_across, log_scale, sheet
+from analysis.figures.marks import mark
 from analysis.figures.style import INK
 from analysis.reductions.over_steps import BLOCK
 from analysis.statistics.bands import band
@@ -76,12 +77,15 @@ def rates(scene: Scene, runs: pd.DataFrame) -> Drawing:
     for panel, setting in zip(page.panels[0], columns, strict=True):
         for label, look in legend.items():
             line = bands[(bands["setting"] == setting) & (bands["normalizer"] == label)]
-            panel.plot(line["lr"], line["center"], **look.line)
-            panel.fill_between(line["lr"], line["low"], line["high"], color=look.color, alpha=0.15)
+            told = (line["lr"], line["center"], line["low"], line["high"])
+            mark(panel.plot(*told[:2], **look.line), label, *told)
+            shade = {"color": look.color, "alpha": 0.15}
+            mark(panel.fill_between(line["lr"], line["low"], line["high"], **shade), label)
             own = runs[(runs["setting"] == setting) & (runs["normalizer"] == label)]
             lost = own.groupby("lr")["status"].agg(lambda ended: (ended == "diverged").any())
             at = line[line["lr"].isin(lost.index[lost])]
-            panel.scatter(at["lr"], at["center"], s=40, marker="x", color=look.color, zorder=3)
+            style = {"s": 40, "marker": "x", "color": look.color, "zorder": 3}
+            mark(panel.scatter(at["lr"], at["center"], **style), label)
         log_across(panel, sorted(set(runs["lr"])))
         panel.set_ylim(0, 1.05 * runs["steps"].max())
     page.panels[0][0].set_ylabel("to the target (steps)")
@@ -98,7 +102,7 @@ def profile(scene: Scene, runs: pd.DataFrame) -> Drawing:
         for label, look in legend.items():
             own = runs[(runs["setting"] == setting) & (runs["normalizer"] == label)]
             if len(own):
-                _steps(panel, own, look.line)
+                _steps(panel, own, label, look.line)
         few_ticks(panel)
         panel.set_ylim(-0.03, 1.03)
     page.panels[0][0].set_ylabel("reached the target\n(share of runs)")
@@ -107,11 +111,11 @@ def profile(scene: Scene, runs: pd.DataFrame) -> Drawing:
     return page.drawing
 
 
-def _steps(panel: Axes, runs: pd.DataFrame, line: dict[str, Any]) -> None:
+def _steps(panel: Axes, runs: pd.DataFrame, label: str, line: dict[str, Any]) -> None:
     done = runs["reached"].where(runs["status"] != "diverged").dropna().sort_values().to_numpy()
     x = np.concatenate([[0.0], done, [float(runs["steps"].max())]])
     y = np.concatenate([[0.0], np.arange(1, len(done) + 1), [len(done)]]) / len(runs)
-    panel.step(x, y, where="post", markevery=max(1, len(x) // 4), **line)
+    mark(panel.step(x, y, where="post", markevery=max(1, len(x) // 4), **line), label, x, y)
 
 
 def _forests(scene: Scene, basis: TableInputs) -> list[Figure]:
@@ -164,8 +168,11 @@ def forest(scene: Scene, cells: pd.DataFrame) -> Drawing:
         for y, name in enumerate(rows):
             if name in own.index:
                 at, look = own.loc[name], scene.looks[name]
-                panel.plot(at["effect"], y, marker=look.marker, color=look.color, linestyle="")
-                panel.plot([at["effect_low"], at["effect_high"]], [y, y], color=look.color)
+                ends = [at["effect_low"], at["effect_high"]]
+                told = np.array([at["effect"], y, *ends], float).reshape(4, 1)
+                dot = panel.plot(*told[:2], **{**look.line, "linestyle": ""})
+                mark(dot, name, *told, reads="x")
+                mark(panel.plot(ends, [y, y], color=look.color), name)
         panel.axvline(1, color=INK, linewidth=0.8)
         log_across(panel)
         panel.set_yticks(range(len(rows)), rows)
@@ -209,7 +216,8 @@ def cost(scene: Scene, points: pd.DataFrame) -> Drawing:
             if label in own.index:
                 at = own.loc[label]
                 place = (at["step_time_ratio"], at["steps_to_target"])
-                panel.scatter(*place, s=24, marker=look.marker, color=look.color, zorder=3)
+                style = {"s": 24, "marker": look.marker, "color": look.color, "zorder": 3}
+                mark(panel.scatter(*place, **style), label, [place[0]], [place[1]])
     page.panels[0][0].set_ylabel("steps to the target\n(ratio)")
     log_scale(page.panels[0][0])
     for panel in page.each():

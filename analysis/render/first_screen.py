@@ -13,6 +13,7 @@ from analysis.answers.matrix import Matrix, matrix
 from analysis.answers.summary import summary
 from analysis.study.label_order import names
 from analysis.study.study import Study
+from analysis.text.quotes import QUOTES, Quote
 from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Asked:
     answer: Answer
     evidence: list[Evidence]
     figure: Shown | None = None
+
+    @property
+    def quote(self) -> Quote | None:
+        """The words that the answer is to; None where they have not been checked."""
+        return QUOTES.get(self.answer.key)
 
     @property
     def estimable(self) -> bool:

@@ -10,12 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analysis.answers.matrix import MARKS, Cell
+from analysis.render.compact_svg import compact
 from analysis.render.first_screen import anchor
 from analysis.render.page import Page
 from analysis.render.table_layout import RESCALES_MEANS
 from analysis.text.sentences import Label, Number, Sentence
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("page.js", "figures.js")
 _JOINT = re.compile(r"([(_/+])(?=\w)")
 
 
@@ -32,7 +34,7 @@ def page(page: Page) -> str:
     return environment.get_template("page.html.j2").render(
         page=page,
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((_HERE / "page.js").read_text(encoding="utf-8")),
+        script=Markup("\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)),
         rescales=RESCALES_MEANS,
         marks=MARKS,
     )
@@ -70,11 +72,13 @@ def anchored(cell: Cell, key: str) -> str:
 
 
 def inline(svg: str, name: str, title: str) -> Markup:
-    """An SVG file as part of the page: ids made its own, and a name for screen readers."""
-    body = svg[svg.index("<svg") :]
+    """An SVG file as part of the page: a name for screen readers.
+
+    The ids that are left in it are its own: they are digests that its name is part of.
+    """
+    body = compact(svg[svg.index("<svg") :])
     body = re.sub(r"<metadata>.*?</metadata>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(href="|url\()#', rf"\1#{name}-", body)
+    body = body.replace('id="figure_1"', f'id="{name}-figure_1"', 1)
     body = body.replace("*{stroke-linejoin", f"#{name}-figure_1 *{{stroke-linejoin", 1)
     label = Markup('<svg role="img" aria-label="{}"').format(title)
     return Markup(body.replace("<svg", str(label), 1))  # made by this program, text in it escaped

@@ -99,8 +99,11 @@ def page(page: Page) -> str:
     blocks += [_matrix(page.first.matrix)] if page.first.matrix.rows else []
     blocks += ["; ".join(f"{name}: {escape(label)}" for name, label in page.key)]
     blocks += ["## Answers", page.glance]
-    for answer in page.answers:
-        blocks += [f"### {answer.key}. {answer.question}", f"**{sentence(answer.verdict)}**"]
+    for each in page.asked:
+        answer = each.answer
+        blocks += [f"### {answer.key}. {answer.question}"]
+        blocks += [f"> {escape(each.quote.line)}"] if each.quote else []
+        blocks += [f"**{sentence(answer.verdict)}**"]
         blocks += ["\n".join(map(_claim, answer.claims)), f"*Rule.* {answer.rule}"]
         if answer.table:
             blocks += [f"From the table *{escape(page.table_title(answer.table))}*."]

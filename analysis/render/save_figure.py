@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,9 +33,15 @@ def draw_all(
         return
     small_font()  # once, for all of them
     _TO_DRAW[:] = todo
+    done = 0
     try:
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-            yield from pool.map(_drawn, range(len(todo)))
+            for images in pool.map(_drawn, range(len(todo))):
+                yield images
+                done += 1
+    except BrokenProcessPool:  # the system ended one, most likely for want of memory
+        print("a process that drew figures was killed; drawing the rest in one", file=sys.stderr)
+        yield from (drawn(*each) for each in todo[done:])
     finally:
         _TO_DRAW.clear()
 
@@ -61,6 +69,7 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
     import matplotlib
 
     from analysis.figures.font import small_font
+    from analysis.figures.marks import annotated
     from analysis.figures.style import RC
 
     family, saved = small_font(), {}
@@ -79,4 +88,6 @@ def drawn(draw: Callable[[], Drawing], name: str) -> dict[str, bytes]:
                 drawing.savefig(file, format=extension, metadata=metadata)
                 # An SVG names its reader's fonts, which have no such copy.
                 saved[kind] = file.getvalue().replace(f"'{family}', ".encode(), b"")
+        if "svg" in kinds:
+            saved["svg"] = annotated(saved["svg"].decode(), drawing).encode()
     return saved

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.report.command import main
-from tests.analysis.freeze import STORE
+from tests.helpers.browser import opened
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe")
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "preload": False}
 UNROLLED = (
     "details > * { display: block } "
     ".scroll, .drawing { overflow: visible !important; max-height: none !important } "
-    ".table th { position: static !important }"
+    ".table th, .controls { position: static !important; max-height: none !important }"
 )
 """What scrolls is shown in full, for axe judges the contrast of what it can see."""
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    assert main(["--storage", str(STORE), "--tracking", "none", "--out", str(folder)]) == 0
-    return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def opened(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
-    """A tab with the report, and what its console complains of."""
-    tab = browser.new_context(**options).new_page()
-    complaints: list[str] = []
-    tab.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("requestfailed", lambda request: complaints.append(request.url))
-    tab.goto(report.as_uri())
-    return tab, complaints
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -77,13 +45,13 @@ def test_the_keyboard_reaches_and_works_everything(browser: Any, report: Path) -
     tab.keyboard.press("Enter")
     assert tab.url.endswith("#main")
     tab.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
-    wanted = tab.locator("main a, main button, main input, main summary").all()
+    wanted = tab.locator("main a, main button, main input, main summary, main select").all()
     reached = 0
     for _ in range(3 * len(wanted)):
         tab.keyboard.press("Tab")
         if focused(tab).count() == 0:
             break
-        reached += focused(tab).evaluate("e => e.matches('a, button, input, summary')")
+        reached += focused(tab).evaluate("e => e.matches('a, button, input, summary, select')")
         assert focused(tab).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
     assert reached == len(wanted)
     assert complaints == []
