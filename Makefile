@@ -32,7 +32,7 @@ ui: .venv/ready ## open the MLflow UI on this machine's results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
 test: check ## linters, types and tests, from nothing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not cluster"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not cluster"
 
 test-cluster: .venv/ready ## a real cluster and a job server on this machine, for minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster

@@ -29,8 +29,9 @@ NOT_NUMERIC = frozenset(
     for name in (
         *("spec", "catalog", "store", "cli"),
         *(f"trial.{name}" for name in ("log_capture", "memory_guard", "watchdog", "cgroup")),
-        *(f"trial.{name}" for name in ("failure", "kernel_kill", "local_notes", "data_check")),
-        *("trial.provenance", "trial.source_digest", "training.live_note"),
+        *(f"trial.{name}" for name in ("failure", "kernel_kill", "data_check")),
+        *("trial.provenance", "trial.source_digest"),
+        *("training.live_note", "training.local_notes"),
     )
 )
 """Modules, with those below them, that change no cell's numbers: settings, files, watching."""
