@@ -17,7 +17,7 @@ examples:
   python -m pipeline.export quickstart --to csv
   python -m pipeline.export quickstart --to tensorboard --folder runs
 
-A cell that an export already has is not exported again.
+A result that an export already has is not exported again; a cell that has run again is.
 wandb runs offline unless WANDB_MODE is set; `wandb sync FOLDER/wandb/offline-run-*` uploads them.
 exit codes: 0 exported, 2 bad input
 """

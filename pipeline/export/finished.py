@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,10 @@ class Finished:
     """A finished cell, with the keys that its MLflow run has."""
 
     cell_id: str
+    digest: str
+    """SHA-256 of the cell's result: a cell that has run again has another one."""
     name: str
-    """``batch · resnet14 · lr 0.1 · s0 · CELL_ID``: unique in a sweep."""
+    """``batch · resnet14 · lr 0.1 · s0 · RUN_ID``."""
     settings: dict[str, Any]
     """By dotted key (``training.lr``)."""
     labels: dict[str, Any]
@@ -27,6 +30,11 @@ class Finished:
     """By key (``final/test_accuracy``): the numbers of the whole run."""
     curves: dict[int, dict[str, float]]
     """By step, ascending, then by key (``training/train_loss``)."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of the exported run: of the cell, and of this result of it."""
+        return _run_id(self.cell_id, self.digest)
 
 
 def finished(store: Store, sweep: str) -> Iterator[Finished]:
@@ -40,10 +48,15 @@ def finished(store: Store, sweep: str) -> Iterator[Finished]:
     for cell_id in planned:
         if cell_id in done:
             result = store.result(cell_id)
-            yield _made(result, store.files(result))
+            files = store.files(result)
+            yield _made(result, files, hashlib.sha256(files["result.json"]).hexdigest())
 
 
-def _made(result: Mapping[str, Any], files: Mapping[str, bytes]) -> Finished:
+def _run_id(cell_id: str, digest: str) -> str:
+    return f"{cell_id}-{digest[:8]}"
+
+
+def _made(result: Mapping[str, Any], files: Mapping[str, bytes], digest: str) -> Finished:
     final: dict[str, float] = {}
     curves: dict[int, dict[str, float]] = {}
     for key, value, step in points(result, files):
@@ -51,7 +64,8 @@ def _made(result: Mapping[str, Any], files: Mapping[str, bytes]) -> Finished:
         own[key] = value
     return Finished(
         cell_id=result["cell_id"],
-        name=f"{run_name(result['labels'])} · {result['cell_id']}",
+        digest=digest,
+        name=f"{run_name(result['labels'])} · {_run_id(result['cell_id'], digest)}",
         settings=dict(parameters(result)),
         labels=dict(result["labels"]),
         status=result["status"],

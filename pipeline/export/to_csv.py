@@ -13,15 +13,15 @@ from pipeline.store.store import Store
 
 
 def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) -> int:
-    """Write all files anew where a cell is missing in ``runs.csv``; returns how many were missing.
+    """Write all files anew where a result is missing in ``runs.csv``; returns how many were.
 
     Rows of a record table have the cell's id, labels and step first. Units are those of
     ``docs/results.md``.
     """
     del sweep
     runs = folder / "runs.csv"
-    known = set(pd.read_csv(runs, dtype=str)["cell_id"]) if runs.exists() else set()
-    wanted = {cell.cell_id for cell in cells}
+    known = set(pd.read_csv(runs, dtype=str)["run_id"]) if runs.exists() else set()
+    wanted = {cell.run_id for cell in cells}
     if known == wanted:
         return 0
     tables: dict[str, list[pd.DataFrame]] = {}
@@ -33,7 +33,9 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
                 tables.setdefault(name, []).append(_labelled(cell, table.to_pandas()))
     for name, frames in tables.items():
         _write(pd.concat(frames, ignore_index=True), folder / f"{name}.csv")
-    rows = [_identity(cell) | cell.settings | cell.final for cell in cells]
+    rows = [
+        _identity(cell) | {"run_id": cell.run_id} | cell.settings | cell.final for cell in cells
+    ]
     _write(pd.DataFrame(rows), runs)  # last: it says which cells are there
     return len(wanted - known)
 

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run per cell, whose id is the cell's id."""
+"""Weights & Biases: a run per result of a cell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
     def write(cell: Finished) -> None:
         run = wandb.init(
             project=sweep,
-            id=cell.cell_id,
+            id=cell.run_id,
             name=cell.name,
             config=cell.settings,
             dir=str(folder),

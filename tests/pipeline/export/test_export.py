@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pytest
 
 from pipeline.export.command import _NEEDS, main
 from pipeline.export.finished import Finished, finished
+from pipeline.export.marks import each_once
 from pipeline.store.store import Store
 from tests.helpers.synthetic_store import write_store
 
@@ -71,6 +73,33 @@ def test_csv_has_all_rows_and_an_unchanged_sweep_writes_nothing(
     assert before == {file: file.stat().st_mtime_ns for file in folder.glob("*.csv")}
 
 
+def test_a_cell_that_has_run_again_is_exported_again(storage: Path, tmp_path: Path) -> None:
+    export("csv", storage, tmp_path / "out")
+    store = Store(str(storage))
+    result = store.result(store.plan("synthetic")["cells"][0])
+    names = [name.removesuffix(".parquet") for name in result["records"]]
+    tables = {name: store.records(result, name) for name in names}
+    summary = {**result["summary"], "test_loss": 7.5}
+    store.write_result(
+        {**result, "summary": summary}, {n: t for n, t in tables.items() if t is not None}
+    )
+    assert export("csv", storage, tmp_path / "out").startswith("1 cells exported, 1 were there")
+    assert pd.read_csv(tmp_path / "out/runs.csv")["final/test_loss"][0] == 7.5
+
+
+def test_an_export_knows_results_by_their_digests(cells: list[Finished], tmp_path: Path) -> None:
+    written: list[str] = []
+
+    def write(cell: Finished) -> None:
+        written.append(cell.run_id)
+
+    assert each_once(cells, tmp_path, write) == 2
+    assert each_once(cells, tmp_path, write) == 0
+    again = replace(cells[0], digest="f" * 64)
+    assert each_once([again, cells[1]], tmp_path, write) == 1
+    assert written[-1] == f"{cells[0].cell_id}-ffffffff"
+
+
 def test_a_new_cell_is_added(storage: Path, tmp_path: Path) -> None:
     export("csv", storage, tmp_path / "out")
     write_store(storage, **SMALL, normalizers=("none", "batch", "layer"))
@@ -111,7 +140,7 @@ def test_wandb_writes_a_run_per_cell(storage: Path, cells: list[Finished], tmp_p
     assert export("wandb", storage, folder).startswith("2 cells")
     assert export("wandb", storage, folder).startswith("0 cells")
     files = sorted((folder / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert {file.stem.removeprefix("run-") for file in files} == {cell.cell_id for cell in cells}
+    assert {file.stem.removeprefix("run-") for file in files} == {cell.run_id for cell in cells}
     for cell in cells:
         (file,) = (file for file in files if cell.cell_id in file.name)
         assert b"training/train_loss" in file.read_bytes()
