@@ -48,12 +48,23 @@ def _changed(data: Any, change: str, places: dict[str, str]) -> Any:
     if not sign:
         raise SpecError("has no value; give it as KEY=VALUE", place=place)
     steps = split_key(key, place)
-    for path, value in _leaves(steps, _value(written, ".".join(steps), place)):
-        data = assign_with_location(data, path, value, places, place)
+    return assign_leaves(data, steps, _value(written, ".".join(steps), place), places, place)
+
+
+def assign_leaves(
+    data: Any, steps: list[str], value: Any, places: dict[str, str], place: str
+) -> Any:
+    """Copy a file's data with a value put in that comes from ``place``, which ``places`` notes.
+
+    A mapping for ``training`` or for a probe changes the keys that it has, and no others, as it
+    does in the grid (`pipeline.spec.merge`).
+    """
+    for path, leaf in _leaves(steps, value):
+        data = _assign_with_location(data, path, leaf, places, place)
     return data
 
 
-def assign_with_location(
+def _assign_with_location(
     data: Any, steps: list[str], value: Any, places: dict[str, str], place: str
 ) -> Any:
     """`assign`, and note in ``places`` that this value and all below it stand at ``place``."""
@@ -65,8 +76,8 @@ def assign_with_location(
 
 
 def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:
-    """What a change sets: a mapping for ``training`` sets its keys, and no others of base."""
-    if steps == ["base", "training"] and isinstance(value, dict):
+    is_merged = steps == ["base", "training"] or (steps[0] == "probes" and len(steps) == 2)
+    if is_merged and isinstance(value, dict) and value:
         return [([*steps, name], option) for name, option in value.items()]
     return [(steps, value)]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean
-from pipeline.spec.overrides import assign_with_location, split_key
+from pipeline.spec.overrides import assign_leaves, split_key
 
 
 def with_profile(data: dict[str, Any], name: str, places: dict[str, str]) -> dict[str, Any]:
@@ -31,6 +31,6 @@ def with_profile(data: dict[str, Any], name: str, places: dict[str, str]) -> dic
         where = f"profiles.{name}.{key}"
         place = places.get(where, places[""])
         with mistakes.collected():
-            data = assign_with_location(data, split_key(key, place), value, places, place)
+            data = assign_leaves(data, split_key(key, place), value, places, place)
     mistakes.report()
     return {**data, "name": f"{data.get('name', '')}-{name}"}

@@ -24,6 +24,10 @@ from pipeline.sweep.durations import Estimate
 
 _PLAIN_EVERY = 10.0
 """Seconds between plain lines."""
+_IDLE_AFTER, _IDLE_EVERY = 20.0, 60.0
+"""Seconds without a running cell after which the sweep waits, and between plain lines that say so.
+Ray starts a worker in less."""
+_WAITING = "waiting for free CPUs or GPUs, which other work holds"
 _SHOWN = 12
 """Current cells shown at once."""
 
@@ -68,7 +72,8 @@ class Progress:
             cell for cell in self.cells if cell.labels["architecture"] in self.expected.per_step
         ]
         self._beforehand = _means(known, self.expected)
-        self._began = self._printed = time.monotonic()
+        self._began = self._printed = self._idle_since = time.monotonic()
+        self._over = threading.Event()
         self._live: Live | None = None
         self._notice = ""
         self._notices = ExitStack()
@@ -82,13 +87,30 @@ class Progress:
             )
             self._live.__enter__()
             self._notices.enter_context(stop_notice(self._show_notice))
+        else:
+            threading.Thread(target=self._print_while_idle, daemon=True).start()
         return self
+
+    def _print_while_idle(self) -> None:
+        """Without a terminal: a line every minute in which nothing runs."""
+        while not self._over.wait(_PLAIN_EVERY):
+            now = time.monotonic()
+            if self._is_waiting() and now - self._printed > _IDLE_EVERY:
+                self._printed = now
+                self.console.print(self.line(), highlight=False, soft_wrap=True)
+
+    def _is_waiting(self) -> bool:
+        """Whether no cell has run for a while, though some are left."""
+        with self._lock:
+            idle = not self.running and self._left.total() > 0
+            return idle and time.monotonic() - self._idle_since > _IDLE_AFTER
 
     def _show_notice(self, text: str) -> None:
         """Show a line below the panel from its next drawing on: a signal may come at any moment."""
         self._notice = text
 
     def __exit__(self, *error: object) -> None:
+        self._over.set()
         self._notices.close()
         if self._live is not None:
             self._live.__exit__(None, None, None)
@@ -105,6 +127,7 @@ class Progress:
         now = time.monotonic()
         with self._lock:
             began = self.running.pop(cell_id, now)
+            self._idle_since = now
             if status == "stopped":  # it is to be run again, and its time tells nothing
                 return
             architecture = self._labels[cell_id]["architecture"]
@@ -172,6 +195,7 @@ class Progress:
         eta = self.eta()
         about = "at least" if self._is_guess() else "about"
         left = f"{about} {duration(eta)} left" if eta is not None else "estimating"
+        left = _WAITING if self._is_waiting() else left
         elapsed = duration(time.monotonic() - self._began)
         ending = [elapsed] if done == total else [elapsed, left]
         return " · ".join([*parts, *ending])

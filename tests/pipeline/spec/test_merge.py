@@ -55,6 +55,26 @@ def test_an_override_of_training_keeps_the_rest(tmp_path: Path) -> None:
         cells(tmp_path, "", "training={lr: x}")
 
 
+@pytest.mark.parametrize("key", ["training", "base.training"])
+def test_a_profile_keeps_the_rest_of_training(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(BASE + f"profiles: {{small: {{{key}: {{lr: 0.5}}}}}}\n")
+    (cell,) = read_sweep(path, [], "small").cells
+    training = cell.settings["training"]
+    assert (training["steps"], training["momentum"], training["lr"]) == (3, 0.9, 0.5)
+
+
+def test_a_profile_and_an_override_keep_a_probe_s_other_options(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(BASE + "profiles: {small: {probes.landscape: {span: [1, 2]}}}\n")
+    (profiled,) = read_sweep(path, [], "small").cells
+    (overridden,) = read_sweep(path, ["probes.landscape={span: [1, 2]}"]).cells
+    for cell in (profiled, overridden):
+        landscape = cell.settings["probes"]["landscape"]
+        assert (landscape["at"], landscape["lengths"], landscape["span"]) == ([0], 4, [1.0, 2.0])
+        assert "gradient_ics" in cell.settings["probes"]
+
+
 def test_a_probe_keeps_its_other_options(tmp_path: Path) -> None:
     for text in (
         "grid: {probes.landscape: [{span: [1, 2]}]}",

@@ -6,6 +6,7 @@ import io
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -99,6 +100,36 @@ def test_time_left_on_several_slots(clock: Clock) -> None:
     assert shown.eta() == 10
     ended(shown, clock, vgg[4], 10)
     assert shown.eta() == 0
+
+
+def test_a_full_cluster_is_named(clock: Clock) -> None:
+    (only, other) = cells("vgg", 2)
+    shown = view([only, other])
+    assert shown.line().endswith("0 running · 0s · estimating")
+    clock.now += 25
+    assert shown.line().endswith("25s · waiting for free CPUs or GPUs, which other work holds")
+    shown.started(only.cell_id)
+    clock.now += 100
+    shown.ended(only.cell_id, "ok")
+    assert "waiting" not in shown.line()
+    clock.now += 25
+    assert shown.line().endswith("waiting for free CPUs or GPUs, which other work holds")
+    ended(shown, clock, other, 30)
+    clock.now += 25
+    assert "waiting" not in shown.line()
+
+
+def test_without_a_terminal_a_line_a_minute_tells_of_a_full_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, seconds in (("_PLAIN_EVERY", 0.02), ("_IDLE_AFTER", 0.05), ("_IDLE_EVERY", 0.05)):
+        monkeypatch.setattr(progress, name, seconds)
+    text = io.StringIO()
+    with Progress(cells("vgg", 1), 0, 1, console=Console(file=text)):
+        deadline = time.monotonic() + 20
+        while text.getvalue().count("waiting for free") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_what_running_cells_have_done_is_taken_off(clock: Clock) -> None:
