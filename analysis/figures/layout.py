@@ -173,8 +173,7 @@ def log_scale(panel: Axes) -> None:
 
     An axis with nothing positive on it stays as it is.
     """
-    sharing = panel.get_shared_y_axes().get_siblings(panel)
-    if not any(math.isfinite(one.dataLim.minposy) for one in sharing):
+    if not _has_positive(panel, "y"):
         return
     panel.set_yscale("log")
     side = panel.yaxis
@@ -188,14 +187,20 @@ def log_across(panel: Axes, ticks: Sequence[float] = ()) -> None:
 
     An axis with nothing positive on it stays as it is.
     """
-    sharing = panel.get_shared_x_axes().get_siblings(panel)
-    if not any(math.isfinite(one.dataLim.minposx) for one in sharing):
+    if not _has_positive(panel, "x"):
         return
     panel.set_xscale("log")
     side = panel.xaxis
     side.set_major_locator(FixedLocator(list(ticks)) if ticks else _log_ticks(side, 4))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())
+
+
+def _has_positive(panel: Axes, axis: Literal["x", "y"]) -> bool:
+    """Whether the panel, or one that shares its axis, has a value that a log axis can show."""
+    shared = panel.get_shared_x_axes() if axis == "x" else panel.get_shared_y_axes()
+    least = [getattr(one.dataLim, f"minpos{axis}") for one in shared.get_siblings(panel)]
+    return any(map(math.isfinite, least))
 
 
 def _log_ticks(side: Axis, most: int) -> Locator:

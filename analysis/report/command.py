@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.affinity import affinity
 from pipeline.cli.errors import exit_code, print_error
 from pipeline.cli.options import (
     argument,
     local_folder,
     local_path,
+    positive,
     storage_location,
     storage_parent,
     tracking_parent,
@@ -80,8 +81,7 @@ def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str
     study, *others = [side.study() for side in both]
     cache = None if options.strict else sides.cache(options)
     how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
-    how["jobs"] = options.jobs
-    write(study, out, other=others[0] if others else None, **how)
+    write(study, out, other=others[0] if others else None, jobs=options.jobs, **how)
     if cache and all(side.whole for side in both):
         written.remember(out, cache, source)
 
@@ -125,19 +125,6 @@ def _command(options: argparse.Namespace) -> str:
     words = ["python -m analysis.report", *options.sweeps, *plans, *against, *strict]
     words += ["--seed", str(options.seed)]
     return " ".join(words)
-
-
-def _cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"must be a whole number from 1 on, not {text!r}")
-    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,8 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--jobs",
-        type=argument(_positive),
-        default=_cores(),
+        type=positive,
+        default=affinity(),
         metavar="N",
         help="processes that read records and draw figures (all cores)",
     )

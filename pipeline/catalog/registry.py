@@ -119,9 +119,8 @@ def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> 
     Raises:
         SpecError: for an unknown name or option, a wrong type or a missing required option.
     """
-    from pipeline.catalog.validation import (
-        validate,  # pydantic costs 0.2 s, which `--help` need not pay
-    )
+    # pydantic costs 0.2 s, which `--help` need not pay
+    from pipeline.catalog.validation import validate
 
     name, options = _split(config, where)
     part = find(kind, name, f"{where}.name" if isinstance(config, Mapping) else where)

@@ -86,6 +86,14 @@ def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     return parsed
 
 
+def positive(text: str) -> int:
+    """The ``type`` of an argument that is a whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
 def storage_parent() -> argparse.ArgumentParser:
     """Parent parser of --storage: see `storage_location`, which has its default."""
     parser = argparse.ArgumentParser(add_help=False)

@@ -142,18 +142,18 @@ def _add_slurm(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("file", metavar="FILE", help="the sweep file (YAML)")
     parser.add_argument("--time", required=True, metavar="T", help="wall time, as 24:00:00")
-    parser.add_argument("--nodes", type=_positive, default=1, metavar="N", help="nodes (1)")
+    parser.add_argument("--nodes", type=shared.positive, default=1, metavar="N", help="nodes (1)")
     parser.add_argument(
         "--gpus-per-node", type=_count, default=0, metavar="N", help="GPUs of each node (0)"
     )
     parser.add_argument(
         "--cpus-per-node",
-        type=_positive,
+        type=shared.positive,
         metavar="N",
         help="CPUs of each node; else the site's",
     )
     parser.add_argument(
-        "--array", type=_positive, metavar="N", help="N one-node jobs, which share the sweep"
+        "--array", type=shared.positive, metavar="N", help="N one-node jobs, which share the sweep"
     )
     parser.add_argument("--partition", metavar="NAME", help="Slurm's partition")
     parser.add_argument("--account", metavar="NAME", help="Slurm's account")
@@ -172,9 +172,9 @@ def _add_kubernetes(actions: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("file", metavar="FILE", help="the sweep file (YAML), in this checkout")
     parser.add_argument("--image", required=True, metavar="NAME", help="image that pods pull")
-    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="pods (1)")
+    parser.add_argument("--workers", type=shared.positive, default=1, metavar="N", help="pods (1)")
     parser.add_argument(
-        "--cpus-per-worker", type=_positive, default=4, metavar="N", help="CPUs of each (4)"
+        "--cpus-per-worker", type=shared.positive, default=4, metavar="N", help="CPUs of each (4)"
     )
     parser.add_argument(
         "--gpus-per-worker", type=_count, default=0, metavar="N", help="GPUs of each (0)"
@@ -192,11 +192,4 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError("at least 0")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
     return value

@@ -8,6 +8,11 @@ from typing import Any
 from pipeline.cli.mistakes import SpecError
 
 
+def is_merged(section: str, steps: Sequence[str]) -> bool:
+    """Whether a mapping at a dotted key changes what it gives alone: ``training``, or a probe."""
+    return (section == "training" and not steps) or (section == "probes" and len(steps) == 1)
+
+
 def merged(section: str, steps: Sequence[str], base: Any, value: Any) -> Any:
     """A mapping for ``training`` or for a probe changes the keys that it has, and no others.
 
@@ -17,10 +22,10 @@ def merged(section: str, steps: Sequence[str], base: Any, value: Any) -> Any:
         base: the section's settings so far.
         value: what the grid, or an extra cell, gives.
     """
-    if section == "training" and not steps:
+    if is_merged(section, steps):
+        for step in steps:
+            base = base.get(step) if isinstance(base, dict) else None
         return _over(base, value)
-    if section == "probes" and len(steps) == 1 and isinstance(base, dict):
-        return _over(base.get(steps[0]), value)
     if section == "probes" and not steps and isinstance(base, dict) and isinstance(value, dict):
         return {name: _over(base.get(name), options) for name, options in value.items()}
     return value

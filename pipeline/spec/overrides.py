@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, quoted
+from pipeline.spec.merge import is_merged
 from pipeline.spec.schema import DOTTED, Base, SweepFile
 from pipeline.spec.yaml_reader import parse
 
@@ -76,8 +77,8 @@ def _assign_with_location(
 
 
 def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:
-    is_merged = steps == ["base", "training"] or (steps[0] == "probes" and len(steps) == 2)
-    if is_merged and isinstance(value, dict) and value:
+    section, *rest = steps[1:] if steps[0] == "base" and len(steps) > 1 else steps
+    if is_merged(section, rest) and isinstance(value, dict) and value:
         return [([*steps, name], option) for name, option in value.items()]
     return [(steps, value)]
 

@@ -295,8 +295,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
     )
-    parser.add_argument("--concurrency", type=_positive, metavar="N", help="cells run at once")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="run at most N cells")
+    parser.add_argument(
+        "--concurrency", type=shared.positive, metavar="N", help="cells run at once"
+    )
+    parser.add_argument("--limit", type=shared.positive, metavar="N", help="run at most N cells")
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -345,13 +347,6 @@ _INSTEAD = {
     "--stop": "end the sweep where it runs now: running cells save checkpoints",
 }
 """What can be asked for instead of running."""
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
 
 
 def _hours(text: str) -> float:

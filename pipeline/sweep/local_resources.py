@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from pipeline.cli.affinity import affinity
+
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -19,17 +21,11 @@ def usable_cpus(environment: Mapping[str, str] = os.environ) -> int:
 
     The smallest of its affinity, SLURM_CPUS_PER_TASK and its cgroups' quotas, rounded down.
     """
-    counts = [float(_affinity()), *_quotas()]
+    counts = [float(affinity()), *_quotas()]
     given = environment.get("SLURM_CPUS_PER_TASK", "")
     if given.isdecimal():
         counts.append(float(given))
     return max(1, int(min(counts)))
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _quotas() -> Iterator[float]:

@@ -251,7 +251,7 @@ def _chosen(cells: list[Cell], prefix: str) -> Cell:
 
 def _refuse_finished(cell: Cell, store: Store, replace_result: bool) -> None:
     """Refuse a cell that has a result, which would be replaced."""
-    if not replace_result and cell.cell_id in store.finished():
+    if not replace_result and store.has_result(cell.cell_id):
         raise ValueError(
             f"{cell.cell_id} has a result in {store.uri}; --replace runs it again and replaces "
             "that result, --storage keeps the new one elsewhere"
