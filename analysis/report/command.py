@@ -23,6 +23,7 @@ from pipeline.cli.run import graceful_shutdown
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
+    from pipeline.store.store import Store
 
 _EPILOG = """\
 examples:
@@ -105,7 +106,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     from pipeline.tracking.client import TrackingError, attach_report
 
     try:
-        own = options.tracking_store if storage is None else Store(storage).store_id
+        own = options.tracking_store if storage is None else _own_id(uri, Store(storage))
         for sweep in sweeps:
             attach_report(uri, sweep, str(out), own, note(out), counts(out))
     except (TrackingError, StoreError) as error:  # of a store that cannot be written, for one
@@ -114,6 +115,13 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
         print_error(f"not attached in MLflow: {error}")
     else:
         print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
+
+
+def _own_id(uri: str, store: Store) -> str:
+    from pipeline.tracking.owner import own_the_id
+
+    own_the_id(uri, store)
+    return store.store_id
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -10,7 +10,8 @@ from typing import TypeVar
 STORAGE = "results"
 """The folder of results of a command that was told no other."""
 _LOCAL = ("file://", "local://")
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
+"""How the URI of an MLflow that is a file begins."""
 _T = TypeVar("_T")
 
 
@@ -31,8 +32,8 @@ def tracking_location(given: str | None = None) -> str | None:
     uri = given or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return None
-    if uri.startswith(_SQLITE):
-        return _SQLITE + os.path.expanduser(uri.removeprefix(_SQLITE))
+    if uri.startswith(SQLITE):
+        return SQLITE + os.path.expanduser(uri.removeprefix(SQLITE))
     return local_path(uri)
 
 

@@ -34,8 +34,13 @@ def stratified(labels: NDArray[np.int64], share: float, word: str) -> NDArray[np
     marked = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         members = order[labels[order] == label]
-        marked[members[: min(round(share * len(members)), len(members) - 1)]] = True
+        marked[members[: share_of(len(members), share)]] = True
     return marked
+
+
+def share_of(count: int, share: float) -> int:
+    """How many of a class's ``count`` samples a share of them is: never all."""
+    return min(round(share * count), count - 1)
 
 
 def _hashes(count: int, word: str) -> NDArray[np.uint64]:

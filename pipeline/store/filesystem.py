@@ -83,7 +83,7 @@ class Files:
 
     def _parsed(self, path: str, data: bytes) -> dict[str, Any]:
         try:
-            content = json.loads(data)
+            content = json.loads(data, parse_constant=_refuse_constant)
         except ValueError as error:
             raise StoreError(f"{self._full(path)}: damaged, not JSON ({error})") from None
         schema = content.get("schema") if isinstance(content, dict) else None
@@ -129,6 +129,11 @@ def _reason(error: Exception) -> str:
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
         return f"{said}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return said
+
+
+def _refuse_constant(name: str) -> Any:
+    """NaN and infinities are no JSON, and nothing here writes them."""
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.cli.redaction import redact
-from pipeline.store.filesystem import Files, StoreError, json_bytes, validate_name
+from pipeline.store.filesystem import StoreError, json_bytes, validate_name
+from pipeline.store.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def plan_id(plan: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(sorted(plan["cells"])).encode()).hexdigest()[:16]
 
 
-class Plans(Files):
+class Plans(Identity):
     """The plans of a store."""
 
     def write_plan(self, plan: Mapping[str, Any], changes: Sequence[str] = ()) -> str:

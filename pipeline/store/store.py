@@ -1,6 +1,6 @@
 """The store: where planned sweeps and finished cells live, on a disk or in object storage.
 
-    <root>/store.json                    the id by which MLflow knows the store's runs
+    <root>/store.json                    the id by which MLflow knows its runs; where it is
     <root>/sweeps/<name>/<plan_id>.json  what a sweep file asked for: its cells, in order
     <root>/cells/<cell_id>/*.parquet     the records, one table a file
     <root>/cells/<cell_id>/result.json   written last: its presence means that the cell is finished
@@ -27,9 +27,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 
 from pipeline.store.filesystem import (
     SCHEMA,
@@ -39,6 +37,7 @@ from pipeline.store.filesystem import (
     validate_name,
 )
 from pipeline.store.plans import Plans
+from pipeline.store.seal import is_altered, sealed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 10
 """Times that a trial writes its cell before it gives up: another writer can make it try again."""
 
-_IDENTITY = "store.json"
 _SHARD = re.compile(r"\d{1,9}-of-\d{1,9}")
 
 _Bytes = Mapping[str, bytes]
@@ -84,13 +82,6 @@ class Store(Plans):
             raise StoreError(f"{self._full('sweeps')}/{name}: no such file in the store")
         return self.plans_of(name, self.finished())[0].content
 
-    @cached_property
-    def store_id(self) -> str:
-        """The store's own id, made when it is first asked for; a store that is moved keeps it."""
-        if not self._exists(_IDENTITY):
-            self._write_once(_IDENTITY, _identity(uuid4().hex[:12]))
-        return self._read_json(_IDENTITY)["id"]
-
     # What was found -------------------------------------------------------------------------------
 
     def cell_states(self) -> CellStates:
@@ -118,7 +109,8 @@ class Store(Plans):
         another sweep) and whose numbers differ: then the last one to write has all files.
 
         Returns:
-            The result as written, with ``records``: rows and sha256 of each file.
+            The result as written, with ``records``: rows and sha256 of each file, and ``sha256``
+            of the result itself.
 
         Raises:
             StoreError: if the files do not stay as written; the cell then has no result.
@@ -128,7 +120,7 @@ class Store(Plans):
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()}
         rows = {f"{name}.parquet": table.num_rows for name, table in records.items()}
         written = {name: {"rows": rows[name], "sha256": digests[name]} for name in tables}
-        complete = {**result, "records": written}
+        complete = sealed({**result, "records": written})
         ending = {"result.json": json_bytes(complete)}
         for attempt in range(_ATTEMPTS):
             if self._write_and_verify(cell_id, tables, ending):
@@ -179,8 +171,16 @@ class Store(Plans):
         return self._exists(f"cells/{validate_name(cell_id)}/result.json")
 
     def result(self, cell_id: str) -> dict[str, Any]:
-        """Read a finished cell's ``result.json``."""
-        return self._read_json(f"cells/{validate_name(cell_id)}/result.json")
+        """Read a finished cell's ``result.json``.
+
+        Raises:
+            StoreError: if it is missing, or not what was written: its digest differs.
+        """
+        path = f"cells/{validate_name(cell_id)}/result.json"
+        result = self._read_json(path)
+        if is_altered(result):
+            raise StoreError(f"{self._full(path)}: {_altered(cell_id)}")
+        return result
 
     def failure(self, cell_id: str) -> dict[str, Any]:
         """Read why a cell's last trial raised."""
@@ -222,10 +222,7 @@ class Store(Plans):
         data = self._read(path)
         expected = result["records"].get(name)
         if expected and hashlib.sha256(data).hexdigest() != expected["sha256"]:
-            raise StoreError(
-                f"{self._full(path)}: not the file that was written (its digest differs); delete "
-                f"the folder of cell {cell_id} and run the sweep again to compute it anew"
-            )
+            raise StoreError(f"{self._full(path)}: {_altered(cell_id)}")
         return data
 
     # What lies beside a result --------------------------------------------------------------------
@@ -336,17 +333,16 @@ class Store(Plans):
 
     # Files ----------------------------------------------------------------------------------------
 
-    def write_identity(self, store_id: str) -> None:
-        """Give a copied store the id of the one that it is a copy of."""
-        self._write(_IDENTITY, _identity(store_id))
-
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file of a copied store (`pipeline.tracking.client.download`), atomically."""
         self._write("/".join(validate_name(part) for part in path.split("/")), data)
 
 
-def _identity(store_id: str) -> bytes:
-    return json_bytes({"schema": SCHEMA, "id": store_id})
+def _altered(cell_id: str) -> str:
+    return (
+        "not the file that was written (its digest differs); delete the folder of cell "
+        f"{cell_id} and run the sweep again to compute it anew"
+    )
 
 
 def parquet_bytes(table: pyarrow.Table) -> bytes:

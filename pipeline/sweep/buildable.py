@@ -1,8 +1,9 @@
 """Which cells cannot run whatever the machine: each distinct network is built once, beforehand.
 
-A network is built and run forward on torch's meta device, whose tensors have shapes and no values.
-What fails there counts only if it fails with real tensors too. Outcomes are kept in
-``NORMSCOPE_CACHE`` by settings, code and version of torch, so that a second look needs no torch.
+The batches must fit the data, too. A network is built and run forward on torch's meta device, whose
+tensors have shapes and no values. What fails there counts only if it fails with real tensors too.
+Outcomes are kept in ``NORMSCOPE_CACHE`` by settings, code and version of torch, so that a second
+look needs no torch.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Checked:
     errors: dict[str, list[Cell]] = field(default_factory=dict)
     """Cells that cannot run, by their error."""
     unknown: list[Cell] = field(default_factory=list)
-    """Cells whose network can be built only once their data are read."""
+    """Cells whose network and batches are known only once their data are read."""
 
 
 def check_networks(cells: Sequence[Cell]) -> Checked:
@@ -82,14 +83,18 @@ def _network(cell: Cell) -> str:
     return f"{labels['architecture']} with {labels['normalizer']} on {labels['data']}"
 
 
-def _groups(cells: Iterable[Cell]) -> dict[tuple[int | None, ...], list[Cell]]:
-    """Cells by their network: cells share the settings that the sweep file resolves once."""
-    groups: dict[tuple[int | None, ...], list[Cell]] = defaultdict(list)
+def _groups(cells: Iterable[Cell]) -> dict[tuple[object, ...], list[Cell]]:
+    """Cells by network and batches: cells share the settings that the sweep file resolves once."""
+    groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         own = cell.settings
         parts = (id(own["data"]), id(own["architecture"]), id(own["normalizer"]))
-        groups[(*parts, own["training"]["batch_size"])].append(cell)
+        groups[(*parts, *_batches(own))].append(cell)
     return groups
+
+
+def _batches(settings: Mapping[str, Any]) -> tuple[int | None, str]:
+    return settings["training"]["batch_size"], " ".join(settings["training"]["augment"])
 
 
 def _key(cell: Cell) -> str:
@@ -98,8 +103,7 @@ def _key(cell: Cell) -> str:
     named = {key: settings[key] for key in ("data", "architecture", "normalizer")}
     sources = source_digests({**named, "probes": {}}) | {"check": code_digest(_OURS)}
     versions = [version("torch"), version("torchvision")]
-    batch_size = settings["training"]["batch_size"]
-    text = json.dumps([named, files, batch_size, sources, versions], sort_keys=True)
+    text = json.dumps([named, files, _batches(settings), sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -110,13 +114,29 @@ def _build(cells: Mapping[str, Cell]) -> dict[str, str]:
 
 
 def _outcome(settings: Mapping[str, Any]) -> str:
-    """Why a network cannot be built or run; empty if it can."""
+    """Why a network cannot be built or run, or its batches not be made; empty if all can."""
     from pipeline.data._tasks import known_task
 
     task = known_task(settings["data"])
     if task is None:
         return _UNKNOWN
-    return _tried(settings, task, "meta") and _tried(settings, task, "cpu")
+    unfit = _unfit(settings, task)
+    return unfit or (_tried(settings, task, "meta") and _tried(settings, task, "cpu"))
+
+
+def _unfit(settings: Mapping[str, Any], task: Task) -> str:
+    """Why the data cannot give such batches, in the words of the trial that would fail."""
+    from pipeline.data._tasks import known_samples
+    from pipeline.training.batches import refuse_unfit
+
+    samples, training = known_samples(settings["data"]), settings["training"]
+    if samples is None:
+        return ""
+    try:
+        refuse_unfit(training["batch_size"], samples, training["augment"], task.input_shape)
+    except ValueError as error:
+        return f"ValueError: {error}"
+    return ""
 
 
 def _tried(settings: Mapping[str, Any], task: Task, device: str) -> str:

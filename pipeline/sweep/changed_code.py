@@ -1,4 +1,7 @@
-"""Finished cells whose code has changed since: what --status lists and --rerun-changed runs."""
+"""Finished cells whose code has changed since, or whose result is damaged.
+
+``--status`` lists them, and ``--rerun-changed`` runs them again.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _READERS = 16
 _EXAMPLES = 3
 """Cells named for each set of changed parts."""
 _UNKNOWN = ("code that is not recorded",)
-_DAMAGED = ("a result that cannot be read",)
+_DAMAGED = ("the result itself",)
 
 Changes = dict[str, tuple[str, ...]]
 """By cell id: the parts whose code differs from that of this checkout, or why it is not known."""
@@ -49,10 +52,16 @@ def show_changed_code(cells: Sequence[Cell], changes: Changes) -> None:
         if cell.cell_id in changes:
             groups[changes[cell.cell_id]].append(cell)
     for parts, members in groups.items():
-        print(f"made by other code: {len(members)} done cells; changed: {', '.join(parts)}")
+        print(_heading(parts, len(members)))
         for cell in members[:_EXAMPLES]:
             print(f"  {cell.cell_id}  {title(cell.labels)}")
         if len(members) > _EXAMPLES:
             print(f"  … and {len(members) - _EXAMPLES} more")
     if groups:
         print("--rerun-changed runs these cells again, with the code of this checkout")
+
+
+def _heading(parts: tuple[str, ...], count: int) -> str:
+    if parts == _DAMAGED:
+        return f"damaged, or edited by hand: the results of {count} done cells; no report has them"
+    return f"made by other code: {count} done cells; changed: {', '.join(parts)}"

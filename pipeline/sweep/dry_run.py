@@ -73,7 +73,7 @@ def refuse_unbuildable(sweep: Sweep, cells: Sequence[Cell]) -> None:
     checked = check_networks(cells)
     if checked.unknown:
         names = ", ".join(dict.fromkeys(cell.labels["data"] for cell in checked.unknown))
-        print(f"not checked: networks on {names}, whose size is known once it is read")
+        print(f"not checked: networks and batches on {names}, whose size is known once it is read")
     if checked.errors:
         lines = refusal(checked).splitlines()
         raise ValueError("\n".join(f"{sweep.path}: {line}" for line in lines))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
 from pipeline.spec.read import Cell
-from pipeline.store.store import Store
+from pipeline.store.store import Store, StoreError
 
 _SAMPLE = 20
 """Results read for each architecture: enough for a mean, and quick in a large store."""
@@ -44,9 +45,10 @@ def estimate(planned: Sequence[Cell], store: Store, finished: set[str]) -> Estim
     for cell in planned:
         sample = sampled[cell.labels["architecture"]]
         if cell.cell_id in finished and len(sample) < _SAMPLE:
-            result = store.result(cell.cell_id)
-            sample.append((result["cost"]["seconds"], result["summary"]["steps"]))
-            on_gpus |= result["cost"]["peak_memory_bytes"] is not None
+            with suppress(StoreError):  # --status names a damaged result
+                result = store.result(cell.cell_id)
+                sample.append((result["cost"]["seconds"], result["summary"]["steps"]))
+                on_gpus |= result["cost"]["peak_memory_bytes"] is not None
     return Estimate(
         {name: _rate(sample) for name, sample in sampled.items() if sample},
         _rate(whole)

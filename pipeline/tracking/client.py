@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pipeline.store.store import Store
+from pipeline.tracking.owner import own_the_id
 from pipeline.tracking.payload import dataset, parameters, points, run_name, source_tags
 from pipeline.tracking.relocation import TrackingError, artifact_location, migration_lock
 from pipeline.tracking.runs import (
@@ -66,7 +67,11 @@ def prepare(uri: str, sweep: str, description: str, store: Store) -> None:
     """Create the database and the sweep's experiment, and end runs that a dead process left.
 
     This is done before any run is made. Only the store's own runs are ended.
+
+    Raises:
+        TrackingError: if the server does not answer, or another store has the same id.
     """
+    own_the_id(uri, store)
     client = client_of(uri)
     with migration_lock(uri):
         experiment = find_experiment(client, sweep)

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
-_SQLITE = "sqlite:///"
+from pipeline.cli.options import SQLITE
+
 _FOLDER = "mlflow-artifacts"
 _PLACES = "SELECT experiment_id, name, artifact_location FROM experiments"
 
@@ -21,16 +22,16 @@ class TrackingError(ValueError):
 
 def migration_lock(uri: str) -> AbstractContextManager[Any]:
     """Context manager that locks a SQLite file: processes that open a fresh one at once collide."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return nullcontext()
-    return FileLock(f"{uri.removeprefix(_SQLITE)}.lock")
+    return FileLock(f"{uri.removeprefix(SQLITE)}.lock")
 
 
 def artifact_location(uri: str, sweep: str) -> str | None:
     """Beside a SQLite file, wherever the command runs; a server decides for itself."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return None
-    folder = Path(uri.removeprefix(_SQLITE)).resolve().parent
+    folder = Path(uri.removeprefix(SQLITE)).resolve().parent
     return (folder / _FOLDER / sweep).as_uri()
 
 
@@ -44,10 +45,10 @@ def relocate(uri: str) -> None:
     Raises:
         TrackingError: if the database cannot be changed.
     """
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return
     try:
-        with closing(sqlite3.connect(uri.removeprefix(_SQLITE))) as database, database:
+        with closing(sqlite3.connect(uri.removeprefix(SQLITE))) as database, database:
             known = database.execute(_PLACES)
             for number, name, old in known.fetchall():
                 new = artifact_location(uri, name)

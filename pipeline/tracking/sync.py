@@ -10,10 +10,9 @@ import json
 from pathlib import Path
 
 from pipeline.cli.errors import print_error
+from pipeline.cli.options import SQLITE
 from pipeline.spec.read import Sweep
 from pipeline.store.store import Store
-
-_SQLITE = "sqlite:///"
 
 
 def mirror_missing(sweep: Sweep, store: Store, uri: str) -> None:
@@ -61,4 +60,4 @@ def _digest(sweep: Sweep, store: Store, uri: str) -> str:
 
 
 def _is_gone(uri: str) -> bool:
-    return uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists()
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()

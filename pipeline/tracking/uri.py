@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.cli.options import is_remote, tracking_location
-
-_SQLITE = "sqlite:///"
+from pipeline.cli.options import SQLITE, is_remote, tracking_location
 
 
 def existing_tracking(storage: str) -> str | None:
     """MLFLOW_TRACKING_URI, or the SQLite file that a sweep has left in a local store, if any."""
     file = Path(storage) / "mlflow.db"
-    own = f"{_SQLITE}{file.resolve()}" if file.is_file() else None
+    own = f"{SQLITE}{file.resolve()}" if file.is_file() else None
     uri = tracking_location() or own
     return None if uri == "none" else uri
 
@@ -33,9 +31,9 @@ def tracking_uri(given: str | None, storage: str) -> str | None:
         raise ValueError(
             f"--tracking: say where MLflow is (or none), as --storage {storage} is remote"
         )
-    uri = uri or f"{_SQLITE}{storage}/mlflow.db"
-    if not uri.startswith(_SQLITE):
+    uri = uri or f"{SQLITE}{storage}/mlflow.db"
+    if not uri.startswith(SQLITE):
         return uri
-    file = Path(uri.removeprefix(_SQLITE)).resolve()
+    file = Path(uri.removeprefix(SQLITE)).resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    return f"{_SQLITE}{file}"
+    return f"{SQLITE}{file}"

@@ -44,13 +44,8 @@ class Batches:
         self, dataset: Dataset, *, batch_size: int | None, augment: Sequence[str], seed: int
     ) -> None:
         self._samples = len(dataset.train.targets)
+        refuse_unfit(batch_size, self._samples, augment, dataset.task.input_shape)
         self._size = self._samples if batch_size is None else batch_size
-        if not 1 <= self._size <= self._samples:
-            raise ValueError(
-                f"batch_size must be between 1 and the {self._samples} training samples "
-                f"(null for all of them), not {batch_size}"
-            )
-        _check_augmentations(augment, dataset.task.input_shape)
         self._dataset = dataset
         self._augment = augment
         self._seed = seed
@@ -203,6 +198,22 @@ def evaluation_batches(split: Split, dataset: Dataset, size: int) -> Iterator[Ba
     """Yield all samples of a split in order, ``size`` at a time, the last batch short."""
     for start in range(0, len(split.targets), size):
         yield dataset.batch(split, slice(start, start + size))
+
+
+def refuse_unfit(
+    batch_size: int | None, samples: int, augment: Sequence[str], input_shape: tuple[int, ...]
+) -> None:
+    """Refuse batches that a training split of ``samples`` inputs cannot give.
+
+    Raises:
+        ValueError: as `Batches` does.
+    """
+    if batch_size is not None and not 1 <= batch_size <= samples:
+        raise ValueError(
+            f"batch_size must be between 1 and the {samples} training samples "
+            f"(null for all of them), not {batch_size}"
+        )
+    _check_augmentations(augment, input_shape)
 
 
 def _check_augmentations(augment: Sequence[str], input_shape: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from analysis.load.sources import LABELS, load
 from analysis.reductions import over_steps
 from pipeline.store.filesystem import SCHEMA
+from pipeline.store.seal import sealed
 from pipeline.store.store import Store, StoreError
 from tests.helpers.synthetic_store import write_store
 
@@ -170,8 +171,23 @@ def test_a_result_without_its_parts_is_named(tmp_path: Path, key: str) -> None:
     path = tmp_path / "cells" / cell_of(tmp_path, "none", 0.01, 0) / "result.json"
     content = json.loads(path.read_text())
     del content[key]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(sealed(content)))
     assert "not what a trial writes" in load(str(tmp_path)).problems[0]
+
+
+@pytest.mark.parametrize("value", [9.0, float("nan")])
+def test_a_number_that_was_edited_by_hand_is_named_and_counts_nowhere(
+    tmp_path: Path, value: float
+) -> None:
+    write_store(tmp_path, **SMALL)
+    cell = cell_of(tmp_path, "none", 0.01, 0)
+    path = tmp_path / "cells" / cell / "result.json"
+    content = json.loads(path.read_text())
+    content["summary"]["test_accuracy"] = value
+    path.write_text(json.dumps(content))
+    study = load(str(tmp_path))
+    assert f"{cell}/result.json: " in study.problems[0]
+    assert cell not in set(study.runs["cell_id"])
 
 
 def test_a_deleted_record_file_is_named(tmp_path: Path) -> None:
@@ -244,7 +260,7 @@ def test_threads_of_the_host_are_no_mixture_on_gpus(tmp_path: Path) -> None:
         result["cost"]["peak_memory_bytes"] = 1
         result["provenance"]["threads"] = 1 + int(cell[0], 16) % 2
         path = tmp_path / "cells" / cell / "result.json"
-        path.write_text(json.dumps(result))
+        path.write_text(json.dumps(sealed(result)))
     assert {store.result(cell)["provenance"]["threads"] for cell in store.finished()} == {1, 2}
     assert load(str(tmp_path)).problems == []
 

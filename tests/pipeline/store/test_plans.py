@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,30 @@ def test_a_store_has_one_id_which_moves_with_it(tmp_path: Path) -> None:
     assert Store(str(tmp_path / "two")).store_id != first
     (tmp_path / "one").rename(tmp_path / "three")
     assert Store(str(tmp_path / "three")).store_id == first
+
+
+def test_a_copied_store_has_a_twin_and_a_moved_one_has_none(tmp_path: Path) -> None:
+    one = Store(str(tmp_path / "one"))
+    one.settle()
+    shutil.copytree(one.uri, tmp_path / "two")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert Store(str(tmp_path / "one")).twin() is None
+    assert Store(str(tmp_path / "link")).twin() is None  # the same, by another path
+    assert Store(str(tmp_path / "two")).twin() == one.uri
+    shutil.rmtree(tmp_path / "one")
+    moved = Store(str(tmp_path / "two"))
+    assert moved.twin() is None
+    moved.settle()
+    assert moved.store_id == one.store_id
+    Store(one.uri).settle()  # another one appears in the first place, with an id of its own
+    assert Store(str(tmp_path / "two")).twin() is None
+
+
+def test_a_store_of_which_no_place_is_known_has_no_twin(store: Store) -> None:
+    store.write_identity("0123456789ab")
+    assert store.twin() is None
+    store.settle()
+    assert Store(store.uri).store_id == "0123456789ab"
 
 
 def test_of_two_that_make_the_id_at_once_the_first_one_counts(store: Store) -> None:

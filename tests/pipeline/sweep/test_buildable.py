@@ -109,12 +109,30 @@ def test_what_fails_without_values_only_is_not_refused(monkeypatch: pytest.Monke
     assert tried == ["meta", "cpu"]
 
 
+def test_a_batch_that_the_data_cannot_give_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes, storage = [1295, 1296, None], ["--storage", str(tmp_path / "results")]
+    file = write(tmp_path, IMAGES, grid={"training.batch_size": sizes})
+    assert main([str(file), "--dry-run", *storage]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{file}: 1 cells cannot run, e.g. ")
+    assert "batch_size must be between 1 and the 1295 training samples" in said
+    vectors = {**IMAGES, "data": "gaussian", "architecture": "deep_linear"}
+    small = {"training.batch_size": 1001, "training.augment": ["crop"]}
+    both = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    assert main([str(write(tmp_path, vectors)), "--dry-run", *both[:2], *storage]) == 2
+    assert "the 1000 training samples" in capsys.readouterr().err
+    assert main([str(write(tmp_path, vectors)), "--dry-run", *both[2:], *storage]) == 2
+    assert "crop" in capsys.readouterr().err
+
+
 def test_a_dataset_that_must_be_read_first_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write(tmp_path, {**IMAGES, "data": {"name": "parquet", "path": "/nowhere/cats"}})
     assert main([str(file), "--dry-run", "--storage", str(tmp_path / "results")]) == 0
-    assert "not checked: networks on parquet(path=cats)" in capsys.readouterr().out
+    assert "not checked: networks and batches on parquet(path=cats)" in capsys.readouterr().out
 
 
 _SECOND_LOOK = """

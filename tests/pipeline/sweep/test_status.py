@@ -147,6 +147,19 @@ def test_status_lists_cells_made_by_other_code(
     assert "--rerun-changed runs these cells again" in said
 
 
+def test_status_lists_results_that_were_edited_by_hand(
+    file: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = read_sweep(file).cells[0]
+    result = Path(store.uri) / "cells" / cell.cell_id / "result.json"
+    result.write_text(result.read_text().replace('"ok"', '"diverged"'))
+    code, said = say(file, store, capsys, "--status")
+    assert code == 0
+    assert "damaged, or edited by hand: the results of 1 done cells" in said
+    assert f"  {cell.cell_id}  " in said
+    assert "--rerun-changed runs these cells again" in said
+
+
 def test_cells_made_by_other_code_run_again_on_demand(file: Path, store: Store) -> None:
     cells = read_sweep(file).cells
     standing = store.cell_states()

@@ -17,6 +17,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
 from pipeline.tracking.coarse import MAX_KEYS
+from pipeline.tracking.owner import own_the_id
 
 SWEEP = "small"
 TIME = "2026-01-02T03:04:05+00:00"
@@ -173,9 +174,12 @@ def test_a_store_comes_back_byte_for_byte(store: Store, uri: str, tmp_path: Path
     tracking.download(uri, [], str(tmp_path / "copy"))
 
     def files(root: Path) -> dict[str, bytes]:
-        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        found = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        del found["store.json"]  # which says where the store is
+        return found
 
     assert files(tmp_path / "copy") == files(tmp_path / "results")
+    assert Store(str(tmp_path / "copy")).store_id == store.store_id
 
 
 def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_path: Path) -> None:
@@ -435,6 +439,36 @@ def test_results_in_another_folder_have_their_artifacts_there(
     assert old.exists() == (how == "copied")
     if how == "copied":
         assert {str(p.relative_to(old)) for p in old.rglob("*")} == before
+
+
+def test_a_copied_store_leaves_the_runs_of_the_other_alone(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    tracking.prepare(uri, SWEEP, "", store)
+    tracking.mirror_missing(uri, SWEEP, store, ["aa", "bb"])
+    shutil.copytree(store.uri, tmp_path / "copy")
+    copied = Store(str(tmp_path / "copy"))
+    add_cell(copied, "bb", 3.0)
+    with pytest.raises(tracking.TrackingError) as raised:
+        tracking.prepare(uri, SWEEP, "", copied)
+    assert f"{copied.uri}: has the id of the store in {store.uri}" in str(raised.value)
+    assert f"delete {copied.uri}/store.json" in str(raised.value)
+    (tmp_path / "copy/store.json").unlink()
+    own = Store(copied.uri)
+    tracking.prepare(uri, SWEEP, "", own)
+    assert tracking.sync(uri, SWEEP, own, ["aa", "bb"]) == (2, 0, 2)
+    assert tracking.sync(uri, SWEEP, store, ["aa", "bb"]) == (0, 0, 2)
+
+
+def test_a_copy_with_the_database_in_it_is_no_copy_there(store: Store, tmp_path: Path) -> None:
+    store.settle()
+    shutil.copytree(store.uri, tmp_path / "copy")
+    copied = Store(str(tmp_path / "copy"))
+    own_the_id(f"sqlite:///{copied.uri}/mlflow.db", copied)
+    assert copied.twin() == store.uri
+    for elsewhere in (f"sqlite:///{tmp_path}/mlflow.db", "http://127.0.0.1:9"):
+        with pytest.raises(tracking.TrackingError, match="one is a copy of the other"):
+            own_the_id(elsewhere, copied)
 
 
 def test_a_database_moved_without_its_artifacts(store: Store, uri: str, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ RESULT: dict[str, Any] = {
         "time": str,
         "sources": dict.fromkeys(SOURCES, str),
     },
+    "sha256": str,
     "records": {f"{name}.parquet": {"rows": int, "sha256": str} for name in ("training", *PROBES)},
 }
 
