@@ -7,7 +7,7 @@
     <root>/cells/<cell_id>/failure.json  why the last trial of an unfinished cell raised
     <root>/cells/<cell_id>/lost.json     what is known of its lost worker, and how many were lost
     <root>/cells/<cell_id>/log.txt       what the last trial printed, warned of and logged
-    <root>/cells/<cell_id>/checkpoint.npz  where a long trial stands; gone once it has a result
+    <root>/cells/<cell_id>/checkpoint.pt  where a long trial stands; gone once it has a result
     <root>/contents/<key>/*.json         digests of data that only trials can read, to compare them
     <root>/leases/<name>.json            which driver is running a sweep
     <root>/leases/<name>/<i>-of-<n>.json which driver is running a shard of it
@@ -49,7 +49,7 @@ _SHARD = re.compile(r"\d{1,9}-of-\d{1,9}")
 
 _Bytes = Mapping[str, bytes]
 """Files by name."""
-SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.npz"]
+SideFile = Literal["failure.json", "lost.json", "log.txt", "checkpoint.pt"]
 """What may lie in a cell's folder beside its result."""
 
 
@@ -124,7 +124,7 @@ class Store(Plans):
         ending = {"result.json": json_bytes(complete)}
         for attempt in range(_ATTEMPTS):
             if self._write_and_verify(cell_id, tables, ending):
-                for name in ("failure.json", "lost.json", "checkpoint.npz"):
+                for name in ("failure.json", "lost.json", "checkpoint.pt"):
                     self.delete_side_file(cell_id, name)
                 return complete
             time.sleep(random.uniform(0, 0.01 * 2**attempt))  # or two keep in each other's way

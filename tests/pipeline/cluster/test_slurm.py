@@ -60,7 +60,7 @@ def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     wait(lambda: site.states() == ["PENDING"] or not site.states(), "it was not requeued")
     middle = results(storage)
     assert len(middle) < 6, site.log()
-    assert list(storage.glob("cells/*/checkpoint.npz")), site.log()
+    assert list(storage.glob("cells/*/checkpoint.pt")), site.log()
     # Slurm waits two minutes; at once, its nodes would refuse the job as one that was cancelled.
     site.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
     wait(lambda: not site.states(), "it did not end")
@@ -68,7 +68,7 @@ def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     after = results(storage)
     assert len(after) == 6, site.log()
     assert {cell: after[cell] for cell in middle} == middle
-    assert not list(storage.glob("cells/*/checkpoint.npz"))
+    assert not list(storage.glob("cells/*/checkpoint.pt"))
 
 
 def test_an_array_of_jobs_shares_a_sweep_and_runs_no_cell_twice(

@@ -66,6 +66,6 @@ def test_a_resumed_cell_is_the_uninterrupted_one(
     store = Store(str(tmp_path / "resumed"))
     interrupted = cell(parts, probes=PROBES, **changes(parts))
     kill_half_way(interrupted, store, monkeypatch, DEVICE)
-    assert store.read_side_file(interrupted.cell_id, "checkpoint.npz")
+    assert store.read_side_file(interrupted.cell_id, "checkpoint.pt")
     resumed = digests(interrupted, store, DEVICE)
     assert resumed == digests(interrupted, Store(str(tmp_path / "whole")), DEVICE)

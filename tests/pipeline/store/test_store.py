@@ -70,11 +70,11 @@ def test_how_cells_stand_is_one_of_each(store: Store) -> None:
     store.write_lost(failure("bb"))
     store.write_lost(failure("cc"))
     store.write_failure(failure("cc"))
-    store.write_side_file("cc", "checkpoint.npz", b"half way")
+    store.write_side_file("cc", "checkpoint.pt", b"half way")
     assert store.cell_states() == CellStates(set(), {"bb", "cc"}, {"aa"})
     store.write_result(result("cc"), tables())
     assert store.cell_states() == CellStates({"cc"}, {"bb"}, {"aa"})
-    assert store.read_side_file("cc", "checkpoint.npz") is None
+    assert store.read_side_file("cc", "checkpoint.pt") is None
     assert (store.has_result("cc"), store.has_result("aa")) == (True, False)
     store.clear_outcome("bb")
     store.clear_outcome("cc")

@@ -41,7 +41,7 @@ def start(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def checkpoints(tmp_path: Path) -> int:
-    return len(list(tmp_path.glob("results/cells/*/checkpoint.npz")))
+    return len(list(tmp_path.glob("results/cells/*/checkpoint.pt")))
 
 
 def started(tmp_path: Path) -> bool:

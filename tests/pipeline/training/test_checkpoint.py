@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from pathlib import Path
@@ -64,6 +65,10 @@ def test_what_is_written_comes_back() -> None:
         assert torch.equal(before.nan_to_num(5), after.nan_to_num(5))
 
 
+def test_a_part_of_a_large_tensor_is_saved_without_the_rest() -> None:
+    assert len(encode({"part": torch.zeros(1_000_000)[:10]})) < 10_000
+
+
 def test_a_number_that_is_none_is_no_number() -> None:
     assert math.isnan(decode(encode({"x": math.nan}), CPU)["x"])
 
@@ -73,10 +78,11 @@ def test_what_is_no_data_is_refused() -> None:
         encode({"memory": {1, 2}})
 
 
-def pickled() -> bytes:
+def hostile() -> bytes:
+    """With the right digest, and code in it."""
     sink = io.BytesIO()
-    np.savez(sink, tree=np.array([{"a": 1}], dtype=object))
-    return sink.getvalue()
+    torch.save({"path": Path("x")}, sink)
+    return hashlib.sha256(sink.getvalue()).digest() + sink.getvalue()
 
 
 WHOLE = encode({"weights": torch.arange(100.0)})
@@ -90,7 +96,7 @@ WHOLE = encode({"weights": torch.arange(100.0)})
         WHOLE[:-1],
         WHOLE[: len(WHOLE) // 2],
         WHOLE.replace(np.float32(5).tobytes(), np.float32(6).tobytes()),
-        pickled(),
+        hostile(),
     ],
 )
 def test_a_damaged_or_hostile_checkpoint_is_refused(data: bytes) -> None:
@@ -149,7 +155,7 @@ def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     training_changes = {"steps": 4, "batch_size": 8, "evaluate_samples": 8}
     images = cell(parts, **training_changes, **changes(normalizer))
     kill_half_way(images, store, monkeypatch)
-    assert store.read_side_file(images.cell_id, "checkpoint.npz")
+    assert store.read_side_file(images.cell_id, "checkpoint.pt")
     taken: list[int] = []
     step = training._Loop._step
 
@@ -161,7 +167,7 @@ def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     resumed = digests(images, store)
     assert taken == [2, 3]
     assert resumed == digests(images, Store(str(tmp_path / "whole")))
-    assert store.read_side_file(images.cell_id, "checkpoint.npz") is None
+    assert store.read_side_file(images.cell_id, "checkpoint.pt") is None
 
 
 def test_probes_go_on_with_their_records_and_their_memory(
@@ -226,7 +232,7 @@ def test_a_damaged_checkpoint_is_ignored_in_words(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     small = cell(REGRESSION)
-    store.write_side_file(small.cell_id, "checkpoint.npz", WHOLE[:-7])
+    store.write_side_file(small.cell_id, "checkpoint.pt", WHOLE[:-7])
     assert digests(small, store) == digests(small, Store(str(tmp_path / "whole")))
     assert "its checkpoint is ignored: damaged" in caplog.text
 
@@ -235,21 +241,21 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(cell_id: str, name: str, data: bytes) -> None:
-        raise StoreError("checkpoint.npz: cannot be written: No space left on device")
+        raise StoreError("checkpoint.pt: cannot be written: No space left on device")
 
     monkeypatch.setattr(store, "write_side_file", full)
     small = cell(REGRESSION)
     result = run_trial(small, store, "cpu", Resources(checkpoint_minutes=1e-9))
     assert result["status"] == "ok"
-    assert "no checkpoint: checkpoint.npz: cannot be written" in caplog.text
+    assert "no checkpoint: checkpoint.pt: cannot be written" in caplog.text
 
 
 def test_time_before_a_checkpoint_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     small = cell(REGRESSION, steps=50)
     kill_half_way(small, store, monkeypatch)
-    saved = decode(store.read_side_file(small.cell_id, "checkpoint.npz") or b"", CPU)
+    saved = decode(store.read_side_file(small.cell_id, "checkpoint.pt") or b"", CPU)
     saved["state"]["earlier_seconds"] = 1000.0
-    store.write_side_file(small.cell_id, "checkpoint.npz", encode(saved))
+    store.write_side_file(small.cell_id, "checkpoint.pt", encode(saved))
     result = run_trial(small, store, "cpu", Resources(time_limit=900))
     assert result["cost"]["seconds"] > 1000
     assert (result["status"], result["summary"]["steps"]) == ("time_limit", 3)

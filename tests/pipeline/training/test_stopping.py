@@ -32,7 +32,7 @@ def test_a_stopped_cell_goes_on_at_the_next_step_with_the_same_numbers(
         patched.setattr(stopping, "requested", lambda: len(taken) == 3)
         assert run_and_record(images, store, "cpu") == "stopped"
     assert not store.has_result(images.cell_id)
-    assert store.read_side_file(images.cell_id, "checkpoint.npz")
+    assert store.read_side_file(images.cell_id, "checkpoint.pt")
     assert b"stopped after 3 of 6 steps" in (store.read_side_file(images.cell_id, "log.txt") or b"")
     assert run_and_record(images, store, "cpu") == "ok"
     assert taken == [0, 1, 2, 3, 4, 5]
