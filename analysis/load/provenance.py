@@ -29,6 +29,7 @@ def of(result: Mapping[str, Any]) -> dict[str, Any]:
     if own := result["provenance"].get("own_loop"):
         unmeasured = [f"{name} {why}" for name, why in own["unmeasured"].items()]
         known["notes"] = [*own["notes"], *unmeasured]
+    known["is_sealed"] = "sha256" in result
     if known["device"] and (kind := result["provenance"].get("device_type")):
         known["device"] = f"{known['device']} ({kind})"
     return {key: value for key, value in known.items() if value is not None}
@@ -87,6 +88,17 @@ def inconsistent(planned: pd.DataFrame, facts: Mapping[str, dict[str, Any]]) -> 
             if len(digests) > 1
         ]
     return lines
+
+
+def unsealed(facts: Mapping[str, dict[str, Any]]) -> list[str]:
+    """A line on results that have no digest of their own: of earlier versions, or edited."""
+    count = sum(not fact["is_sealed"] for fact in facts.values())
+    if not count:
+        return []
+    return [
+        f"results without a digest of their own: {count} cells, made by an earlier version, or "
+        "edited by hand; nothing tells whether their numbers are as they were written"
+    ]
 
 
 def own_loops(facts: Mapping[str, dict[str, Any]]) -> list[str]:

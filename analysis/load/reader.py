@@ -110,6 +110,7 @@ class Reader:
         problems = facts.gathered([*found.problems, *reading.problems, *unlike])
         problems += facts.inconsistent(planned, known) + facts.mixed(origin)
         problems += facts.own_loops(known)
+        problems += facts.unsealed(known)
         return Study(
             sweeps=found.sweeps,
             planned=label_order.by_labels(planned, ["sweep", *LABELS, "cell_id"]),

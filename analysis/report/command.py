@@ -23,7 +23,6 @@ from pipeline.cli.run import graceful_shutdown
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
-    from pipeline.store.store import Store
 
 _EPILOG = """\
 examples:
@@ -103,10 +102,15 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
         return
     from analysis.report.summary_note import counts, note
     from pipeline.store.store import Store, StoreError
-    from pipeline.tracking.client import TrackingError, attach_report
+    from pipeline.tracking.client import TrackingError, attach_report, refuse_copy
 
     try:
-        own = options.tracking_store if storage is None else _own_id(uri, Store(storage))
+        own = options.tracking_store
+        if storage is not None:
+            store = Store(storage)
+            own = store.store_id
+            for sweep in sweeps:
+                refuse_copy(uri, sweep, store)
         for sweep in sweeps:
             attach_report(uri, sweep, str(out), own, note(out), counts(out))
     except (TrackingError, StoreError) as error:  # of a store that cannot be written, for one
@@ -115,13 +119,6 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
         print_error(f"not attached in MLflow: {error}")
     else:
         print(f"attached in MLflow to the summary run of: {', '.join(sweeps)}")
-
-
-def _own_id(uri: str, store: Store) -> str:
-    from pipeline.tracking.owner import own_the_id
-
-    own_the_id(uri, store)
-    return store.store_id
 
 
 def _command(options: argparse.Namespace) -> str:

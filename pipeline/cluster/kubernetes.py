@@ -8,6 +8,7 @@ have ``authOptions`` yet drops it, and Ray then starts without a token.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from typing import Any
 
 WORKDIR = "/normscope"
 """Where the image holds the checkout; see ``Dockerfile``."""
+_QUANTITY = re.compile(r"[1-9]\d*(\.\d+)?([kMGTPE]|[KMGTPE]i)?")
+_IMAGE = re.compile(r"[\w./:@-]+")
+_LONGEST = 47
+"""Characters of a RayJob's name: KubeRay adds others to it for the names of services and pods."""
 _ENVIRONMENT = {
     # Trials guard memory themselves; Ray's own guard would end the sweep.
     "RAY_memory_monitor_refresh_ms": "0",
@@ -67,6 +72,19 @@ def check_request(request: Request) -> None:
         raise ValueError(f"--claim {request.claim}: --storage {request.storage} needs no volume")
     if not remote and not request.storage.startswith("/"):
         raise ValueError(f"--storage {request.storage}: must be a path from / on, or a URI")
+    if request.storage.startswith("memory:"):
+        raise ValueError(
+            f"--storage {request.storage}: ends with the pods; give s3://bucket/folder"
+        )
+    if request.tracking != "none" and not request.tracking.startswith(("http://", "https://")):
+        raise ValueError(
+            f"--tracking {request.tracking}: is within a pod and ends with it; give the http:// or "
+            "https:// address of a server that pods reach"
+        )
+    if not _QUANTITY.fullmatch(request.memory):
+        raise ValueError(f"--memory-per-worker {request.memory}: no quantity; write 16Gi or 500M")
+    if not _IMAGE.fullmatch(request.image):
+        raise ValueError(f"--image {request.image!r}: no image's name; write registry/name:tag")
 
 
 def manifest(request: Request) -> str:
@@ -95,7 +113,7 @@ def rayjob(request: Request) -> dict[str, Any]:
             "workerGroupSpecs": [_workers(request)],
         },
     }
-    name = f"normscope-{request.name}".replace("_", "-")
+    name = f"normscope-{request.name}".replace("_", "-")[:_LONGEST].rstrip("-")
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}")
+_WORD = re.compile(r"[\w.,@+-]+")
 _END_SECONDS = 300
 """Seconds before the wall time at which a job is told to end."""
 
@@ -50,6 +51,16 @@ def check_request(request: Request) -> None:
     """
     if not _TIME.fullmatch(request.time):
         raise ValueError(f"--time {request.time}: no time of Slurm's; write 24:00:00 or 2-00:00:00")
+    if _seconds(request.time) < 2 * _END_SECONDS:
+        raise ValueError(
+            f"--time {request.time}: too short, the job is told to end {_END_SECONDS} s before; "
+            f"give at least {2 * _END_SECONDS // 60} minutes"
+        )
+    for key in ("partition", "account"):
+        if (value := getattr(request, key)) and not _WORD.fullmatch(value):
+            raise ValueError(f"--{key} {value!r}: must be a name, or several with commas between")
+    if request.storage.startswith("memory:"):
+        raise ValueError(f"--storage {request.storage}: ends with the job; give a folder or s3://…")
     if request.array is not None and request.nodes != 1:
         raise ValueError(
             f"--array {request.array} --nodes {request.nodes}: each job of an array has one node; "
@@ -57,6 +68,17 @@ def check_request(request: Request) -> None:
         )
     if "://" not in request.storage and not Path(request.storage).is_absolute():
         raise ValueError(f"--storage {request.storage}: must be a path from / on, or a URI")
+
+
+def _seconds(time: str) -> int:
+    """A time of Slurm's in seconds: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+        return ((int(days) * 24 + hours) * 60 + minutes) * 60 + seconds
+    hours, minutes, seconds = (0, *parts, 0)[:3] if len(parts) < 3 else parts
+    return (hours * 60 + minutes) * 60 + seconds
 
 
 def script(request: Request, folder: Path, binaries: Path) -> str:
@@ -182,7 +204,7 @@ export SLURM_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
 mkdir -p "$RAY_TMPDIR"
 
 # Many jobs must not write one SQLite file, so none of them writes MLflow. Afterwards, on a login
-# node:  @SWEEP@ --storage @STORAGE@ --sync
+# node:  @SWEEP@ --storage @STORAGE@@TRACKING@ --sync
 @SWEEP@ --storage @STORAGE@ --tracking none $part &
 wait_for $!
 code=$?

@@ -34,7 +34,10 @@ class Identity(Files):
         None where it is this place, under whatever path, or where nothing of that id is there now:
         the store was moved.
         """
-        place = self._place()
+        return self.twin_at(self._place())
+
+    def twin_at(self, place: str | None) -> str | None:
+        """The place, if another store there has this one's id; see `twin`."""
         if place is None or place == redact(self.uri):
             return None
         try:

@@ -180,6 +180,11 @@ class Store(Plans):
         result = self._read_json(path)
         if is_altered(result):
             raise StoreError(f"{self._full(path)}: {_altered(cell_id)}")
+        if result.get("cell_id") != cell_id:
+            raise StoreError(
+                f"{self._full(path)}: the result of cell {result.get('cell_id')}; delete the "
+                f"folder of cell {cell_id} and run the sweep again to compute it anew"
+            )
         return result
 
     def failure(self, cell_id: str) -> dict[str, Any]:

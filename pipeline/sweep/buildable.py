@@ -93,8 +93,11 @@ def _groups(cells: Iterable[Cell]) -> dict[tuple[object, ...], list[Cell]]:
     return groups
 
 
-def _batches(settings: Mapping[str, Any]) -> tuple[int | None, str]:
-    return settings["training"]["batch_size"], " ".join(settings["training"]["augment"])
+def _batches(settings: Mapping[str, Any]) -> tuple[int | None, int, str]:
+    """The batch size, the largest of a probe's own, and the augmentation."""
+    own = [options["batch_size"] or 0 for options in settings["probes"].values()]
+    training = settings["training"]
+    return training["batch_size"], max(own, default=0), " ".join(training["augment"])
 
 
 def _key(cell: Cell) -> str:
@@ -127,13 +130,15 @@ def _outcome(settings: Mapping[str, Any]) -> str:
 def _unfit(settings: Mapping[str, Any], task: Task) -> str:
     """Why the data cannot give such batches, in the words of the trial that would fail."""
     from pipeline.data._tasks import known_samples
-    from pipeline.training.batches import refuse_unfit
+    from pipeline.training.batches import refuse_probe_batch, refuse_unfit
 
     samples, training = known_samples(settings["data"]), settings["training"]
     if samples is None:
         return ""
     try:
         refuse_unfit(training["batch_size"], samples, training["augment"], task.input_shape)
+        if largest := _batches(settings)[1]:
+            refuse_probe_batch(largest, samples)
     except ValueError as error:
         return f"ValueError: {error}"
     return ""

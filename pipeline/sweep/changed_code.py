@@ -33,6 +33,28 @@ def changed_code(cells: Sequence[Cell], store: Store, finished: set[str]) -> Cha
         return {cell.cell_id: parts for cell, parts in zip(done, changes, strict=True) if parts}
 
 
+def damage(cells: Sequence[Cell], store: Store, finished: set[str]) -> list[str]:
+    """A line on the finished cells whose result cannot be read, if there are any."""
+    done = [cell for cell in cells if cell.cell_id in finished]
+    with ThreadPoolExecutor(_READERS) as pool:
+        readable = pool.map(lambda cell: _is_readable(cell, store), done)
+        found = [cell for cell, is_good in zip(done, readable, strict=True) if not is_good]
+    if not found:
+        return []
+    return [
+        f"{_heading(_DAMAGED, len(found))}; the first is {found[0].cell_id}; --rerun-changed runs "
+        "them again"
+    ]
+
+
+def _is_readable(cell: Cell, store: Store) -> bool:
+    try:
+        store.result(cell.cell_id)
+    except StoreError:
+        return False
+    return True
+
+
 def _changes(cell: Cell, store: Store) -> tuple[str, ...]:
     """Parts of a cell that have changed; none if its code is the same."""
     try:

@@ -75,13 +75,14 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     from pipeline.sweep.dry_run import show_preview
 
     store, repeat = Store(options.storage), triage.CommandOptions(options.storage, options.set)
+    part = sweep if options.shard is None else _shard_of(sweep, options.shard)
     if options.status:
-        triage.show_status(sweep, store)
+        triage.show_status(part, store)
     elif options.failures:
-        triage.show_failures(sweep, store, repeat)
+        triage.show_failures(part, store, repeat)
     elif options.dry_run:
         again = options.retry_failed, options.rerun_changed
-        show_preview(sweep, store, *again, options.concurrency, options.price)
+        show_preview(part, store, *again, options.limit, options.concurrency, options.price)
     elif options.sync:
         own = plan(sweep)
         if plan_id(own) not in store.plan_ids(sweep.name):  # a plan has the time of its run
@@ -90,7 +91,6 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     elif options.stop:
         triage.ask_to_stop(sweep, store, options.shard)
     else:
-        part = sweep if options.shard is None else _shard_of(sweep, options.shard)
         chosen, why_over = _run(sweep, part, store, options)
         code = triage.print_summary(part, store, [] if why_over else chosen, repeat)
         if why_over and (left := len(triage.by_state(part.cells, store.cell_states())["missing"])):
@@ -204,7 +204,8 @@ def _run_cells(
             store.clear_outcome(cell_id, keep_lost=not options.retry_failed)
         limits = Limits(options.max_hours, options.max_gpu_hours)
         budget = _budget(limits, chosen, sweep, expected, lease) if limits else None
-        stop = Stop(lease.id, request_in_store(store, lease.key, lease.id), budget)
+        asked = request_in_store(store, lease.key, lease.id)
+        stop = Stop(lease.id, lambda: lease.taken_over() or asked(), budget)
         parts, where = own_parts.snapshot(), (lease.key, store.uri)
         job = tune.Job(*where, sweep.resources, lease.id, parts, bool(limits))
         how_far = partial(live_note.read, lease.id)

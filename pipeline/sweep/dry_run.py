@@ -10,6 +10,7 @@ from pipeline.cli.duration import duration
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import Store
 from pipeline.sweep.buildable import check_networks, refusal
+from pipeline.sweep.changed_code import damage
 from pipeline.sweep.durations import Estimate, estimate
 from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
 from pipeline.sweep.gpus import has_gpu
@@ -23,6 +24,7 @@ def show_preview(
     store: Store,
     retry_failed: bool,
     rerun_changed: bool,
+    limit: int | None,
     concurrency: int | None,
     price: float | None,
 ) -> None:
@@ -35,8 +37,12 @@ def show_preview(
     for line in (*sweep.notes, *data_lines(sweep.cells)):
         print(f"  {line}")
     chosen = to_run(sweep.cells, store, standing, retry_failed, rerun_changed)
-    for line in (*_again(found, chosen), *_too_large(sweep)):
+    kept = standing.finished - {cell.cell_id for cell in chosen}
+    for line in (*_again(found, chosen), *_too_large(sweep), *damage(sweep.cells, store, kept)):
         print(line)
+    if limit is not None and limit < len(chosen):
+        print(f"--limit {limit}: of {len(chosen)} cells the first {limit}, which is what follows")
+        chosen = chosen[:limit]
     if not chosen:
         print("nothing to run")
         return

@@ -46,6 +46,7 @@ class Lease:
         }
         self._beats = 0
         self._gone: set[str] = set()
+        self._taken_by: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
@@ -87,11 +88,18 @@ class Lease:
         for key, found in self._rivals().items():
             raise ValueError(_refusal(key, found))
 
+    def taken_over(self) -> str:
+        """Who runs the sweep instead, since this driver was silent for too long; empty: nobody."""
+        return "" if self._taken_by is None else f"{_who(self._taken_by)} has taken {self.key} over"
+
     def _keep_beating(self, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
             with suppress(StoreError):  # a full disk ends no sweep that runs elsewhere
-                if self._is_own():
+                found = self._store.lease(self.key)
+                if found is None or found["id"] == self.id:
                     self._beat()
+                else:
+                    self._taken_by = found
 
     def _beat(self) -> None:
         self._beats += 1
@@ -144,8 +152,11 @@ def _wait_for_silence(store: Store, rivals: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _refusal(key: str, lease: Mapping[str, Any]) -> str:
-    who = f"process {lease['pid']} on {lease['host']}"
-    return f"{key}: is being run by {who}; wait for it, or stop it"
+    return f"{key}: is being run by {_who(lease)}; wait for it, or stop it"
+
+
+def _who(lease: Mapping[str, Any]) -> str:
+    return f"process {lease['pid']} on {lease['host']}"
 
 
 def describe(lease: Mapping[str, Any] | None) -> str:
@@ -153,7 +164,7 @@ def describe(lease: Mapping[str, Any] | None) -> str:
     running = None if lease is None else is_alive(lease)
     if lease is None or running is False:
         return "nobody is running it now"
-    who = f"process {lease['pid']} on {lease['host']}"
+    who = _who(lease)
     if running:
         return f"it is being run by {who}"
     return f"last run by {who}, which may be at work (its heartbeat: {lease['time']}, its clock)"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.cli.redaction import redact
 from pipeline.spec.read import Cell, Sweep
 from pipeline.store.store import CellStates, Store
-from pipeline.sweep.changed_code import changed_code, show_changed_code
+from pipeline.sweep.changed_code import changed_code, damage, show_changed_code
 from pipeline.sweep.lease import describe
 from pipeline.sweep.progress import title
 from pipeline.sweep.shard import Shard, lease_key
@@ -100,10 +100,12 @@ def show_status(sweep: Sweep, store: Store) -> None:
             counts = {s: sum(c.labels["architecture"] == name for c in found[s]) for s in STATES}
             print(f"  {name}: " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
     show_changed_code(sweep.cells, changed_code(sweep.cells, store, standing.finished))
-    print(describe(store.lease(sweep.name)))
-    for key in store.lease_keys(sweep.name):
-        if key != sweep.name:
-            print(f"{key}: {describe(store.lease(key))}")
+    shards = [key for key in store.lease_keys(sweep.name) if key != sweep.name]
+    whole = store.lease(sweep.name)
+    if whole is not None or not shards:
+        print(describe(whole))
+    for key in shards:
+        print(f"{key}: {describe(store.lease(key))}")
 
 
 def ask_to_stop(sweep: Sweep, store: Store, shard: Shard | None) -> None:
@@ -178,4 +180,7 @@ def print_summary(
     if wanted:
         problem = f"{len(wanted)} cells ended without a result or an error message"
         print(f"{problem}; run the command again", file=sys.stderr)
-    return 1 if found["failed"] or found["lost"] or wanted else 0
+    damaged = damage(sweep.cells, store, standing.finished)
+    for line in damaged:
+        print(line, file=sys.stderr)
+    return 1 if found["failed"] or found["lost"] or wanted or damaged else 0

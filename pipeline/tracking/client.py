@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pipeline.store.store import Store
-from pipeline.tracking.owner import own_the_id
+from pipeline.tracking.owner import owner_tag
 from pipeline.tracking.payload import dataset, parameters, points, run_name, source_tags
 from pipeline.tracking.relocation import TrackingError, artifact_location, migration_lock
 from pipeline.tracking.runs import (
@@ -48,7 +48,7 @@ __all__ = [
     "mirror_failure",
     "mirror_missing",
 ]
-__all__ += ["prepare", "sync"]
+__all__ += ["prepare", "refuse_copy", "sync"]
 
 _TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the UI open the experiment on its runs, and not on its (absent) traces of agents."""
@@ -71,15 +71,18 @@ def prepare(uri: str, sweep: str, description: str, store: Store) -> None:
     Raises:
         TrackingError: if the server does not answer, or another store has the same id.
     """
-    own_the_id(uri, store)
     client = client_of(uri)
     with migration_lock(uri):
         experiment = find_experiment(client, sweep)
+        own = owner_tag(uri, store, {} if experiment is None else experiment.tags)
         if experiment is None:
             location = artifact_location(uri, sweep)
             tags = {KIND: "sweep", "mlflow.note.content": _fitting(description), **_TRAINING_VIEW}
+            tags |= own
             client.create_experiment(sweep, artifact_location=location, tags=tags)
             return
+    for key, place in own.items() - experiment.tags.items():
+        client.set_experiment_tag(experiment.experiment_id, key, place)
     for run in runs_of(client, experiment, store.store_id):
         if run.info.status == "RUNNING":
             client.set_tag(run.info.run_id, "superseded", "true")
@@ -200,6 +203,16 @@ def sync(uri: str, sweep: str, store: Store, cell_ids: Sequence[str]) -> Changes
             f"{cells[0]}; is a driver running it now? else MLflow does not keep what it is given"
         )
     return Changes(len(expected) - len(kept), superseded, len(expected))
+
+
+@plain
+def refuse_copy(uri: str, sweep: str, store: Store) -> None:
+    """Refuse a store that has the id of the one whose runs MLflow has.
+
+    Raises:
+        TrackingError: as `owner_tag` does.
+    """
+    owner_tag(uri, store, experiment_of(client_of(uri), sweep).tags)
 
 
 @plain

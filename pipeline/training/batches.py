@@ -161,13 +161,21 @@ def probe_batch(dataset: Dataset, size: int) -> Batch:
     Raises:
         ValueError: if there are not so many training samples.
     """
-    samples = len(dataset.train.targets)
+    refuse_probe_batch(size, len(dataset.train.targets))
+    return _fixed(dataset, slice(size))
+
+
+def refuse_probe_batch(size: int, samples: int) -> None:
+    """Refuse a probe batch that a training split of ``samples`` inputs cannot give.
+
+    Raises:
+        ValueError: as `probe_batch` does.
+    """
     if not 1 <= size <= samples:
         raise ValueError(
             f"the probe batch must have between 1 and {samples} samples (the training split's), "
             f"not {size}"
         )
-    return _fixed(dataset, slice(size))
 
 
 def other_batch(dataset: Dataset, size: int) -> Batch | None:

@@ -190,6 +190,16 @@ def test_a_number_that_was_edited_by_hand_is_named_and_counts_nowhere(
     assert cell not in set(study.runs["cell_id"])
 
 
+def test_results_without_a_digest_of_their_own_are_counted(tmp_path: Path) -> None:
+    write_store(tmp_path, **SMALL)
+    path = tmp_path / "cells" / cell_of(tmp_path, "none", 0.01, 0) / "result.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    (line,) = load(str(tmp_path)).problems
+    assert line.startswith("results without a digest of their own: 1 cells")
+
+
 def test_a_deleted_record_file_is_named(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL)
     cell = cell_of(tmp_path, "none", 0.01, 0)

@@ -191,8 +191,11 @@ def test_the_report_is_attached_to_every_sweep(
         (folder / "results.json").write_text(json.dumps({"health/ok": printed, "runs": printed}))
 
     attached: list[tuple[Any, ...]] = []
+    looked: list[str] = []
     tracking = SimpleNamespace(
-        attach_report=lambda *arguments: attached.append(arguments), TrackingError=ValueError
+        attach_report=lambda *arguments: attached.append(arguments),
+        refuse_copy=lambda _, name, store: looked.append(f"{name} {store.store_id}"),
+        TrackingError=ValueError,
     )
     monkeypatch.setitem(sys.modules, "pipeline.tracking.client", tracking)
     monkeypatch.setattr("analysis.render.write.write", write)
@@ -203,6 +206,7 @@ def test_the_report_is_attached_to_every_sweep(
     out = str(tmp_path / "out")
     summary = ("# It is faster.\n", {"cells/ok": 2.0})
     sweeps = ("one", "two")
+    assert looked == [f"{name} {whose}" for name in sweeps]
     assert attached == [("sqlite:///x.db", name, out, whose, *summary) for name in sweeps]
 
 

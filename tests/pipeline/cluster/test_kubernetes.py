@@ -137,12 +137,22 @@ def test_workers_have_what_was_asked_for_and_the_head_runs_no_cell(
     )
 
 
+@pytest.mark.parametrize("name", ["x_", "a" * 60, "a" * 36 + "_b"])
+def test_a_job_s_name_is_one_of_kubernetes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = printed(capsys, *OPTIONS, "--set", f"name={name}")["metadata"]["name"]
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?", made)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([SWEEP, "--image", "i", "--storage", "/data"], "give a URI as s3://bucket/folder, or"),
         ([SWEEP, "--image", "i", "--storage", "data", "--claim", "c"], "must be a path from / on"),
         ([SWEEP, *OPTIONS, "--claim", "c"], "needs no volume"),
+        ([SWEEP, "--image", "i", "--storage", "memory://x"], "ends with the pods"),
+        ([SWEEP, *OPTIONS, "--tracking", "sqlite:///x.db"], "ends with it; give the http://"),
+        ([SWEEP, *OPTIONS, "--memory-per-worker", "banana"], "no quantity; write 16Gi"),
+        ([SWEEP, *OPTIONS, "--image", "r/n: 1"], "no image's name"),
         (["/tmp/elsewhere.yaml", *OPTIONS], "no such file"),
     ],
 )

@@ -72,6 +72,8 @@ def test_an_array_of_jobs_writes_no_mlflow(
     assert 'part=" --shard $SLURM_ARRAY_TASK_ID/16"' in script
     assert "--storage /shared/r --tracking none $part &\n" in script
     assert "--storage /shared/r --sync\n" in script
+    uri = ["--tracking", "http://head:5000"]
+    assert f"/shared/r {' '.join(uri)} --sync\n" in printed(tmp_path, capsys, "--array", "2", *uri)
 
 
 def test_where_mlflow_is_can_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +83,15 @@ def test_where_mlflow_is_can_be_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     remote = printed(tmp_path, capsys, storage="s3://b/r")
     assert " --storage s3://b/r --tracking none &" in remote
+
+
+@pytest.mark.parametrize(
+    "time", ["10", "10:00", "0:10:00", "0-1", "0-0:10", "0-0:10:0", "1-00:00:00"]
+)
+def test_every_form_of_time_is_known(
+    time: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked(printed(tmp_path, capsys, "--time", time))["time"] == time
 
 
 def test_a_relative_storage_becomes_a_whole_path(
@@ -95,6 +106,11 @@ def test_a_relative_storage_becomes_a_whole_path(
     [
         (["--time", "tomorrow"], "--time tomorrow: no time of Slurm's; write 24:00:00"),
         (["--array", "2", "--nodes", "2"], "each job of an array has one node"),
+        (["--time", "9"], "--time 9: too short, the job is told to end 300 s before"),
+        (["--time", "00:09:59"], "give at least 10 minutes"),
+        (["--partition", "a b"], "--partition 'a b': must be a name"),
+        (["--account", "a\n#SBATCH --wrap=x"], "--account"),
+        (["--storage", "memory://x"], "--storage memory://x: ends with the job"),
     ],
 )
 def test_what_makes_no_job_is_refused(

@@ -44,6 +44,14 @@ def test_a_missing_file_is_named(store: Store) -> None:
             read(name.partition("/")[0])
 
 
+def test_a_result_of_another_cell_is_named(store: Store) -> None:
+    """Somebody has copied a cell's folder over another one's."""
+    store.write_result(result(), tables())
+    store.write_file("cells/bb/result.json", store.ending_bytes("aa"))
+    with pytest.raises(StoreError, match=r"cells/bb/result\.json: the result of cell aa"):
+        store.result("bb")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

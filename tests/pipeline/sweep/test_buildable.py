@@ -118,6 +118,9 @@ def test_a_batch_that_the_data_cannot_give_is_refused(
     said = capsys.readouterr().err
     assert said.startswith(f"{file}: 1 cells cannot run, e.g. ")
     assert "batch_size must be between 1 and the 1295 training samples" in said
+    probes = {"gradient_noise": {"every": 1, "batch_size": 4000}, "gradient_ics": {"every": 1}}
+    assert main([str(write(tmp_path, IMAGES, probes=probes)), "--dry-run", *storage]) == 2
+    assert "the probe batch must have between 1 and 1295 samples" in capsys.readouterr().err
     vectors = {**IMAGES, "data": "gaussian", "architecture": "deep_linear"}
     small = {"training.batch_size": 1001, "training.augment": ["crop"]}
     both = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]

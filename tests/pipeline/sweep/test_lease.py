@@ -179,6 +179,23 @@ def test_a_lease_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         assert store.lease("small") != first
 
 
+def test_a_driver_whose_sweep_was_taken_over_knows_by_whom(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept for too long, say: else both would run the same cells."""
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    own = Lease(store, "small")
+    with own.acquire():
+        assert own.taken_over() == ""
+        other = held_elsewhere(store)
+        deadline = time.monotonic() + 10
+        while not own.taken_over() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert own.taken_over() == "process 7 on elsewhere has taken small over"
+        assert store.lease("small") == other
+    assert store.lease("small") == other
+
+
 def test_the_command_waits_for_a_ghost_and_says_so(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text(json.dumps({**sweep_content(REGRESSION), "name": "small"}))

@@ -153,9 +153,14 @@ def test_status_lists_results_that_were_edited_by_hand(
     cell = read_sweep(file).cells[0]
     result = Path(store.uri) / "cells" / cell.cell_id / "result.json"
     result.write_text(result.read_text().replace('"ok"', '"diverged"'))
+    told = "damaged, or edited by hand: the results of 1 done cells"
+    assert (
+        f"{told}; no report has them; the first is {cell.cell_id}"
+        in say(file, store, capsys, "--dry-run")[1]
+    )
     code, said = say(file, store, capsys, "--status")
     assert code == 0
-    assert "damaged, or edited by hand: the results of 1 done cells" in said
+    assert told in said
     assert f"  {cell.cell_id}  " in said
     assert "--rerun-changed runs these cells again" in said
 

@@ -17,7 +17,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
 from pipeline.tracking.coarse import MAX_KEYS
-from pipeline.tracking.owner import own_the_id
+from pipeline.tracking.owner import owner_tag
 
 SWEEP = "small"
 TIME = "2026-01-02T03:04:05+00:00"
@@ -464,11 +464,26 @@ def test_a_copy_with_the_database_in_it_is_no_copy_there(store: Store, tmp_path:
     store.settle()
     shutil.copytree(store.uri, tmp_path / "copy")
     copied = Store(str(tmp_path / "copy"))
-    own_the_id(f"sqlite:///{copied.uri}/mlflow.db", copied)
+    key = f"normscope.place.{store.store_id}"
+    assert owner_tag(f"sqlite:///{copied.uri}/mlflow.db", copied, {}) == {key: copied.uri}
     assert copied.twin() == store.uri
     for elsewhere in (f"sqlite:///{tmp_path}/mlflow.db", "http://127.0.0.1:9"):
         with pytest.raises(tracking.TrackingError, match="one is a copy of the other"):
-            own_the_id(elsewhere, copied)
+            owner_tag(elsewhere, copied, {})
+
+
+def test_of_two_copies_of_a_store_that_is_gone_the_tag_tells_the_other(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    tracking.prepare(uri, SWEEP, "", store)
+    shutil.copytree(store.uri, tmp_path / "copy")
+    Path(store.uri).rename(tmp_path / "moved")
+    tracking.prepare(uri, SWEEP, "", Store(str(tmp_path / "moved")))
+    copied = Store(str(tmp_path / "copy"))
+    assert copied.twin() is None
+    for refused in (tracking.prepare, lambda u, s, _, c: tracking.refuse_copy(u, s, c)):
+        with pytest.raises(tracking.TrackingError, match=f"the store in {tmp_path}/moved"):
+            refused(uri, SWEEP, "", copied)
 
 
 def test_a_database_moved_without_its_artifacts(store: Store, uri: str, tmp_path: Path) -> None:

@@ -189,15 +189,14 @@ def test_an_image_that_cannot_be_decoded_is_a_failure(
 def test_a_dry_run_says_what_it_cannot_read_and_what_stands_in(
     tmp_path: Path, make: Any, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_preview(
-        read_sweep(sweep_file(tmp_path, Path("/absent/set"))), store, False, False, None, None
-    )
+    none = (False, False, None, None, None)
+    show_preview(read_sweep(sweep_file(tmp_path, Path("/absent/set"))), store, *none)
     assert (
         "data.path: /absent/set cannot be read from here: its name (set) identifies it, "
         "trials compare its content, and cells have other ids than where it can be read"
     ) in capsys.readouterr().out
     root = make("set", 10, ("train", "val"))
-    show_preview(read_sweep(sweep_file(tmp_path, root)), store, False, False, None, None)
+    show_preview(read_sweep(sweep_file(tmp_path, root)), store, *none)
     assert f"data.path: {root}/test does not exist: {root}/val is" in capsys.readouterr().out
     assert data_lines(read_sweep(sweep_file(tmp_path, make("whole", 10))).cells) == []
 
