@@ -191,6 +191,7 @@ def test_a_trial_runs_own_parts_as_they_were_read(tmp_path: Path) -> None:
         "training",
         "data/mine/blobs",
         "architectures/mine/small",
+        "optimizers/sgd",
         "normalizers/mine/scaled",
         "probes/mine/size",
     }
@@ -267,7 +268,10 @@ def test_a_module_of_ones_own_is_an_architecture(tmp_path: Path) -> None:
         ("./mine", "parts: must be a list of folders, or prefix: folder, not './mine'"),
         ("[./nine]", "nine: no such folder"),
         ("{torchvision: ./mine}", "'torchvision' is no prefix of parts"),
-        ("[./empty]", "empty: has no files in data/, architectures/, normalizers/, probes/"),
+        (
+            "[./empty]",
+            "empty: has no files in data/, architectures/, normalizers/, optimizers/, probes/",
+        ),
         ("[./mine, ./deep/mine]", "two folders are called mine"),
     ],
 )
