@@ -37,8 +37,10 @@ class UpdateRule:
     """How an optimizer moves parameters."""
 
     make: Callable[[Target], torch.optim.Optimizer]
-    """Its ``step`` reads each parameter's ``grad`` and leaves it as it is. All that it keeps is in
-    its ``state_dict``, so that a checkpoint has it."""
+    """All that the optimizer keeps is in its ``state_dict``, so that a checkpoint has it."""
+    changes_gradients: bool = False
+    """Its ``step`` writes into each parameter's ``grad``. The loop then hands it copies: probes see
+    the gradients themselves."""
     capturable: bool = False
     """A step can be replayed as a CUDA graph: it reads nothing on the host, it takes ``Target.lr``
     as a tensor, and the tensors of its state begin at 0. If it cannot, the loop takes eager steps,

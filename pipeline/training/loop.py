@@ -26,8 +26,8 @@ from pipeline.training.graph_step import GraphStep
 from pipeline.training.live_note import note
 from pipeline.training.metering import synchronized_time
 from pipeline.training.optimizer import (
-    clip_of,
     evaluation_weights,
+    handing,
     learning_rate,
     optimizer,
     set_learning_rate,
@@ -134,8 +134,8 @@ class _Loop:
         on_gpu = dataset.train.inputs.is_cuda
         self.rule = update_rule(self.training)
         self.optimizer = optimizer(network, self.training, capturable=on_gpu)
-        clip = clip_of(self.training)
-        eager = EagerStep(network, self.optimizer, self.training["precision"], _CHECK_EVERY, clip)
+        how, precision = handing(self.training, self.rule), self.training["precision"]
+        eager = EagerStep(network, self.optimizer, precision, _CHECK_EVERY, how)
         why_eager = why_not_captured(settings, self.rule) if cuda_graph and on_gpu else None
         captures = cuda_graph and on_gpu and why_eager is None
         self.take_step = GraphStep(eager) if captures else eager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -53,11 +54,6 @@ def optimizer(
         lr, fused = _on_device(next(network.parameters()), lr)
     groups = _groups(network, training["weight_decay"], options["decay_norms"])
     return rule.make(Target(groups, _matrices(network), lr, fused))
-
-
-def clip_of(training: Mapping[str, Any]) -> float | None:
-    """The largest norm of a step's gradient, in all parameters; None: any."""
-    return optimizer_of(training)["clip"]
 
 
 def _groups(network: nn.Module, decay: float, decay_norms: bool) -> list[dict[str, Any]]:
@@ -109,23 +105,40 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = own
 
 
+@dataclass(frozen=True)
+class Handing:
+    """How gradients are handed to the optimizer."""
+
+    clip: float | None = None
+    """The largest norm of the gradient in all parameters; None: any."""
+    copied: bool = False
+    """As copies, into which the optimizer may write (`UpdateRule.changes_gradients`)."""
+
+
+def handing(training: Mapping[str, Any], rule: UpdateRule) -> Handing:
+    """How a cell's gradients are handed to its optimizer."""
+    return Handing(optimizer_of(training)["clip"], rule.changes_gradients)
+
+
 @contextmanager
-def clipped(parameters: list[nn.Parameter], clip: float | None) -> Iterator[None]:
-    """Context manager within which the gradients' norm in all parameters is at most ``clip``.
+def handed(parameters: Sequence[nn.Parameter], how: Handing) -> Iterator[None]:
+    """Context manager within which the gradients are those that the optimizer is to read.
 
     Afterwards they are what they were: probes see the gradient itself.
     """
-    if clip is None:
+    if how == Handing():
         yield
         return
-    moved = [p for p in parameters if p.grad is not None]
-    gradients = [p.grad for p in moved]
-    for parameter in moved:
-        parameter.grad = None if parameter.grad is None else parameter.grad.clone()
-    nn.utils.clip_grad_norm_(moved, clip)
-    yield
-    for parameter, gradient in zip(moved, gradients, strict=True):
-        parameter.grad = gradient
+    own = [(p, p.grad) for p in parameters if p.grad is not None]
+    for parameter, gradient in own:
+        parameter.grad = gradient.clone()
+    if how.clip is not None:
+        nn.utils.clip_grad_norm_([parameter for parameter, _ in own], how.clip)
+    try:
+        yield
+    finally:
+        for parameter, gradient in own:
+            parameter.grad = gradient
 
 
 @contextmanager

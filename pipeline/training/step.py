@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline.architectures import Network
 from pipeline.data import Batch
 from pipeline.data._objective import correct, objective
-from pipeline.training.optimizer import clipped
+from pipeline.training.optimizer import Handing, handed
 from pipeline.training.precision import step_precision
 
 
@@ -52,7 +52,7 @@ class EagerStep:
         optimizer: over them.
         precision: of forward and backward.
         size: steps between two looks at the losses, at most.
-        clip: largest norm of the gradient that the optimizer is given; None: any.
+        handing: how the optimizer is given the gradients; as they are by default.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class EagerStep:
         optimizer: torch.optim.Optimizer,
         precision: str,
         size: int,
-        clip: float | None = None,
+        handing: Handing | None = None,
     ) -> None:
         self.network, self.optimizer, self.precision = network, optimizer, precision
-        self._clip, self._parameters = clip, list(network.parameters())
+        self._handing, self._parameters = handing or Handing(), list(network.parameters())
         self.buffer = LossBuffer(size, next(network.parameters()))
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -74,7 +74,7 @@ class EagerStep:
             loss = objective(self.network.task, outputs, batch.targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-        with clipped(self._parameters, self._clip):
+        with handed(self._parameters, self._handing):
             self.optimizer.step()
         hits = correct(self.network.task, outputs.detach(), batch.targets)
         self.buffer.write(loss.detach(), hits)
