@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.catalog.registry import parts
+from pipeline.spec.optimizer import IN_TRAINING
 
 
 def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -23,8 +24,16 @@ def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def varying_training(trainings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of the training settings that differ, sorted; ``lr`` has a label of its own."""
-    return [name for name in varying(trainings) if name != "lr"]
+    """Names of the training settings that differ, sorted; ``lr`` has a label of its own.
+
+    Options of an optimizer that other optimizers lack are named if they differ where they are.
+    """
+    every = list(trainings)
+    apart = {"lr"}
+    for option in {option for options in IN_TRAINING.values() for option in options}:
+        if not varying(each for each in ({option: t[option]} for t in every if option in t)):
+            apart.add(option)
+    return [name for name in varying(every) if name not in apart]
 
 
 def label(settings: Mapping[str, Any], names: Iterable[str]) -> str:
