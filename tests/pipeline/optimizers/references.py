@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,14 +54,30 @@ def _adam(
     return theta
 
 
-def adam(*given: Any, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8) -> Tensor:
+def adam(
+    theta: Tensor,
+    gradients: Sequence[Tensor],
+    rates: Sequence[float],
+    decay: float,
+    *,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> Tensor:
     """Kingma & Ba, ICLR 2015, algorithm 1, on the loss with an L2 penalty."""
-    return _adam(*given, betas, eps, decoupled=False)
+    return _adam(theta, gradients, rates, decay, betas, eps, decoupled=False)
 
 
-def adamw(*given: Any, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8) -> Tensor:
+def adamw(
+    theta: Tensor,
+    gradients: Sequence[Tensor],
+    rates: Sequence[float],
+    decay: float,
+    *,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> Tensor:
     """Loshchilov & Hutter, ICLR 2019, algorithm 2."""
-    return _adam(*given, betas, eps, decoupled=True)
+    return _adam(theta, gradients, rates, decay, betas, eps, decoupled=True)
 
 
 def lion(
