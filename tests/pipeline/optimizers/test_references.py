@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,15 @@ ROUNDED = {"muon": 0.03}
 
 def test_every_optimizer_has_a_twin() -> None:
     assert TWINS.keys() == OPTIONS.keys() == catalog.parts("optimizers").keys()
+
+
+def test_the_page_names_every_optimizer() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "optimizers.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \| \w.* \| (?:yes|no) \|", page, re.M)) == TWINS.keys()
+    for name, word in re.findall(r"^\| `(\w+)` \| \w.* \| (yes|no) \|", page, re.M):
+        if name != "schedule_free":
+            config = catalog.resolve("optimizers", name, "")
+            assert catalog.make("optimizers", config).capturable == (word == "yes")
 
 
 def needs(name: str) -> None:
