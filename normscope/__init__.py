@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from pipeline.architectures._torchvision import normalized
     from pipeline.monitor.monitor import Monitor
     from pipeline.normalizers import Normalizer, Traits
+    from pipeline.optimizers import UpdateRule
 
-__all__ = ["Monitor", "Normalizer", "Traits", "load", "normalized", "plot"]
+__all__ = ["Monitor", "Normalizer", "Traits", "UpdateRule", "load", "normalized", "plot"]
 
 _HOMES = {
     "Monitor": "pipeline.monitor.monitor",
     "Normalizer": "pipeline.normalizers",
     "Traits": "pipeline.normalizers",
+    "UpdateRule": "pipeline.optimizers",
     "load": "analysis.load.sources",
     "normalized": "pipeline.architectures._torchvision",
 }

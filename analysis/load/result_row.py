@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.load import provenance
+from pipeline.spec.labels import optimizer_label
 from pipeline.store.filesystem import json_bytes
 from pipeline.store.store import Store, StoreError
 
@@ -62,7 +63,7 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
     """The row of `Study.runs` but for the labels."""
     training = result["settings"]["training"]
     words = {key: result[key] for key in ("cell_id", "status")}
-    words["optimizer"] = str(training.get("optimizer"))
+    words["optimizer"] = optimizer_label(training.get("optimizer"))
     words["digest"] = _digest(result)
     numbers = {"diverged_step": result["diverged_step"]}
     numbers |= {key: training[key] for key in ("steps", "batch_size")}

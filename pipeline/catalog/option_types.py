@@ -13,7 +13,16 @@ from pydantic import AfterValidator, Field
 
 from pipeline.cli.mistakes import quoted
 
-__all__ = ["AtLeastOne", "Fraction", "NonEmpty", "NonNegative", "Positive", "Span"]
+__all__ = [
+    "AtLeastOne",
+    "Betas",
+    "Decay",
+    "Fraction",
+    "NonEmpty",
+    "NonNegative",
+    "Positive",
+    "Span",
+]
 
 X = TypeVar("X")
 
@@ -32,6 +41,10 @@ NonNegative = Annotated[float, Field(ge=0)]
 """At least 0."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """Between 0 and 1, both excluded."""
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""The weight of the past in a running average: from 0, to below 1."""
+Betas = Annotated[Sequence[Decay], Field(min_length=2, max_length=2)]
+"""Two such weights, of two running averages."""
 Span = Annotated[Sequence[float], AfterValidator(_ascending)]
 """The two ends of a range of positive numbers."""
 NonEmpty = Annotated[Sequence[X], Field(min_length=1)]

@@ -1,10 +1,10 @@
 """Folders of parts that are not ours: a sweep file's ``parts``, NORMSCOPE_PARTS, entry points.
 
-A folder has ``normalizers/``, ``architectures/``, ``data/`` and ``probes/``, any of them, with
-files as in our own folders; its parts are called ``PREFIX/NAME``. Its Python files are read once,
-when it is named. What was read is what counts: its digest enters the cells' ids, and its text goes
-to every worker, which imports that and nothing else. Files of a folder import one another by
-relative imports.
+A folder has ``normalizers/``, ``architectures/``, ``data/``, ``optimizers/`` and ``probes/``, any
+of them, with files as in our own folders; its parts are called ``PREFIX/NAME``. Its Python files
+are read once, when it is named. What was read is what counts: its digest enters the cells' ids, and
+its text goes to every worker, which imports that and nothing else. Files of a folder import one
+another by relative imports.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from types import ModuleType
 
 from pipeline.cli.mistakes import SpecError, quoted
 
-KINDS = ("data", "architectures", "normalizers", "probes")
+KINDS = ("data", "architectures", "normalizers", "optimizers", "probes")
 VARIABLE = "NORMSCOPE_PARTS"
 """Folders, separated as in PATH: each a path, or PREFIX=path."""
 GROUP = "normscope.parts"

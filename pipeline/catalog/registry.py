@@ -1,4 +1,4 @@
-"""The registry of parts: the folders ``data``, ``architectures``, ``normalizers`` and ``probes``.
+"""The registry of parts: ``data``, ``architectures``, ``normalizers``, ``optimizers``, ``probes``.
 
 Every public function at the top level of a file there is a part; its name is the YAML name, its
 keyword-only parameters are the YAML options. The files are parsed, never imported, so a list of all
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
-POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "probes": 1}
+POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "optimizers": 0, "probes": 1}
 """The kinds of part, and how many positional arguments a part of each takes."""
 
 _FAMILY = "torchvision/"
@@ -53,7 +53,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Part:
-    """A dataset, architecture, normalizer or probe."""
+    """A dataset, architecture, normalizer, optimizer or probe."""
 
     kind: str
     name: str
@@ -66,6 +66,15 @@ class Part:
     """Digest of its source, if it is not ours."""
     passes_on: bool = False
     """It takes any other option, for what it is made of (``**options``)."""
+
+
+OF_EVERY_OPTIMIZER = {
+    "clip": Option("clip", "Positive | None", None, False, False),
+    "decay_norms": Option("decay_norms", "bool", True, False, False),
+}
+"""Options of every optimizer beside its own; the training loop itself applies them."""
+_OF_TRAINING = ("lr", "weight_decay", *OF_EVERY_OPTIMIZER)
+"""What an optimizer is told by the loop, and so has no option for."""
 
 
 def parts(kind: str) -> dict[str, Part]:
@@ -96,12 +105,15 @@ def load(part: Part) -> Callable[..., Any]:
 def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
     """Make what a part's resolved configuration describes.
 
+    The options that every optimizer has are not the part's own: it is not given them.
+
     Args:
         kind: which folder.
         config: ``name`` and options, as `resolve` returns them.
         arguments: the part's positional arguments.
     """
-    options = {key: value for key, value in config.items() if key != "name"}
+    apart = {"name", *(OF_EVERY_OPTIMIZER if kind == "optimizers" else ())}
+    options = {key: value for key, value in config.items() if key not in apart}
     return load(parts(kind)[config["name"]])(*arguments, **options)
 
 
@@ -261,7 +273,21 @@ def _part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part
         argument.arg: _option(file, function, argument, default)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     }
+    if kind == "optimizers":
+        _refuse_options_of_training(file, function, options)
+        options |= OF_EVERY_OPTIMIZER
     return Part(kind, function.name, module, summary, options, passes_on=passes_on)
+
+
+def _refuse_options_of_training(
+    file: Path, function: ast.FunctionDef, options: Mapping[str, Option]
+) -> None:
+    for name, option in options.items():
+        if name in _OF_TRAINING:
+            problem = f"its option {name!r} is one of the training's; take another name"
+            raise _unreadable(file, function, problem)
+        if option.location:
+            raise _unreadable(file, function, f"its option {name!r}: an optimizer reads no data")
 
 
 def _option(

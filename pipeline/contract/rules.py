@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline.contract import architecture, dataset, normalizer, training
+from pipeline.contract import architecture, dataset, normalizer, optimizer, training
 
 Rule = Callable[[dict[str, Any]], str]
 """A part's configuration → what is wrong with it; empty if nothing is."""
@@ -13,6 +13,7 @@ Rule = Callable[[dict[str, Any]], str]
 _RULES: Mapping[str, Mapping[str, Rule]] = {
     "normalizers": {**normalizer.RULES, **training.of("normalizers")},
     "architectures": {**architecture.RULES, **training.of("architectures")},
+    "optimizers": {**optimizer.RULES, **training.of("optimizers")},
     "probes": training.of("probes"),
     "data": dataset.RULES,
 }

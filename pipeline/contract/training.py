@@ -13,7 +13,7 @@ from pipeline.catalog import registry as catalog
 from pipeline.contract.architecture import make as make_network
 from pipeline.data import Dataset, Split, Task
 from pipeline.normalizers import Normalizer, compose
-from pipeline.spec.schema import Training
+from pipeline.spec.training import resolve_training
 from pipeline.training.initialization import calibrate, initialize
 from pipeline.training.loop import Outcome, train
 
@@ -77,8 +77,9 @@ def _run(
     torch.manual_seed(0)
     initialize(network, norm, "he", 0)
     calibrate(network, norm, dataset)
+    optimizer = {"optimizer": config} if kind == "optimizers" else {}
     settings = {
-        "training": Training.model_validate(_TRAINING).model_dump(),
+        "training": resolve_training({**_TRAINING, **optimizer}, "training"),
         "normalizer": norms,
         "probes": _probes(kind, config) if probes else {},
         "seed": 0,

@@ -49,7 +49,8 @@ def curvature(
         gradient_curvature       ĝᵀHĝ, and hessian_gradient_norm ‖H·ĝ‖
         trace, trace_error       Hutchinson's estimate: mean of zᵀHz over random signs z, and its
                                  standard error
-        eta_lambda_max           η·λ_max; gradient descent on a quadratic diverges above 2
+        eta_lambda_max           η·λ_max; plain gradient descent on a quadratic diverges above 2,
+                                 other optimizers elsewhere
         hvps                     Hessian-vector products taken
 
     λ_min is what the products for λ_max leave of it, not below the true one, unless ``ends`` asks

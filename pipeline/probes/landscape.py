@@ -19,7 +19,7 @@ def landscape(
     *,
     lengths: AtLeastOne = 8,
     ranges: NonEmpty[Literal["lr", "common", "relative"]] = ("lr",),
-    directions: NonEmpty[Literal["gradient", "random"]] = ("gradient",),
+    directions: NonEmpty[Literal["gradient", "random", "update"]] = ("gradient",),
     lr_span: Span = (0.5, 4.0),
     lr_cap: Positive | None = 0.4,
     common_span: Span = (0.01, 1.0),
@@ -37,9 +37,13 @@ def landscape(
 
     Directions: ``gradient``: d = g. ``random``: d is Gaussian, every filter (or row) scaled to the
     norm of the filter it perturbs, vectors to their own norm (Li et al., NeurIPS 2018).
-    Ranges: ``lr``: s from lr_span·lr, the upper end at most ``lr_cap`` but never below lr itself,
-    the step that training takes; the distance moved is s·‖g‖ for both directions (the paper's:
-    [1/2, 4]·lr up to 0.4 for its VGG, [1/100, 30]·lr and no cap for its deep linear network);
+    ``update``: d = −Δθ/lr, Δθ = θ_{t+1} − θ_t being the step as the optimizer made it, so that
+    s = lr is that step; for plain gradient descent, d = g.
+    Ranges: ``lr``: s from lr_span·lr, the upper end at most ``lr_cap`` but never below lr itself;
+    the distance moved is s·‖d‖, and s·‖g‖ for a random direction (the paper's: [1/2, 4]·lr up to
+    0.4 for its VGG, [1/100, 30]·lr and no cap for its deep linear network). Along the gradient,
+    s = lr is the step of plain gradient descent; momentum and other optimizers take another one,
+    which ``update`` follows;
     ``common``: the distance moved lies in common_span, the same for all cells; ``relative``: it
     lies in relative_span·‖θ‖.
 
@@ -71,16 +75,18 @@ def landscape(
     lines: dict[str, Callable[[], list[Tensor]]] = {
         "gradient": lambda: steepest,
         "random": lambda: filter_normalized(view, names),
+        "update": lambda: _against_update(view, names),
     }
     size = norm(flat([view.before[name] for name in names]))
+    steps = _spaced(_capped(view.lr, lr_span, lr_cap), lengths, slope)
     distances = {
-        "lr": slope * _spaced(_capped(view.lr, lr_span, lr_cap), lengths, slope),
         "common": _spaced(common_span, lengths, slope),
         "relative": size * _spaced(relative_span, lengths, slope),
     }
     rows = []
     for direction in directions:
         line = lines[direction]()
+        distances["lr"] = steps * norm(flat(line)) if direction == "update" else slope * steps
         rows += [_along(view, names, gradient, line, distances[span]) for span in ranges]
     if parameters == "all" and directions[0] == "gradient":
         view.shared["effective_beta"] = rows[0]["effective_beta"]
@@ -90,6 +96,12 @@ def landscape(
         "lengths": [lengths] * len(rows),
         **{key: torch.stack([row[key] for row in rows]) for key in rows[0]},
     }
+
+
+def _against_update(view: View, names: Sequence[str]) -> list[Tensor]:
+    """−Δθ/lr; of a learning rate of 0 there is no such line, and it is NaN."""
+    rate = view.lr or math.nan
+    return [(view.before[name] - view.after[name]) / rate for name in names]
 
 
 def _along(

@@ -33,7 +33,8 @@ def scale_invariant(
         block_lambda λ              block_lambda_residual ‖H_ww·u − λ·u‖ / |λ|
         weight_squared_times_lambda ‖w‖²·λ
         angular_update              the angle between w at t and at t + 1, in radians
-        effective_lr                η/‖w‖²: what η does to the direction of w
+        effective_lr                η/‖w‖²: what η does to the direction of w in plain gradient
+                                    descent; under any optimizer, see angular_update
         eta_lambda_max, eta_beta    η times the whole network's λ_max and effective β, repeated on
                                     all rows; null unless `curvature` (of all parameters) and
                                     `landscape` are due at this step, in the same mode and batch

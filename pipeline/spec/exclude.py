@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.catalog.registry import find, parts, resolve
-from pipeline.catalog.validation import validate
 from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.spec.optimizer import optimizer_of
 from pipeline.spec.read import KINDS
-from pipeline.spec.schema import DOTTED, SECTIONS, Training
+from pipeline.spec.schema import DOTTED, SECTIONS
+from pipeline.spec.training import resolve_training
 
 Settings = Mapping[str, Any]
 Rule = Callable[[Settings], bool]
+_KINDS = {**KINDS, "optimizer": "optimizers"}
 
 
 def rule(keys: Mapping[str, Any], where: str, points: Sequence[Settings]) -> Rule:
@@ -38,14 +40,27 @@ def _test(key: str, value: Any, where: str, points: Sequence[Settings]) -> Rule:
     if section not in SECTIONS:
         raise SpecError(f"no such setting; {did_you_mean(key, DOTTED)}", f"{where}.{key}")
     if section == "training":
-        given = {rest: value} if rest else value
-        pattern = validate(Training, given, f"{where}.training").model_dump(exclude_unset=True)
-        return lambda settings: _matches(pattern, settings["training"])
+        own, _, option = rest.partition(".")
+        if own == "optimizer" and option:
+            return _option_test("optimizer", option, value, where, points)
+        return _training_test({rest: value} if rest else value, f"{where}.training")
     if section == "probes":
         return _probe_test(rest, value, f"{where}.probes")
     if rest:
         return _option_test(section, rest, value, where, points)
     return _part_test(section, value, f"{where}.{section}")
+
+
+def _training_test(given: Any, where: str) -> Rule:
+    pattern = resolve_training(given, where, partial=True)
+    optimizer = pattern.pop("optimizer", {})
+
+    def test(settings: Settings) -> bool:
+        training = settings["training"]
+        own = optimizer_of(training) if optimizer else {}
+        return _matches(pattern, training) and _matches(optimizer, own)
+
+    return test
 
 
 def _part_test(section: str, value: Any, where: str) -> Rule:
@@ -66,14 +81,15 @@ def _part_test(section: str, value: Any, where: str) -> Rule:
 def _option_test(
     section: str, option: str, value: Any, where: str, points: Sequence[Settings]
 ) -> Rule:
-    kind = KINDS[section]
+    kind = _KINDS[section]
     names = {member["name"] for settings in points for member in _members(settings, section)}
     known = {key for name in names for key in parts(kind)[name].options}
+    place = f"{where}.training.optimizer" if section == "optimizer" else f"{where}.{section}"
     if option not in known:
         problem = f"no {section} of this sweep has the option {quoted(option)}"
-        raise SpecError(f"{problem}; {did_you_mean(option, known)}", f"{where}.{section}.{option}")
+        raise SpecError(f"{problem}; {did_you_mean(option, known)}", f"{place}.{option}")
     owner = min(name for name in names if option in parts(kind)[name].options)
-    pattern = resolve(kind, {"name": owner, option: value}, f"{where}.{section}", partial=True)
+    pattern = resolve(kind, {"name": owner, option: value}, place, partial=True)
     del pattern["name"]
     return lambda settings: any(_matches(pattern, m) for m in _members(settings, section))
 
@@ -90,6 +106,8 @@ def _probe_test(rest: str, value: Any, where: str) -> Rule:
 
 
 def _members(settings: Settings, section: str) -> list[Settings]:
+    if section == "optimizer":
+        return [optimizer_of(settings["training"])]
     found = settings[section]
     return found if isinstance(found, list) else [found]
 

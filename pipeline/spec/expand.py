@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.catalog.registry import find, parts, resolve
-from pipeline.catalog.validation import validate
 from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, quoted
 from pipeline.spec.contents import Contents
 from pipeline.spec.exclude import excluded, rule
-from pipeline.spec.labels import label, varying_training, written
+from pipeline.spec.labels import label, part_label, varying_training
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify
-from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile, Training
+from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile
+from pipeline.spec.training import resolve_training
 
 MAX_CELLS = 100_000
 
@@ -192,7 +192,7 @@ def _moved(key: str, moved: Mapping[str, str]) -> str:
 def _resolve(section: str, config: Any, where: str, *, partial: bool = False) -> Any:
     """Check a section and fill in its defaults, or, if partial, check what it gives."""
     if section == "training":
-        return validate(Training, config, where).model_dump()
+        return resolve_training(config, where, partial=partial)
     if section == "probes":
         return resolve_probes(config, where, partial)
     if config is None:
@@ -279,16 +279,10 @@ class _Labels:
 
 
 def _part_label(kind: str, config: dict[str, Any], names: Mapping[str, str]) -> str:
-    """A part's name, and in parentheses the options that are not as by default."""
+    """A part's label, in which each location has the name that labels call it."""
     options = parts(kind)[config["name"]].options
-    own = [
-        f"{name}={written(_named(config[name], names) if option.location else config[name])}"
-        for name, option in options.items()
-        if option.required or config[name] != option.default
-    ]
-    handed_on = [name for name in config if name != "name" and name not in options]
-    own += [f"{name}={written(config[name])}" for name in handed_on]
-    return f"{config['name']}({', '.join(own)})" if own else config["name"]
+    places = {key: _named(config[key], names) for key, each in options.items() if each.location}
+    return part_label(kind, config, places)
 
 
 def _named(location: str | list[str] | None, names: Mapping[str, str]) -> str | list[str] | None:

@@ -1,10 +1,13 @@
-"""How labels name settings: those that vary, as ``name=value``."""
+"""How labels name settings: those that vary, as ``name=value``; parts with their options."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pipeline.catalog.registry import parts
+from pipeline.spec.optimizer import IN_TRAINING
 
 
 def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -21,13 +24,51 @@ def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def varying_training(trainings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of the training settings that differ, sorted; ``lr`` has a label of its own."""
-    return [name for name in varying(trainings) if name != "lr"]
+    """Names of the training settings that differ, sorted; ``lr`` has a label of its own.
+
+    Options of an optimizer that other optimizers lack are named if they differ where they are.
+    """
+    every = list(trainings)
+    apart = {"lr"}
+    for option in {option for options in IN_TRAINING.values() for option in options}:
+        if not varying(each for each in ({option: t[option]} for t in every if option in t)):
+            apart.add(option)
+    return [name for name in varying(every) if name not in apart]
 
 
 def label(settings: Mapping[str, Any], names: Iterable[str]) -> str:
     """Some settings as ``name=value, name=value``; what is not set is left out."""
-    return ", ".join(f"{name}={written(settings[name])}" for name in names if name in settings)
+    return ", ".join(f"{name}={_written(settings[name])}" for name in names if name in settings)
+
+
+def part_label(kind: str, config: Mapping[str, Any], shown: Mapping[str, Any] | None = None) -> str:
+    """A part's name, and in parentheses the options that are not as by default.
+
+    Args:
+        kind: of the part.
+        config: its name and options.
+        shown: what stands for the values of some options.
+    """
+    part = parts(kind).get(config["name"])  # a store may know one that is gone
+    options, values = part.options if part else {}, {**config, **(shown or {})}
+    own = [
+        name
+        for name, option in options.items()
+        if name in config and (option.required or config[name] != option.default)
+    ]
+    own += [name for name in config if name != "name" and name not in options]
+    written_options = ", ".join(f"{name}={written(values[name])}" for name in own)
+    return f"{config['name']}({written_options})" if own else config["name"]
+
+
+def optimizer_label(config: Any) -> str:
+    """What labels call an optimizer, as a cell's training has it."""
+    return part_label("optimizers", config) if isinstance(config, Mapping) else str(config)
+
+
+def _written(value: Any) -> str:
+    """A setting's value; the one that is a part is the optimizer."""
+    return optimizer_label(value) if isinstance(value, Mapping) else written(value)
 
 
 def written(value: Any) -> str:

@@ -38,7 +38,7 @@ def _over(base: Any, value: Any) -> Any:
 def refuse_dropped(section: str, base: Any, whole: Any, where: str) -> None:
     """Refuse a value for a whole section that lacks what base gives and that is not its choice.
 
-    That are other probes, and options that base gives to the same part.
+    That are other probes, and options that base gives to the same part, an optimizer too.
 
     Raises:
         SpecError: at the value's key path ``where``.
@@ -47,14 +47,25 @@ def refuse_dropped(section: str, base: Any, whole: Any, where: str) -> None:
         if lost := [name for name in base if name not in whole]:
             right = "give them here too, or vary probes.NAME instead of all probes"
             raise SpecError(f"drops {', '.join(lost)} of the file's probes; {right}", where)
-    elif section != "training":
-        given = {member["name"]: member for member in _named(base)}
-        for member in _named(whole):
-            lost = [key for key in given.get(member["name"], ()) if key not in member]
-            if lost:
-                problem = f"drops {', '.join(lost)} that base gives to {member['name']}"
-                right = f"give {lost[0]} here too, or not in base"
-                raise SpecError(f"{problem}; {right}", where)
+    elif section == "training":
+        before, after = (_optimizer(each) for each in (base, whole))
+        _refuse_dropped_options(before, after, f"{where}.optimizer")
+    else:
+        _refuse_dropped_options(base, whole, where)
+
+
+def _optimizer(training: Any) -> Any:
+    return training.get("optimizer") if isinstance(training, dict) else None
+
+
+def _refuse_dropped_options(base: Any, whole: Any, where: str) -> None:
+    given = {member["name"]: member for member in _named(base)}
+    for member in _named(whole):
+        lost = [key for key in given.get(member["name"], ()) if key not in member]
+        if lost:
+            problem = f"drops {', '.join(lost)} that base gives to {member['name']}"
+            right = f"give {lost[0]} here too, or not in base"
+            raise SpecError(f"{problem}; {right}", where)
 
 
 def _named(config: Any) -> Iterator[Mapping[str, Any]]:

@@ -184,6 +184,10 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
             for name, options in settings["probes"].items()
         },
     }
+    optimizer = settings["training"].get("optimizer")
+    if isinstance(optimizer, Mapping):
+        own = without_directories("optimizers", optimizer, "training.optimizer", contents)
+        named["training"] = {**settings["training"], "optimizer": own}
     whole = {"version": CELL_VERSION, **settings, **named}
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -199,7 +203,7 @@ def training_id(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNRE
 
 
 def without_directories(
-    kind: str, config: dict[str, Any], key: str, contents: Mapping[str, str]
+    kind: str, config: Mapping[str, Any], key: str, contents: Mapping[str, str]
 ) -> dict[str, Any]:
     """A part's settings with every location replaced by what it contains, or else its name.
 
@@ -213,7 +217,7 @@ def without_directories(
         if option.location
     }
     source = {"source": part.source} if part and part.source else {}
-    return {**config, **places, **source} if places or source else config
+    return {**config, **places, **source}
 
 
 def _identity(

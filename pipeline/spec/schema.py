@@ -1,7 +1,7 @@
 """What may stand in a sweep file, with defaults and bounds: the settings that are no part's own.
 
-The parts (data, architectures, normalizers, probes) declare their options beside their code;
-`pipeline.catalog` reads them.
+The parts (data, architectures, normalizers, optimizers, probes) declare their options beside their
+code; `pipeline.catalog` reads them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from pipeline.catalog import registry as catalog
-from pipeline.catalog.option_types import AtLeastOne, Fraction
+from pipeline.catalog.option_types import AtLeastOne, Betas, Decay, Fraction
 from pipeline.catalog.validation import Strict
 from pipeline.cli.mistakes import SpecError, quoted
 
 MAX_SEEDS = 100_000
 
-Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -28,15 +27,15 @@ class Training(Strict, title="training"):
     """Updates of the parameters."""
     batch_size: AtLeastOne | None = 128
     """Samples in a step's batch; null: the whole training split (full-batch gradient descent)."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Stochastic gradient descent, Adam, or Adam with decoupled weight decay."""
+    optimizer: Any = "sgd"
+    """The optimizer: a name of `pipeline.optimizers`, or its name and options."""
     lr: Annotated[float, Field(gt=0)] = 0.1
     """Learning rate, before warmup and schedule."""
     momentum: Decay = 0.0
-    """Momentum of sgd; 0: none, as the paper seems to have it."""
+    """Momentum of sgd; 0: none, as the paper seems to have it. Other optimizers have their own."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """L2 penalty of sgd and adam, decoupled decay of adamw."""
-    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    """L2 penalty of sgd and adam, decoupled decay of the others."""
+    betas: Betas = [0.9, 0.999]
     """Decay rates of the first and the second moment in adam and adamw."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """Factor on the rate from step 0 on: 1, half a cosine from 1 to 0, or decay per milestone."""

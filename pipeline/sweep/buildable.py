@@ -16,11 +16,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.redaction import redact
+from pipeline.spec.optimizer import optimizer_name, optimizer_of
 from pipeline.spec.read import Cell
 from pipeline.store.atomic_write import write_atomic
 from pipeline.trial.source_digest import code_digest, source_digests
@@ -50,7 +51,7 @@ class Checked:
 
 
 def check_networks(cells: Sequence[Cell]) -> Checked:
-    """Build each distinct network of the cells, or remember how that ended."""
+    """Build each distinct network and optimizer of the cells, or remember how that ended."""
     groups = _groups(cells)
     keys = {group: _key(members[0]) for group, members in groups.items()}
     outcomes = _remembered()
@@ -83,13 +84,17 @@ def _network(cell: Cell) -> str:
     return f"{labels['architecture']} with {labels['normalizer']} on {labels['data']}"
 
 
+def _optimizer(training: Mapping[str, Any]) -> str:
+    return json.dumps(optimizer_of(training), sort_keys=True)
+
+
 def _groups(cells: Iterable[Cell]) -> dict[tuple[object, ...], list[Cell]]:
-    """Cells by network and batches: cells share the settings that the sweep file resolves once."""
+    """Cells by what is tried: they share the settings that the sweep file resolves once."""
     groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         own = cell.settings
         parts = (id(own["data"]), id(own["architecture"]), id(own["normalizer"]))
-        groups[(*parts, *_batches(own))].append(cell)
+        groups[(*parts, _optimizer(own["training"]), *_batches(own))].append(cell)
     return groups
 
 
@@ -104,10 +109,22 @@ def _key(cell: Cell) -> str:
     settings = cell.settings
     files = {key: each for key, each in cell.contents.items() if key.startswith("architecture.")}
     named = {key: settings[key] for key in ("data", "architecture", "normalizer")}
-    sources = source_digests({**named, "probes": {}}) | {"check": code_digest(_OURS)}
-    versions = [version("torch"), version("torchvision")]
-    text = json.dumps([named, files, _batches(settings), sources, versions], sort_keys=True)
+    training = settings["training"]
+    sources = source_digests({**named, "training": training, "probes": {}})
+    sources |= {"check": code_digest(_OURS)}
+    versions = [version("torch"), version("torchvision"), *_packages(training)]
+    own = [*_batches(settings), _optimizer(training)]
+    text = json.dumps([named, files, own, sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _packages(training: Mapping[str, Any]) -> list[str]:
+    """Versions of packages that an optimizer needs: one that is missing may come."""
+    if optimizer_name(training) != "schedule_free":
+        return []
+    with suppress(PackageNotFoundError):
+        return [version("schedulefree")]
+    return ["none"]
 
 
 def _build(cells: Mapping[str, Cell]) -> dict[str, str]:
@@ -154,13 +171,14 @@ def _tried(settings: Mapping[str, Any], task: Task, device: str) -> str:
 
 
 def _run_once(settings: Mapping[str, Any], task: Task, device: str) -> None:
-    """Build a cell's network on a device and give it a batch.
+    """Build a cell's network on a device and give it a batch; make its optimizer.
 
     A generator of noise exists on no meta device: a normalizer that draws any is shown as it
     evaluates.
     """
     import torch
 
+    from pipeline.training.optimizer import optimizer
     from pipeline.trial.run import build
 
     samples = settings["training"]["batch_size"] or _FULL_BATCH
@@ -170,6 +188,7 @@ def _run_once(settings: Mapping[str, Any], task: Task, device: str) -> None:
         inputs = torch.zeros(samples, *task.input_shape)
         norm.calibrate(network, inputs)
         network.train(not norm.traits.noise)(inputs)
+        optimizer(network, settings["training"])
 
 
 def _file() -> Path:

@@ -35,8 +35,8 @@ class EvaluationStatistics:
     2; Wu & Johnson, 2021 ("Rethinking 'Batch' in BatchNorm"), call them precise.
     """
 
-    def __init__(self, network: nn.Module, batches: Batches) -> None:
-        self._network, self._batches = network, batches
+    def __init__(self, network: nn.Module, batches: Batches, *, exact: bool = False) -> None:
+        self._network, self._batches, self._exact = network, batches, exact
         modules: list[Any] = list(network.modules())
         self._averaging = [m for m in modules if hasattr(m, "exact_batches")]
         self._noisy = [m for m in modules if hasattr(m, "noise_key")]
@@ -68,7 +68,8 @@ class EvaluationStatistics:
     def are_exact(self, steps: int) -> bool:
         """Whether an evaluation after so many steps takes exact means."""
         first = (((1 - module.momentum) ** steps) for module in self._averaging)
-        return bool(self._averaging) and (bool(self._noisy) or max(first) > LARGEST_START)
+        always = self._exact or bool(self._noisy)
+        return bool(self._averaging) and (always or max(first) > LARGEST_START)
 
     @torch.no_grad()
     def _average(self, params: Mapping[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from torch import Tensor
 from pipeline.architectures import Network
 from pipeline.data import Dataset
 from pipeline.data._objective import chance_loss
+from pipeline.optimizers import UpdateRule
 from pipeline.probes import _view as measure
+from pipeline.spec.optimizer import optimizer_name
 from pipeline.training import stopping
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints
@@ -23,7 +25,14 @@ from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.graph_step import GraphStep
 from pipeline.training.live_note import note
 from pipeline.training.metering import synchronized_time
-from pipeline.training.optimizer import learning_rate, optimizer, set_learning_rate
+from pipeline.training.optimizer import (
+    evaluation_weights,
+    handing,
+    learning_rate,
+    optimizer,
+    set_learning_rate,
+    update_rule,
+)
 from pipeline.training.probe_runner import ProbeRunner, traits_of
 from pipeline.training.step import EagerStep
 
@@ -65,6 +74,8 @@ class Outcome:
     """Wall time of earlier trials up to the checkpoint that this one went on from."""
     cuda_graph: bool = False
     """Whether the steps were replays of a CUDA graph."""
+    why_eager: str | None = None
+    """Why they were not, where a graph was asked for on a GPU."""
 
 
 def train(
@@ -92,7 +103,8 @@ def train(
         network: initialized; it is changed in place.
         checkpoints: where to leave off and to go on from, if anywhere.
         time_limit: seconds of wall time, those before a checkpoint included.
-        cuda_graph: on a GPU, take each step as one CUDA graph where the normalizer allows it.
+        cuda_graph: on a GPU, take each step as one CUDA graph where the normalizer and the
+            optimizer allow it; `Outcome.why_eager` names what does not.
     """
     return _Loop(settings, dataset, network, checkpoints, time_limit, cuda_graph).run()
 
@@ -120,14 +132,17 @@ class _Loop:
         )
         # The same optimizer with and without a graph: the same bits.
         on_gpu = dataset.train.inputs.is_cuda
+        self.rule = update_rule(self.training)
         self.optimizer = optimizer(network, self.training, capturable=on_gpu)
-        eager = EagerStep(network, self.optimizer, self.training["precision"], _CHECK_EVERY)
-        captures = cuda_graph and on_gpu and not traits_of(settings["normalizer"]).host_state
+        how, precision = handing(self.training, self.rule), self.training["precision"]
+        eager = EagerStep(network, self.optimizer, precision, _CHECK_EVERY, how)
+        why_eager = why_not_captured(settings, self.rule) if cuda_graph and on_gpu else None
+        captures = cuda_graph and on_gpu and why_eager is None
         self.take_step = GraphStep(eager) if captures else eager
-        self.statistics = EvaluationStatistics(network, self.batches)
+        self.statistics = EvaluationStatistics(network, self.batches, exact=self.rule.averages)
         self.observer = ProbeRunner(settings, dataset, network, self.statistics)
         chance = chance_loss(dataset.task, dataset.train.targets, self.training["batch_size"])
-        self.outcome = Outcome(chance_loss=chance, cuda_graph=captures)
+        self.outcome = Outcome(chance_loss=chance, cuda_graph=captures, why_eager=why_eager)
         self.losses: list[float] = []
         self.accuracies: list[float | None] = []
         self.pending = 0
@@ -137,6 +152,8 @@ class _Loop:
     def run(self) -> Outcome:
         """Take all steps, or stop where the loss diverges or time runs out."""
         self.network.train()
+        if self.rule.averages:
+            cast(Any, self.optimizer).train()
         first = self._resume()
         self._lap()
         for step in range(first, self.training["steps"]):
@@ -235,7 +252,7 @@ class _Loop:
         self.outcome.training_seconds += self._lap()
         row: dict[str, Any] = {"step": step}
         limits = {"train": training_samples(self.dataset, limit)}
-        with self.statistics.after(step):
+        with evaluation_weights(self.optimizer, self.rule.averages), self.statistics.after(step):
             for name, title in _EVALUATED.items():
                 most = limits.get(name, limit)
                 loss, accuracy = evaluate(self.network, self.dataset, name, most)
@@ -287,6 +304,17 @@ class _Loop:
         self.outcome.probe_memory = dict(self.observer.peak.parts)
         self.outcome.peak_memory = self.observer.peak.whole()
         return self.outcome
+
+
+def why_not_captured(settings: Mapping[str, Any], rule: UpdateRule) -> str | None:
+    """Why a CUDA graph cannot hold a cell's step; None if it can."""
+    if traits_of(settings["normalizer"]).host_state:
+        names = "+".join(member["name"] for member in settings["normalizer"])
+        return f"normalizer {names}: its step needs the host (trait host_state)"
+    if not rule.capturable:
+        name = optimizer_name(settings["training"])
+        return f"optimizer {name}: its step needs the host (it is not capturable)"
+    return None
 
 
 def _in_bounds(loss: float, limit: float) -> bool:

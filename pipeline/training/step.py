@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.architectures import Network
 from pipeline.data import Batch
 from pipeline.data._objective import correct, objective
+from pipeline.training.optimizer import Handing, handed
 from pipeline.training.precision import step_precision
 
 
@@ -44,12 +45,26 @@ class LossBuffer:
 
 
 class EagerStep:
-    """The step as a function of its batch, one operation of the device after another."""
+    """The step as a function of its batch, one operation of the device after another.
+
+    Args:
+        network: whose parameters move.
+        optimizer: over them.
+        precision: of forward and backward.
+        size: steps between two looks at the losses, at most.
+        handing: how the optimizer is given the gradients; as they are by default.
+    """
 
     def __init__(
-        self, network: Network, optimizer: torch.optim.Optimizer, precision: str, size: int
+        self,
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        size: int,
+        handing: Handing | None = None,
     ) -> None:
         self.network, self.optimizer, self.precision = network, optimizer, precision
+        self._handing, self._parameters = handing or Handing(), list(network.parameters())
         self.buffer = LossBuffer(size, next(network.parameters()))
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -59,7 +74,8 @@ class EagerStep:
             loss = objective(self.network.task, outputs, batch.targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-        self.optimizer.step()
+        with handed(self._parameters, self._handing):
+            self.optimizer.step()
         hits = correct(self.network.task, outputs.detach(), batch.targets)
         self.buffer.write(loss.detach(), hits)
         return loss.detach()

@@ -51,6 +51,7 @@ def describe(
             **provenance(device, data_digest),
             "precision": cell.settings["training"].get("precision"),
             "cuda_graph": outcome.cuda_graph,
+            **({"why_eager": outcome.why_eager} if outcome.why_eager else {}),
             "sources": dict(sources),
         },
     }

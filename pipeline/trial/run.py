@@ -151,6 +151,8 @@ def run_trial(
     limit = resources.time_limit or math.inf
     graph = resources.cuda_graph
     outcome = train(cell.settings, dataset, network, checkpoints, limit, cuda_graph=graph)
+    if outcome.why_eager:
+        print(f"eager steps, no CUDA graph: {outcome.why_eager}", file=sys.stderr)
     seconds = time.perf_counter() - start
     result = describe(cell, outcome, network, dataset.digest, seconds, sources)
     result["provenance"]["contents"] = contents

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import registry as catalog
+from pipeline.spec.optimizer import optimizer_name
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CORE = (
@@ -48,6 +49,8 @@ def source_digests(settings: Mapping[str, Any]) -> dict[str, str]:
     ]
     named += [("normalizers", member["name"]) for member in settings["normalizer"]]
     named += [("probes", name) for name in settings["probes"]]
+    if optimizer := optimizer_name(settings.get("training", {})):
+        named.append(("optimizers", optimizer))
     return {
         "training": code_digest(CORE),
         **{f"{kind}/{name}": _part_digest(kind, name) for kind, name in named},

@@ -40,6 +40,19 @@ def group(*, groups: int = 32, eps: float = 1e-5, affine: bool = True):
 def weight_standardization():
     """Weights."""
 ''',
+    "optimizers/rules.py": '''
+def sgd(*, momentum: Decay = 0.0, nesterov: bool = False):
+    """Gradient descent."""
+
+def adam(*, betas: Betas = (0.9, 0.999), eps: Positive = 1e-8):
+    """Adam."""
+
+def adamw(*, betas: Betas = (0.9, 0.999), eps: Positive = 1e-8):
+    """AdamW."""
+
+def lion(*, betas: Betas = (0.9, 0.99)):
+    """Lion."""
+''',
     "probes/probes.py": '''
 def gradient_ics(view, *, parameters: Literal["weights", "all"] = "weights"):
     """ICS."""

@@ -83,6 +83,21 @@ def size(view) -> dict:
     total = torch.stack([p.square().sum() for p in view.before.values()]).sum().sqrt()
     return {"norm": total[None]}
 ''',
+    "optimizers/plain.py": '''
+import torch
+
+from pipeline.optimizers import UpdateRule
+
+
+def plain(*, factor: float = 1.0) -> UpdateRule:
+    """Gradient descent at a multiple of the rate."""
+
+    def make(target):
+        groups = [{**group, "lr_scale": factor} for group in target.groups]
+        return torch.optim.SGD(groups, lr=target.lr)
+
+    return UpdateRule(make=make)
+''',
     "architectures/small.py": '''
 from torch import nn
 
@@ -107,7 +122,7 @@ base:
   data: mine/blobs
   architecture: mine/small
   normalizer: {{name: mine/scaled, factor: 3}}
-  training: {{steps: 3, batch_size: 8}}
+  training: {{steps: 3, batch_size: 8, optimizer: {{name: mine/plain, factor: 2}}}}
 probes:
   mine/size: {{every: 1}}
 """
@@ -172,7 +187,12 @@ def test_an_installed_package_names_its_folder(
 
 @pytest.mark.parametrize(
     ("file", "is_new"),
-    [("normalizers/scaled.py", True), ("_shared.py", True), ("normalizers/other.py", False)],
+    [
+        ("normalizers/scaled.py", True),
+        ("optimizers/plain.py", True),
+        ("_shared.py", True),
+        ("normalizers/other.py", False),
+    ],
 )
 def test_an_edited_part_makes_new_cells(file: str, is_new: bool, tmp_path: Path) -> None:
     before = sweep(tmp_path).cells[0].cell_id
@@ -191,6 +211,7 @@ def test_a_trial_runs_own_parts_as_they_were_read(tmp_path: Path) -> None:
         "training",
         "data/mine/blobs",
         "architectures/mine/small",
+        "optimizers/mine/plain",
         "normalizers/mine/scaled",
         "probes/mine/size",
     }
@@ -267,7 +288,10 @@ def test_a_module_of_ones_own_is_an_architecture(tmp_path: Path) -> None:
         ("./mine", "parts: must be a list of folders, or prefix: folder, not './mine'"),
         ("[./nine]", "nine: no such folder"),
         ("{torchvision: ./mine}", "'torchvision' is no prefix of parts"),
-        ("[./empty]", "empty: has no files in data/, architectures/, normalizers/, probes/"),
+        (
+            "[./empty]",
+            "empty: has no files in data/, architectures/, normalizers/, optimizers/, probes/",
+        ),
         ("[./mine, ./deep/mine]", "two folders are called mine"),
     ],
 )

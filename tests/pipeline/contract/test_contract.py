@@ -103,6 +103,68 @@ OTHERS = {
         "next(view.network.parameters()).data.add_(1e-3)\n    return {'value': [1.0]}"
     ),
 }
+_OPTIMIZER = '''
+import torch
+
+from pipeline.optimizers import UpdateRule
+
+
+class Rule(torch.optim.Optimizer):
+    calls = 0
+
+    def __init__(self, target):
+        super().__init__(target.groups, {{"lr": target.lr}})
+        self.count = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        Rule.calls += 1
+        self.count += 1
+        for group in self.param_groups:
+            lr, decay = group["lr"], group["weight_decay"]
+            for p in group["params"]:
+                state = self.state[p]
+                {step}
+
+    {more}
+
+
+def net() -> UpdateRule:
+    """An optimizer."""
+    return UpdateRule(make=Rule, {traits})
+'''
+_PLAIN = "p.sub_(lr * (p.grad + decay * p))"
+OPTIMIZERS = {
+    "every parameter with a gradient moves, and is finite": (
+        "p.sub_(lr * (p.grad + decay * p)) if p.ndim > 1 else p",
+        "",
+        "",
+    ),
+    "at a learning rate of 0 nothing moves": ("p.sub_(0.01 * p.grad + lr * decay * p)", "", ""),
+    "weight decay is that of the group": ("p.sub_(lr * p.grad)", "", ""),
+    "trait changes_gradients is true": ("p.sub_(p.grad.add_(p, alpha=decay).mul_(lr))", "", ""),
+    "it goes on from its state_dict with the same bits": (
+        "p.sub_(lr / self.count * (p.grad + decay * p))",
+        "",
+        "",
+    ),
+    "trait capturable is true, as far as a CPU shows it": (
+        "p.sub_(p.grad + decay * p, alpha=float(lr))",
+        "",
+        "capturable=True",
+    ),
+    "trait averages is true": (_PLAIN, "def eval(self): pass", ""),
+    "the same bits twice in training": (
+        "p.sub_(lr * (1 + 1e-3 * Rule.calls) * (p.grad + decay * p))",
+        "",
+        "",
+    ),
+    "no trace: training with probes and without is bitwise the same": (
+        "p.sub_(lr * (1 + 1e-3 * Rule.calls) * (p.grad + decay * p))",
+        "",
+        "",
+    ),
+}
 _HEADS = {
     "architectures": '''
 import torch
@@ -171,6 +233,30 @@ def test_a_normalizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path
     assert rule in broken("normalizers", {"name": "mine/net"})
 
 
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_an_optimizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path) -> None:
+    step, more, traits = OPTIMIZERS[rule]
+    written(tmp_path, "optimizers", _OPTIMIZER.format(step=step, more=more, traits=traits))
+    assert rule in broken("optimizers", {"name": "mine/net"})
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (
+            "m = state.setdefault('m', p.clone()); m.lerp_(p.grad, 0.5); p.sub_(lr * m)",
+            "a state of zeros is not its beginning",
+        ),
+        ("p.sub_(lr * p.grad) if p.grad.sum() > 0 else p", "the host reads a tensor"),
+    ],
+)
+def test_what_a_captured_step_cannot_do_is_said(step: str, says: str, tmp_path: Path) -> None:
+    text = _OPTIMIZER.format(step=step, more="", traits="capturable=True")
+    written(tmp_path, "optimizers", text)
+    rule = "trait capturable is true, as far as a CPU shows it"
+    assert says in broken("optimizers", {"name": "mine/net"})[rule]
+
+
 @pytest.mark.parametrize(("kind", "rule"), OTHERS)
 def test_another_part_that_breaks_a_rule_is_told_which(
     kind: str, rule: str, tmp_path: Path
@@ -185,6 +271,7 @@ def test_every_rule_has_a_part_that_breaks_it() -> None:
     rules = {(kind, rule) for kind, own in _RULES.items() for rule in own}
     training = {rule for kind, rule in rules if kind == "probes"}
     shown = {("normalizers", rule) for rule in NORMALIZERS} | set(OTHERS)
+    shown |= {("optimizers", rule) for rule in OPTIMIZERS}
     assert rules - shown == {("architectures", rule) for rule in training}
 
 
@@ -199,6 +286,11 @@ def test_every_rule_has_a_part_that_breaks_it() -> None:
         ("architectures", {"name": "deep_linear", "depth": 3}),
         ("data", {"name": "gaussian"}),
         ("probes", {"name": "gradient_ics", "every": 1}),
+        ("optimizers", {"name": "sgd", "momentum": 0.9, "nesterov": True, "clip": 0.1}),
+        ("optimizers", {"name": "adam"}),
+        ("optimizers", {"name": "adamw", "decay_norms": False}),
+        ("optimizers", {"name": "lion"}),
+        ("optimizers", {"name": "muon"}),
     ],
     ids=str,
 )

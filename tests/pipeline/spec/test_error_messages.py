@@ -60,7 +60,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (
             "lr: 0.1}",
             "optimizer: sdg}",
-            "7: base.training.optimizer: must be 'sgd', 'adam' or 'adamw'",
+            "7: base.training.optimizer: no optimizer 'sdg'; did you mean 'sgd'?",
         ),
         ("lr: 0.1}", "momentum: 1}", "7: base.training.momentum: must be less than 1, not 1"),
         (

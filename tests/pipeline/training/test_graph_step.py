@@ -17,7 +17,7 @@ from pipeline.store.store import Store
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.graph_step import Body, GraphStep, undone
 from pipeline.training.loop import _Loop
-from pipeline.training.optimizer import learning_rate, optimizer, set_learning_rate
+from pipeline.training.optimizer import handing, learning_rate, optimizer, set_learning_rate
 from pipeline.training.probe_runner import traits_of
 from pipeline.training.step import EagerStep, LossBuffer
 from pipeline.trial.run import _reset_process
@@ -65,7 +65,8 @@ class _StaticLoop(_Loop):
         network = network_of(config)
         super().__init__(cell, dataset(), network, checkpoints, float("inf"))
         self.optimizer = optimizer(network, self.training, capturable=True)
-        eager = EagerStep(network, self.optimizer, self.training["precision"], 50)
+        how = handing(self.training, self.rule)
+        eager = EagerStep(network, self.optimizer, self.training["precision"], 50, how)
         self.take_step = GraphStep(eager, warm_up=three_times, capture=called)
 
 
