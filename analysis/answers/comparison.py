@@ -9,7 +9,7 @@ from typing import Literal
 
 from analysis.answers import phases
 from analysis.answers.absent import no_architecture, no_normalizer
-from analysis.answers.evidence import Block, Evidence, estimate, troubles
+from analysis.answers.evidence import Block, Evidence, effect_of, estimate, troubles
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import is_weak
 from analysis.statistics.estimates import Estimate
@@ -112,7 +112,7 @@ def _in_block(
         " over " if measure.contrast == "ratio" else " minus ",
         Label(reference),
         ", ",
-        *estimate(f"{stem}/effect", contrast[:3], measure.digits),
+        *effect_of(f"{stem}/effect", contrast[:3], measure),
     )
     proof: Sentence = (
         *_cells(stem, measure, pair, cells),
@@ -131,6 +131,7 @@ def _in_block(
         effect=contrast.effect,
         low=low,
         high=high,
+        unit=measure.effect_unit,
         pairs=contrast.pairs,
     )
 
@@ -141,6 +142,7 @@ def _cells(stem: str, measure: Measure, pair: Sequence[str], cells: Sequence[Est
         *estimate(f"{stem}/{one}", first[:3], measure.digits),
         " against ",
         *estimate(f"{stem}/{other}", second[:3], measure.digits),
+        *((f" {measure.unit}",) if measure.unit else ()),
     )
 
 

@@ -76,6 +76,7 @@ def _at(block: Block, lr: float, none: str, batch: str) -> Iterator[Finding]:
     at: dict[str, Any] = {
         "part": _PART,
         "measure": "share that fails",
+        "unit": "of runs",
         "block": block.name,
         "lr": lr,
     }
@@ -117,6 +118,7 @@ def _reaching(block: Block, label: str, part: str) -> Finding:
     where: dict[str, Any] = {
         "part": part,
         "measure": "share that reaches the target",
+        "unit": "of runs",
         "block": block.name,
     }
     return Finding(state=state, claim=Claim(said), **where, **numbers)

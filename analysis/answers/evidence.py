@@ -156,6 +156,13 @@ def estimate(key: str, values: Sequence[float], digits: int) -> Sentence:
     return (center, " [", low, ", ", high, "]")
 
 
+def effect_of(key: str, values: Sequence[float], measure: Measure) -> Sentence:
+    """A comparison's effect; a difference has its unit: ``-2.4 [-3.1, -1.7] points``."""
+    unit = measure.effect_unit if measure.contrast == "difference" else ""
+    number = estimate(key, values, measure.digits)
+    return (*number, f" {unit}") if unit and math.isfinite(values[0]) else number
+
+
 def troubles(key: str, runs: Mapping[str, pd.DataFrame]) -> Iterator[Part]:
     """How many runs of each normalizer diverged or stayed at the loss at chance, if any did."""
     for name, own in runs.items():

@@ -6,17 +6,15 @@ ones; where the decided ones disagree the cell is mixed, and says when each hold
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis.answers.effects import effect_range
 from analysis.answers.tally import PHASES
-from analysis.text.numbers import significant
-from analysis.text.sentences import Answer, Finding, Number, Sentence, State, count
+from analysis.text.sentences import Answer, Finding, Sentence, State, count
 
 CellState = Literal["supported", "contradicted", "mixed", "open", "not estimable", "shown"]
-DIGITS = 2
 MARKS: dict[CellState, tuple[str, str]] = {
     "supported": ("✓", "as claimed"),
     "contradicted": ("✕", "against"),
@@ -124,36 +122,29 @@ def _state(findings: Sequence[Finding]) -> CellState:
 
 
 def _said(key: str, findings: Sequence[Finding], tested: Sequence[Finding]) -> Sentence:
-    """``late 0.036 to 0.040 (2 of 4)``: when, the effects, how many of the comparisons."""
+    """``late 0.036 to 0.040× (2 of 4)``: when, the effects, how many of the comparisons.
+
+    Where a part has several measures, the one that decides is named.
+    """
     if findings[0].state == "open":
         return ()
+    several = len({finding.measure for finding in tested}) > 1
     said: Sentence = ()
     phases = [phase for phase in _WHEN if any(f.phase == phase for f in findings)]
     if findings[0].state == "shown":
         phases = phases[:_SHOWN]
     for phase in phases:
         own = [finding for finding in findings if finding.phase == phase]
-        said = (*said, *(("; ",) if said else ()), *_phase(key, phase, own))
+        said = (*said, *(("; ",) if said else ()), *_phase(key, phase, own, several))
     if findings[0].state != "shown" and len(findings) < len(tested):
         done, of = count(f"{key}/decided", len(findings)), count(f"{key}/tested", len(tested))
-        said = (*said, " (", done, " of ", of, ")")
+        said = (*(said or (MARKS[_state(findings)][1],)), " (", done, " of ", of, ")")
     return said
 
 
-def _phase(key: str, phase: str, findings: Sequence[Finding]) -> Sentence:
-    words = PHASES.get(phase, "")
+def _phase(key: str, phase: str, findings: Sequence[Finding], several: bool) -> Sentence:
     stem = f"{key}/{phase}" if phase else key
     effects = effect_range(stem, findings)
+    named = [findings[0].measure] if several and effects else []
+    words = " ".join([*filter(None, [PHASES.get(phase, "")]), *named])
     return (*((words,) if words else ()), *((" ",) if words and effects else ()), *effects)
-
-
-def effect_range(key: str, findings: Sequence[Finding]) -> Sentence:
-    """The effect, or the smallest and largest of several; empty where measures differ."""
-    effects = sorted(f.effect for f in findings if math.isfinite(f.effect))
-    if not effects or len({finding.measure for finding in findings}) > 1:
-        return ()
-    low, high = (
-        Number(f"{key}/{end}", value, significant(value, DIGITS))
-        for end, value in (("smallest", effects[0]), ("largest", effects[-1]))
-    )
-    return (low,) if low.text == high.text else (low, " to ", high)

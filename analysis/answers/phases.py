@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.answers.evidence import Block, Evidence, estimate, troubles
+from analysis.answers.evidence import Block, Evidence, effect_of, estimate, troubles
 from analysis.answers.tally import PHASES
 from analysis.metrics import Measure
 from analysis.reductions.over_steps import WINDOW
@@ -133,6 +133,7 @@ def in_block(
                 effect=effect.estimate,
                 low=effect.low,
                 high=effect.high,
+                unit=readings.measure.effect_unit,
                 pairs=effect.n,
             )
 
@@ -156,7 +157,7 @@ def _claim(
         if state == "not estimable":
             said = (*said, ": ", *_why(evidence, block, pair, readings, lr))
             continue
-        said = (*said, ", ", *estimate(f"{rate}/effect", effect[:3], measure.digits))
+        said = (*said, ", ", *effect_of(f"{rate}/effect", effect[:3], measure))
         if not math.isfinite(effect.low):
             said = (*said, " (too few pairs for an interval)")
     return Claim(said, _proof(stem, evidence, block, pair, measure))
@@ -196,11 +197,12 @@ def _proof(
     contrast = evidence.contrast(measure.key, block, *pair)
     said: Sentence = ()
     if math.isfinite(contrast.effect):
-        pooled = estimate(f"{stem}/effect", contrast[:3], measure.digits)
+        pooled = effect_of(f"{stem}/effect", contrast[:3], measure)
         said = ("all rates together ", *pooled, "; ")
     one, other = (evidence.cell(measure.key, block, name) for name in pair)
     if math.isfinite(one.estimate) and math.isfinite(other.estimate):
         said = (*said, *estimate(f"{stem}/{pair[0]}", one[:3], measure.digits), " against ")
-        said = (*said, *estimate(f"{stem}/{pair[1]}", other[:3], measure.digits), "; ")
+        said = (*said, *estimate(f"{stem}/{pair[1]}", other[:3], measure.digits))
+        said = (*said, f" {measure.unit}; " if measure.unit else "; ")
     said = (*said, "pairs of runs: ", count(f"{stem}/pairs", contrast.pairs))
     return (*said, *troubles(stem, {name: block.of(name) for name in pair}))

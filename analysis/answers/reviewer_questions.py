@@ -194,7 +194,7 @@ def _alternatives(evidence: Evidence) -> Answer:
     verdict: Sentence = (
         "Normalizers compared: ",
         count("answers/Q9/normalizers", int(normalizers)),
-        "; the ends of each ranking, which the tables and heatmaps show in full:",
+        "; the numbers below are the ends of each ranking, the tables and heatmaps show all of it.",
     )
     return _said("Q9", "How do the alternatives compare?", verdict, _SHOWN, claims)
 

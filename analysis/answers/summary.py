@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from analysis.answers.matrix import effect_range
+from analysis.answers.effects import effects_named
 from analysis.answers.tally import PHASES, headline
 from analysis.text.sentences import Answer, Finding, Label, Part, Sentence, State, count
 
@@ -61,6 +61,18 @@ _CLAUSES: dict[tuple[str, str], tuple[str, str]] = {
 """What a supported and a contradicted part of a claim say, the weightiest first."""
 
 
+_KINDS = (
+    "Supported",
+    "Supported in part",
+    "Mixed",
+    "Contradicted in part",
+    "Contradicted",
+    "Undecided",
+    "Not estimable",
+)
+"""All headlines of a verdict, in the order in which they are counted."""
+
+
 def summary(answers: Sequence[Answer], ended: Sentence) -> list[Sentence]:
     """Three to five sentences; ``ended`` says how the runs ended."""
     found = [found for each in _CLAUSES if (found := _claim(each, answers))]
@@ -97,8 +109,7 @@ def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str]) -> Sent
     if len(own) < len(blocks):
         names = [part for block in own for part in (", ", Label(block))]
         said = (*said, " (", *names[1:], ")")
-    effects = effect_range(stem, findings)
-    return (*said, *((", effect ", *effects) if effects else ()))
+    return (*said, *effects_named(stem, findings))
 
 
 def _first(answer: Answer) -> Sentence:
@@ -132,7 +143,7 @@ def _counts(answers: Sequence[Answer]) -> Sentence:
             tested = any(states[s] for s in ("supported", "contradicted", "open"))
             kinds[headline(states) if tested else "Not estimable"] += 1
     said: Sentence = ("Of ", count("summary/verdicts", sum(kinds.values())), " verdicts on claims")
-    for i, kind in enumerate(sorted(kinds, key=lambda kind: (kind == "Not estimable", kind))):
+    for i, kind in enumerate(kind for kind in _KINDS if kinds[kind]):
         number = count(f"summary/verdicts/{kind.lower()}", kinds[kind])
         said = (*said, ", " if i else ": ", number, f" {kind.lower()}")
     return (*said, ".")

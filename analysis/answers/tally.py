@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.answers.effects import effects_named
 from analysis.text.sentences import Finding, Label, Number, Part, Sentence, State, count
 
 PHASES = {"early": "early", "late": "late", "loss": "at matched loss"}
@@ -33,32 +34,34 @@ def _part(stem: str, findings: Sequence[Finding], title: str) -> Sentence:
         return (f"{title}not estimable." if title else "Not estimable.",)
     word = headline(counts)
     start = f"{title}{word[0].lower()}{word[1:]}" if title else word
-    phases = [p for p in ("", *PHASES) if any(f.phase == p and _decides(f) for f in findings)]
+    decided = {f.phase for f in findings if f.state in _DECIDED}
+    phases = [phase for phase in ("", *PHASES) if phase in decided]
     said: Sentence = (start,)
     for i, phase in enumerate(phases):
-        own = [f for f in findings if f.phase == phase and _decides(f)]
+        own = [f for f in findings if f.phase == phase and f.state in (*_DECIDED, "open")]
         said = (*said, "; " if i else ": ", *_in_phase(stem, phase, own))
     return (*said, *_rest(stem, counts), ".")
 
 
-def _decides(finding: Finding) -> bool:
-    return finding.state in ("supported", "contradicted", "open")
+_DECIDED: dict[State, str] = {"supported": "as claimed in ", "contradicted": "against it in "}
 
 
 def _in_phase(stem: str, phase: str, findings: Sequence[Finding]) -> Sentence:
-    """``late as claimed in 2 of 6 comparisons (vgg11 at LR 0.1), against it in 1 (…)``."""
-    words = f"{PHASES[phase]} " if phase else ""
+    """``late as claimed in 2 of 6 comparisons (vgg11 at LR 0.1), ratio …, against it in 1 (…)``."""
     stem = f"{stem}/{phase}" if phase else stem
-    said: Sentence = (words,) if words else ()
-    for state, start in (("supported", "as claimed in "), ("contradicted", ", against it in ")):
+    said: Sentence = (f"{PHASES[phase]} ",) if phase else ()
+    of: Sentence = (" of ", *_comparisons(f"{stem}/tested", len(findings)))
+    for state, words in _DECIDED.items():
         own = [f for f in findings if f.state == state]
-        if state == "contradicted" and not own:
-            continue
-        said = (*said, start, count(f"{stem}/{state}", len(own)))
-        if state == "supported":
-            said = (*said, " of ", count(f"{stem}/tested", len(findings)), " comparisons")
-        said = (*said, *_places(stem, own, findings))
+        if own:
+            said = (*said, *((", ",) if not of else ()), words, count(f"{stem}/{state}", len(own)))
+            said = (*said, *of, *_places(stem, own, findings))
+            said, of = (*said, *effects_named(f"{stem}/{state}", own)), ()
     return said
+
+
+def _comparisons(key: str, number: int) -> Sentence:
+    return (count(key, number), " comparison" if number == 1 else " comparisons")
 
 
 def _places(stem: str, own: Sequence[Finding], tested: Sequence[Finding]) -> Sentence:
@@ -84,6 +87,9 @@ def _rates(stem: str, rates: Sequence[float]) -> list[Part]:
 def _rest(stem: str, counts: dict[State, int]) -> Sentence:
     """How many comparisons decide nothing."""
     said: Sentence = ()
+    if not any(counts[state] for state in _DECIDED):
+        said = (" in ", *_comparisons(f"{stem}/open", counts["open"]))
+        counts = {**counts, "open": 0}
     idle: tuple[tuple[State, str], ...] = (
         ("open", "undecided"),
         ("not estimable", "not estimable"),

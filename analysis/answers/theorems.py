@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
@@ -57,7 +58,8 @@ def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Findi
     state = "supported" if middle < EQUAL else "contradicted"
     measure = f"gap of the theorem on the {name}"
     claim = Claim(said)
-    return [Finding(state=state, claim=claim, block=block.name, measure=measure, effect=middle)]
+    found = Finding(state=state, claim=claim, block=block.name, measure=measure, effect=middle)
+    return [replace(found, unit="relative")]
 
 
 def _of(frame: pd.DataFrame, block: Block, column: str) -> pd.Series:

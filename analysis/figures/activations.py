@@ -28,6 +28,9 @@ CAPTION = (
     "quantile by up to 6 % of a standard deviation. Normalizers share the scale of a layer. {lr}"
 )
 
+LEFT = 0.76
+"""Room for the label of y beside ticks as wide as −2.5, in inches."""
+
 
 def build(scene: Scene) -> list[Figure]:
     """One figure a setting, at its one learning rate."""
@@ -54,7 +57,7 @@ def draw(scene: Scene, part: Slice) -> Drawing:
     runs = {label: part.runs[part.runs["normalizer"] == label] for label in legend}
     rows = [f"{label}  ({condition(runs[label])})" for label in legend]
     names = [f"{place}: {index} of {part.layers}" for index, place in layers.items()]
-    page = sheet(rows, names, height=0.85, share="column", labelled="every", left=0.62)
+    page = sheet(rows, names, height=0.85, share="column", labelled="every", left=LEFT)
     for i, (label, look) in enumerate(legend.items()):
         for panel, index in zip(page.panels[i], layers, strict=True):
             fan(panel, fans[(fans["normalizer"] == label) & (fans["index"] == index)], label, look)

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
 from analysis.figures.layout import CHARACTER, page_width
+from analysis.figures.marks import Marked, Place, mark
 from analysis.figures.style import GREY, INK
 from analysis.study.label_order import names
 from analysis.tables.tables import Measure, Table
@@ -42,10 +43,16 @@ HEADLINES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """One measure as a matrix: rows normalizers, columns settings; and which cells are hatched."""
+    """One measure as a matrix: rows normalizers, columns settings; and which cells are hatched.
+
+    Attributes:
+        low, high: ends of the values' intervals.
+    """
 
     measure: Measure
     values: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
     diverged: pd.DataFrame
 
 
@@ -67,7 +74,7 @@ def _figure(scene: Scene, table: Table, measure: Measure) -> Figure:
     numbers = {"runs": int(counts.sum()), "fewest": int(counts.min()), "most": int(counts.max())}
     return Figure(
         name=f"heatmap_{measure.key}",
-        title=f"{measure.title}, normalizer × architecture",
+        title=f"{measure.title[:1].upper()}{measure.title[1:]}, normalizer × architecture",
         caption=CAPTION.replace("{title}", measure.title).replace("{table}", table.title),
         numbers=numbers,
         draw=partial(draw, scene, table, measure),
@@ -97,16 +104,19 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
         annot_kws={"size": 8},
         ax=panel,
         cbar_ax=scale,
-        cbar_kws={"label": f"{measure.title}{_unit(measure)}"},
+        cbar_kws={"label": _quantity(measure)},
     )
     _hatch(panel, grid)
     _lost(panel, grid)
+    _split(panel, grid)
     scale.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scale.yaxis.set_minor_formatter(NullFormatter())
     panel.set(xlabel="architecture", ylabel="normalizer")
     panel.tick_params(length=0)
     panel.set_xticklabels(panel.get_xticklabels(), rotation=25, ha="right")
     panel.set_yticklabels(panel.get_yticklabels(), rotation=0)
+    for label, name in zip(panel.get_yticklabels(), grid.values.index, strict=True):
+        mark(label, str(name))
     return drawing
 
 
@@ -115,23 +125,29 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
     cells = table.cells[table.cells["measure"] == measure.key]
     rows, columns = names(cells["normalizer"]), names(settings(cells, scene.study.planned))
     cells = cells.assign(setting=settings(cells, scene.study.planned))
-    values = cells.pivot(index="normalizer", columns="setting", values="estimate")
+    known = cells.set_index(["normalizer", "setting"])[["estimate", "low", "high"]].astype(float)
     lost = (scene.runs["status"] == "diverged").groupby(
         [scene.runs["normalizer"], scene.runs["setting"]]
     )
     share = lost.mean().unstack().reindex(index=rows, columns=columns)
-    values = values.reindex(index=rows, columns=columns).astype(float)
-    return Map(measure=measure, values=values, diverged=share > 0.5)
+    values, low, high = (
+        known[part].unstack().reindex(index=rows, columns=columns)
+        for part in ("estimate", "low", "high")
+    )
+    return Map(measure=measure, values=values, low=low, high=high, diverged=share > 0.5)
 
 
-def _layout(grid: Map) -> tuple[Drawing, Axes, Axes]:
+def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
     left = 0.4 + CHARACTER * max(len(name) for name in grid.values.index)
     bottom = 0.45 + 0.03 * max(len(name) for name in grid.values.columns)
     width, height = page_width() - left - SCALE, HEIGHT * len(grid.values)
     full = (page_width(), bottom + height + 0.3)
-    drawing = Drawing(figsize=full)
+    drawing = Marked(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])
     panel = drawing.add_axes(box)
+    panel.set_gid("panel")
+    names = tuple(map(str, grid.values.columns))
+    drawing.marks.panels[panel] = Place(y=_quantity(grid.measure), names=names)
     scale = drawing.add_axes((box[0] + box[2] + 0.1 / full[0], box[1], 0.1 / full[0], box[3]))
     marks = [
         Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="over half diverged"),
@@ -151,6 +167,23 @@ def _norm(finite: np.ndarray) -> Normalize:
     return Normalize(low, high if high > low else low + 1)
 
 
+def _split(panel: Axes, grid: Map) -> None:
+    """Draw the cells of each normalizer by themselves, so that the page can read and hide them."""
+    whole = panel.collections[0]
+    whole.remove()
+    style = {"cmap": whole.get_cmap(), "norm": whole.norm, "linewidth": 1, "edgecolors": "white"}
+    across = np.arange(len(grid.values.columns))
+    for i, name in enumerate(grid.values.index):
+        values, low, high = (part.iloc[i].to_numpy() for part in (grid.values, grid.low, grid.high))
+        cells = np.ma.masked_invalid(values)[np.newaxis]
+        row = panel.pcolormesh(np.append(across, len(across)), [i, i + 1], cells, **style)
+        places = across + 0.5, np.full(len(across), i + 0.5)
+        mark(row, str(name), *places, values, low, high, reads="cell")
+        texts = [text for text in panel.texts if int(text.get_position()[1]) == i]
+        hatched = [p for p in panel.patches if isinstance(p, Rectangle) and p.get_y() == i]
+        mark([*texts, *hatched], str(name))
+
+
 def _hatch(panel: Axes, grid: Map) -> None:
     for i, j in zip(*np.nonzero(grid.diverged.to_numpy()), strict=True):
         square = Rectangle((j, i), 1, 1, fill=False, hatch=HATCH, edgecolor="white", linewidth=0)
@@ -162,5 +195,5 @@ def _lost(panel: Axes, grid: Map) -> None:
         panel.text(j + 0.5, i + 0.5, DIVERGED, size=8, color=INK, ha="center", va="center")
 
 
-def _unit(measure: Measure) -> str:
-    return f" ({measure.unit})" if measure.unit else ""
+def _quantity(measure: Measure) -> str:
+    return f"{measure.title} ({measure.unit})" if measure.unit else measure.title

@@ -6,6 +6,7 @@ page's script reads; without a script, and in the PDF, they change nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,10 +17,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-Reads = Literal["x", "y"]
+Reads = Literal["x", "y", "cell"]
 _POINTS_PER_INCH = 72
-_DIGITS = (6, 3, 3, 3)
-"""Of x (a step is whole), y, and the ends of the interval."""
+_DIGITS = (6, 3, 3, 3, 3)
+"""Of x (a step is whole), y, and the ends of the interval; of a cell, its value before the ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Mark:
     Attributes:
         values: x, y and, where there is an interval, its ends: one row per point, in data units.
         reads: the axis that the interval belongs to. With ``x``, y is a row's place and no value.
+            With ``cell``, x and y are places; the value and the ends of its interval follow.
     """
 
     artist: Artist
@@ -39,11 +41,16 @@ class Mark:
 
 @dataclass(kw_only=True)
 class Place:
-    """A panel: what it shows, the learning rate of its runs, and the names of its axes."""
+    """A panel: what it shows, the learning rate of its runs, and the names of its axes.
+
+    Attributes:
+        y: of the y axis; of a panel of cells, of their value. names: of the columns of cells.
+    """
 
     title: str = ""
     rate: float | None = None
     y: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -89,13 +96,14 @@ def annotated(svg: str, drawing: Drawing) -> str:
     for panel, place in _named(drawing).items():
         attributes = {"data-title": place.title, "data-x": drawing.marks.x, "data-y": place.y}
         attributes |= {} if place.rate is None else {"data-lr": f"{place.rate:g}"}
+        attributes |= {"data-names": json.dumps(place.names)} if place.names else {}
         attributes["data-box"] = " ".join(f"{value:.1f}" for value in _box(panel, drawing))
         svg = _with_attributes(svg, str(panel.get_gid()), attributes)
     for number, own in enumerate(drawing.marks.artists):
         attributes = {"data-normalizer": own.normalizer}
         points = _points(own, drawing) if len(own.values) else ""
         attributes |= {"data-points": points} if points else {}
-        attributes |= {"data-reads": "x"} if own.reads == "x" else {}
+        attributes |= {"data-reads": own.reads} if own.reads != "y" else {}
         svg = _with_attributes(svg, f"mark_{number}", attributes)
     return svg
 
@@ -106,9 +114,11 @@ def _with_attributes(svg: str, gid: str, attributes: dict[str, str]) -> str:
 
 
 def _named(drawing: Marked) -> dict[Axes, Place]:
-    """The panels; one without a y label has that of the panel before."""
+    """The panels; one without a y label has that of the panel before, one of cells its own."""
     y = ""
     for panel, place in drawing.marks.panels.items():
+        if place.names:
+            continue
         y = place.y = panel.get_ylabel().replace("\n", " ") or y
     return drawing.marks.panels
 
@@ -147,10 +157,10 @@ def _points(own: Mark, drawing: Drawing) -> str:
     found, before = [], (0, 0)
     for x, y, row in zip(across * width, (1 - up) * height, own.values, strict=True):
         if left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1:
-            known = row if np.isfinite(row).all() else row[:2]
+            known = row if np.isfinite(row[2:]).all() else row[: 3 if own.reads == "cell" else 2]
             place = (round(10 * x), round(10 * y))
             way = [str(here - there) for here, there in zip(place, before, strict=True)]
             told = [f"{value:.{digits}g}" for value, digits in zip(known, _DIGITS, strict=False)]
-            found.append(",".join([*way, *told]))
+            found.append(",".join([*way, *told]).replace("inf", "Infinity"))
             before = place
     return ";".join(found)

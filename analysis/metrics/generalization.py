@@ -20,16 +20,19 @@ TEST_AT_LOSS = Measure(
 LOSS_AT_LOSS = Measure(
     key="test_loss_at_loss",
     title="test loss at matched loss",
+    unit="nats",
     better="lower",
-    definition=f"Loss on the test split {_AT}.",
+    definition=f"Loss on the test split {_AT}. In a regression in units of the squared error.",
 )
 GAP_AT_LOSS = Measure(
     key="loss_gap_at_loss",
     title="test − training loss",
+    unit="nats",
     better="lower",
     contrast="difference",
     least=-math.inf,
-    definition=f"Test loss minus smoothed training loss {_AT}.",
+    definition=f"Test loss minus smoothed training loss {_AT}. In a regression in units of the "
+    "squared error.",
 )
 
 

@@ -48,6 +48,16 @@ class Measure:
     most: float = math.inf
     """Bounds of the quantity: no interval is printed beyond them."""
 
+    @property
+    def effect_unit(self) -> str:
+        """Unit of a comparison of two normalizers: ``×`` for a ratio; a difference keeps its own.
+
+        Per cents differ by points.
+        """
+        if self.contrast == "ratio":
+            return "×"
+        return "points" if self.unit == "%" else self.unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:

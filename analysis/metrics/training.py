@@ -19,8 +19,10 @@ STEPS = Measure(
 FINAL_LOSS = Measure(
     key="final_train_loss",
     title="final training loss",
+    unit="nats",
     better="lower",
     definition="Mean batch loss of the last 5 % of the steps, at the tuned learning rate. "
+    "In a regression in units of the squared error. "
     "Where a run diverged: the median, its loss being infinite; “diverged” if half or more did. "
     "Against the reference it counts with the largest first or final loss of its block.",
 )

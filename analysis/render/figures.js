@@ -17,7 +17,9 @@
     return element;
   };
   const colorOf = (normalizer) => {
-    const own = marks.filter((mark) => mark.dataset.normalizer === normalizer);
+    const own = marks.filter(
+      (mark) => mark.dataset.normalizer === normalizer && mark.dataset.reads !== "cell",
+    );
     const strokes = own.flatMap((mark) => [...mark.querySelectorAll(":scope > path")]);
     const colors = strokes.map((path) => path.style.stroke);
     return colors.find((color) => color && color !== "none") ?? "transparent";
@@ -92,7 +94,15 @@
     }));
   const isVisible = ({ mark, panel }) => !mark.matches(".off") && !panel.matches(".away");
 
+  const cell = (panel, [x, , value, ...ends]) => {
+    const lost = { Infinity: "diverged", NaN: "no estimate" }[value] ?? value;
+    const interval = ends.length ? ` [${ends.join(", ")}]` : "";
+    return `${JSON.parse(panel.dataset.names)[Math.floor(x)]}\n${panel.dataset.y}: ${lost}${interval}`;
+  };
   const words = ({ mark, panel }, [, , x, y, ...ends]) => {
+    if (mark.dataset.reads === "cell") {
+      return `${mark.dataset.normalizer}: ${cell(panel, [x, y, ...ends])}`;
+    }
     const interval = ends.length ? ` [${ends.join(", ")}]` : "";
     const across = mark.dataset.reads === "x";
     const lines = [mark.dataset.normalizer + (panel.dataset.title && `: ${panel.dataset.title}`)];

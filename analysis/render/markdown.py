@@ -94,7 +94,7 @@ def _verdict(cell: Verdict) -> str:
 
 def page(page: Page) -> str:
     """The whole report; its figures are files beside it."""
-    blocks = [f"# {escape(page.title)}", sentence(page.first.ran), *map(sentence, page.lead)]
+    blocks = [f"# {escape(page.title)}", sentence(page.first.ran)]
     blocks += ["\n".join(f"- {sentence(found)}" for found in page.first.findings)]
     blocks += [_matrix(page.first.matrix)] if page.first.matrix.rows else []
     blocks += ["; ".join(f"{name}: {escape(label)}" for name, label in page.key)]
@@ -115,7 +115,7 @@ def page(page: Page) -> str:
     for shown in page.figures:
         blocks += [f"### {escape(shown.title)}", f"![{escape(shown.title)}]({shown.file})"]
         blocks += [escape(shown.caption)]
-    blocks += ["## Methods and definitions"]
+    blocks += ["## Methods and definitions", *map(sentence, page.lead)]
     for group in page.definitions:
         lines = [f"- **{escape(term)}**: {escape(text)}" for term, text in group.entries]
         blocks += [f"### {escape(group.title)}", "\n".join(lines)]

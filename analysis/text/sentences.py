@@ -50,7 +50,8 @@ class Finding:
         part: which half of the claim it is about, in words; empty where the claim is one.
         measure: the measure's title without its phase. block: name of the block. phase: early,
         late or loss; empty for outcomes. lr: the rate; NaN where rates are chosen or pooled.
-        effect, low, high: the ratio or difference and the interval that decides. pairs: of runs.
+        effect, low, high: the ratio or difference and the interval that decides. unit: of these
+        three, ``×`` for a ratio. pairs: of runs.
     """
 
     state: State
@@ -63,6 +64,7 @@ class Finding:
     effect: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    unit: str = ""
     pairs: int = 0
 
 

@@ -236,6 +236,8 @@ def attach_report(
     own = only_store(client, experiment, None) if store_id is None else store_id
     run_id = summary_run(client, experiment, own)
     client.set_tag(run_id, "mlflow.note.content", note)
+    client.set_tag(run_id, "mlflow.source.name", "python -m analysis.report")
+    client.set_tag(run_id, "mlflow.source.type", "LOCAL")
     client.log_batch(run_id, metrics=[Metric(key, n, 0, 0) for key, n in counts.items()])
     client.log_artifacts(run_id, folder, "report")
 

@@ -64,10 +64,10 @@ def test_planted_truth_is_what_is_answered(full: dict[str, Answer]) -> None:
     expected = {
         "C1": "Faster: supported: as claimed in 4 of 4",
         "C4": "Trains worse than batch: supported",  # planted: noise alone trains, slowly
-        "C7": "Supported: early as claimed in 4 of 4 comparisons; late as claimed in 4 of 4",
+        "C7": "Supported: early as claimed in 4 of 4 comparisons, ratio ",
         "C11": "Supported: as claimed in 2 of 2",
         "C12": "Supported: as claimed in 4 of 4",
-        "K2": "Contradicted: early as claimed in 0 of 4 comparisons, against it in 4",
+        "K2": "Contradicted: early against it in 4 of 4 comparisons, ratio ",
         "K3": "Contradicted",
         "Q3": "ResNets: not estimable. DenseNets: not estimable.",
     }
@@ -135,7 +135,7 @@ def test_numbers_of_an_answer_are_those_of_the_tables(full: dict[str, Answer]) -
 
 def test_the_same_runs_are_one_comparison(tmp_path: Path) -> None:
     found = answered(tmp_path, lrs=[0.1], seeds=[0, 1, 2], diverge=[], noise=0.01)["C1"]
-    assert first(found).startswith("Faster: supported: as claimed in 1 of 1 comparisons.")
+    assert first(found).startswith("Faster: supported: as claimed in 1 of 1 comparison, ratio ")
     assert "steps to target, shared LR: the same runs at the same rate as above" in told(found)
 
 

@@ -15,11 +15,13 @@ from analysis.text.sentences import Answer, Claim, Finding, Number, Sentence, St
 from analysis.text.short_labels import short_labels, shorten
 
 
-def finding(state: State, effect: float, block: str = "a", phase: str = "late") -> Finding:
+def finding(
+    state: State, effect: float, block: str = "a", phase: str = "late", unit: str = "×"
+) -> Finding:
     claim = Claim((f"{block} {phase} {state}",))
     return Finding(
         state=state, claim=claim, part="in nats", measure="m", block=block, phase=phase,
-        lr=0.1, effect=effect, pairs=3,
+        lr=0.1, effect=effect, unit=unit, pairs=3,
     )  # fmt: skip
 
 
@@ -46,15 +48,33 @@ def test_a_cell_has_its_state_when_it_holds_and_the_effects() -> None:
     assert table.blocks == ("a", "b", "c")
     (row,) = table.rows
     assert [cell.state for cell in row.cells] == ["supported", "open", "not estimable"]
-    assert text(row.cells[0].said) == "late 0.030 to 0.047 (2 of 3)"
+    assert text(row.cells[0].said) == "late 0.030 to 0.047× (2 of 3)"
     assert [p.value for p in row.cells[0].said if isinstance(p, Number)] == [0.030, 0.047, 2, 3]
+
+
+def test_an_effect_has_its_unit_and_of_several_measures_its_name() -> None:
+    points = finding("supported", -2.4, phase="", unit="points")
+    accuracy = replace(points, measure="accuracy")
+    steps = replace(finding("supported", 0.5, phase=""), measure="steps")
+    undecided = replace(steps, state="open")
+    cells = {
+        "all": matrix([answer(points)]),
+        "named": matrix([answer(accuracy, undecided)]),
+        "two": matrix([answer(accuracy, steps, replace(undecided, measure="loss"))]),
+    }
+    found = {name: text(table.rows[0].cells[0].said) for name, table in cells.items()}
+    assert found == {
+        "all": "-2.4 points",
+        "named": "accuracy -2.4 points (1 of 2)",
+        "two": "as claimed (2 of 3)",
+    }
 
 
 def test_findings_that_disagree_make_a_mixed_cell() -> None:
     found = answer(finding("supported", 0.1), finding("contradicted", 2.0, phase="early"))
     ((cell,),) = [row.cells for row in matrix([found]).rows]
     assert cell.state == "mixed"
-    assert text(cell.said) == "early 2.0; late 0.10"
+    assert text(cell.said) == "early 2.0×; late 0.10×"
 
 
 def test_a_claim_without_data_has_no_row() -> None:
@@ -67,7 +87,7 @@ def test_sentences_say_where_a_claim_holds_and_are_three_to_five() -> None:
     said = [text(s) for s in summary([found, foretold], ("Of 6 runs, 0 diverged.",))]
     assert said[0] == (
         "The loss varies less along the gradient with batch normalization, late: in 1 of 2 "
-        "architectures (a), effect 0.030 (C6)."
+        "architectures (a), ratio 0.030 (C6)."
     )
     assert said[1] == "Smoothness and speed: of 5 measures, 0 predict speed (Q8)."
     assert said[2] == "Of 1 verdicts on claims: 1 supported in part. Of 6 runs, 0 diverged."

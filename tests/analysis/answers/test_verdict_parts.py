@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_the_verdict_names_phase_block_and_rate() -> None:
         finding("contradicted", "densenet", "late", 0.01),
     ]
     assert spoken(tally("C6", found)) == (
-        "Mixed: early as claimed in 0 of 1 comparisons; late as claimed in 3 of 5 comparisons "
+        "Mixed: late as claimed in 3 of 5 comparisons "
         "(vgg at LR 0.1; resnet), against it in 1 (densenet); undecided in 2; not estimable in 1."
     )
 
@@ -49,7 +50,7 @@ def test_halves_have_verdicts_of_their_own() -> None:
         finding("not estimable", "vgg", "", math.nan, "at rates where none fails"),
     ]
     assert spoken(tally("C1", found)) == (
-        "Faster: supported: as claimed in 1 of 1 comparisons. "
+        "Faster: supported: as claimed in 1 of 1 comparison. "
         "At rates where none fails: not estimable."
     )
     assert spoken(tally("C1", [])) == "Not estimable."
@@ -59,7 +60,18 @@ def test_halves_have_verdicts_of_their_own() -> None:
 
 def test_what_is_shown_is_not_counted() -> None:
     found = [finding("supported", "vgg", "late", 0.1), finding("shown", "vgg", "late", 0.01)]
-    assert spoken(tally("Q7", found)) == "Supported: late as claimed in 1 of 1 comparisons."
+    assert spoken(tally("Q7", found)) == "Supported: late as claimed in 1 of 1 comparison."
+
+
+def test_a_verdict_has_its_effects_and_one_that_decides_nothing_no_phases() -> None:
+    found = [
+        replace(finding("contradicted", "vgg", "late", 0.1), measure="m", effect=2.0, unit="×"),
+        replace(finding("contradicted", "net", "late", 0.1), measure="m", effect=3.5, unit="×"),
+    ]
+    said = "Contradicted: late against it in 2 of 2 comparisons, ratio 2.0 to 3.5."
+    assert spoken(tally("C6", found)) == said
+    idle = [finding("open", "vgg", phase, 0.1) for phase in ("early", "late")]
+    assert spoken(tally("C6", idle)) == "Undecided in 2 comparisons."
 
 
 def test_a_family_is_all_rates_and_phases_that_can_be_tested() -> None:

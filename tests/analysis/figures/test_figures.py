@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures import Figure, build
 from analysis.figures.context import Scene, chosen_lr, settings
+from analysis.figures.marks import annotated
 from analysis.figures.single_lr import slices
 from analysis.figures.style import RC, looks
 from analysis.load.sources import Study, load
@@ -129,6 +132,24 @@ def test_hatched_and_grey_cells(tmp_path: Path) -> None:
     assert [p.get_xy() for p in hatched] == [(0, 0)]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["none", "batch", "layer"]
     assert len(panel.texts) == 2
+
+
+def test_the_page_reads_every_cell_of_a_heatmap(tmp_path: Path) -> None:
+    none = [("none", lr, seed) for lr in (0.01, 0.1) for seed in (0, 1)]
+    layer = [("layer", lr, seed) for lr in (0.01, 0.1) for seed in (0, 1)]
+    study = study_of(tmp_path, seeds=(0, 1), diverge=none, missing=layer)
+    drawing, file = draw(figures_of(study)["heatmap_final_train_loss"]), io.StringIO()
+    drawing.savefig(file, format="svg")
+    svg = annotated(file.getvalue(), drawing)
+    assert """data-y="final training loss (nats)" data-names='["VGG-11"]'""" in svg
+    read = dict(re.findall(r'data-normalizer="(\w+)" data-points="([^"]*)" data-reads="cell"', svg))
+    values = {name: points.split(",")[4:] for name, points in read.items()}
+    assert values["none"] == ["Infinity"]
+    assert values["layer"] == ["nan"]
+    estimate, low, high = map(float, values["batch"])
+    assert low <= estimate <= high
+    shown = drawing.axes[0].texts[0].get_text()
+    assert float(shown) == pytest.approx(estimate, rel=0.01)
 
 
 def test_captions_state_their_numbers(study: Study) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
+from analysis.figures.activations import LEFT
 from analysis.figures.landscape import _with_start
 from analysis.figures.layout import log_scale, sheet
 from analysis.figures.scatter import linear_width, symmetric
@@ -34,6 +35,15 @@ def test_a_sheet_is_as_wide_as_asked_and_its_panels_are_readable(width: float, a
     assert len({round(box.x0, 6) for box in boxes}) == across
     for i, one in enumerate(boxes):
         assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_a_label_beside_wide_ticks_is_not_cut_off() -> None:
+    with matplotlib.rc_context({**RC, "figure.figsize": (5.5, 5.5)}):  # type: ignore[arg-type]
+        page = sheet(["none"], ["early", "late"], labelled="every", left=LEFT)
+        panel = page.panels[0][0]
+        panel.set(ylim=(-4, 4), yticks=[-2.5, 0.0, 2.5], ylabel="pre-activation\n(its own units)")
+        page.drawing.draw_without_rendering()
+        assert panel.yaxis.label.get_window_extent().x0 >= 0
 
 
 def test_type_has_eight_points() -> None:

@@ -94,7 +94,7 @@ def test_a_cell_becomes_one_ended_run_with_what_a_browser_needs(store: Store, ur
     assert run.data.tags["mlflow.source.git.commit"] == "abc123"
     assert run.inputs is not None
     (data,) = run.inputs.dataset_inputs
-    assert (data.dataset.name, data.dataset.digest) == ("digits", "f" * 36)
+    assert (data.dataset.name, data.dataset.digest) == ("digits", "f" * 8)
     assert run.data.params["normalizer.0.eps"] == "1e-05"
     assert run.data.metrics["final/final_train_loss"] == 1.0
     assert run.data.metrics["gradient_ics/relative"] == 3.0
@@ -190,6 +190,7 @@ def test_the_report_is_attached_to_one_summary_run(store: Store, uri: str, tmp_p
     tracking.attach_report(uri, SWEEP, str(folder), None, "- It is faster.", {"cells/ok": 2.0})
     (run,) = runs(uri)
     assert run.data.tags["mlflow.note.content"] == "- It is faster."
+    assert run.data.tags["mlflow.source.name"] == "python -m analysis.report"
     assert run.data.metrics == {"cells/ok": 2.0}
     path = MlflowClient(uri).download_artifacts(run.info.run_id, "report/report.html")
     assert Path(path).read_text() == "<p>conclusions</p>"
