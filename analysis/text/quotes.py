@@ -46,6 +46,10 @@ QUOTES: Mapping[str, Quote] = {
     "C7": Quote("a more predictive and stable behavior of the gradients", _ABSTRACT),
     "C10": Quote("this smoothening effect is not uniquely tied to BatchNorm", _INTRODUCTION),
     "C11": Quote("larger range of learning rates and faster network convergence", _INTRODUCTION),
+    "C12": Quote(
+        "under natural conditions, the Lipschitzness of both the loss and the gradients",
+        _INTRODUCTION,
+    ),
     "K1": Quote(
         "Batch Normalization does not necessarily make the loss landscape smoother, especially for "
         "shallower networks",
@@ -68,6 +72,10 @@ QUOTES: Mapping[str, Quote] = {
     ),
     "Q4": Quote(
         "I was a bit confused about the new definition of internal covariate shift", _SECOND
+    ),
+    "Q9": Quote(
+        "there has been an explosion of normalization layers in deep learning",
+        "Lubana et al., NeurIPS 2021, abstract",
     ),
 }
 """By the key of the answer."""
