@@ -11,10 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks._precision import FAMILIES, PROBES, SMALL, errors, relative, sensitivity, view_of
 from pipeline.catalog import registry as catalog
 from pipeline.normalizers import Normalizer
 from pipeline.probes._view import View, set_noise
+from tests.helpers.float32_errors import (
+    FAMILIES,
+    PROBES,
+    SMALL,
+    errors,
+    relative,
+    sensitivity,
+    view_of,
+)
 
 GOAL = 1e-5
 KINKED = {"l1": 1e-3}

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from benchmarks._scene import doubled, images, scene
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.normalizers.norm_activation import ThresholdedLinear
 from pipeline.probes._view import Params, Records, View, flat, preserve_state
+from tests.helpers.training_scene import doubled, images, scene
 
 BATCH, STEPS = 128, 3
 LR = 1e-3
