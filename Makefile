@@ -13,7 +13,7 @@ PIP := .venv/bootstrap/bin/pip
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test test-cluster test-gpu check cluster-check lock wheels clean
+.PHONY: help demo sweep report ui test test-all test-cluster test-gpu check cluster-check lock wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ report: .venv/ready ## make the report of SWEEP
 ui: .venv/ready ## open the MLflow UI on this machine's results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
-test: check ## linters, types and tests, from nothing
+test: check ## linters, types and all tests but the slow ones, from nothing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not cluster and not slow"
+
+test-all: check ## what CI runs: as test, with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not cluster"
 
 test-cluster: .venv/ready ## a real cluster and a job server on this machine, for minutes

@@ -11,13 +11,13 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from benchmarks import _peers
-from benchmarks._peers import Product
 from benchmarks._products import BUILD, fresh
-from benchmarks._scene import doubled
 from benchmarks._timing import UNIT, Seconds, in_units, interleaved
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
 from pipeline.probes._view import View, flat
+from tests.helpers import hessian_peers as peers
+from tests.helpers.hessian_peers import Product
+from tests.helpers.training_scene import doubled
 
 TOLERANCE = 1e-3
 """Relative residual that every method is asked for."""
@@ -53,7 +53,7 @@ def truth(view: View) -> Truth:
     exact = doubled(view)
     start = start_vector(flat(exact.grad), None, exact.rng)
     found = lanczos(fresh(exact), start, tolerance=1e-6, products=MOST)
-    return Truth(_peers.double_backward(exact), found.values[LARGEST].item())
+    return Truth(peers.double_backward(exact), found.values[LARGEST].item())
 
 
 @dataclass(frozen=True)
@@ -109,17 +109,17 @@ def with_eigsh(product: Product, like: Tensor) -> Found:
 
 def with_eigenthings(view: View, steps: int) -> Found:
     """Its Lanczos, which takes a number of steps and no tolerance to stop at."""
-    found = _peers.eigenthings_lanczos(
-        _peers.eigenthings(view), k=1, max_iter=steps, tol=TOLERANCE, which="LA", seed=0
+    found = peers.eigenthings_lanczos(
+        peers.eigenthings(view), k=1, max_iter=steps, tol=TOLERANCE, which="LA", seed=0
     )
     return Found(found.eigenvalues.item(), found.eigenvectors[0], found.iterations)
 
 
 def steps_of_eigenthings(view: View) -> int:
     """The fewest steps after which its own criterion holds, as if its user had known them."""
-    operator = _peers.eigenthings(view)
+    operator = peers.eigenthings(view)
     start = torch.randn(operator.size, generator=torch.Generator().manual_seed(0))
-    run = _peers.lanczos_tridiagonal(operator, start.to(flat(view.before)), KNOWN)
+    run = peers.lanczos_tridiagonal(operator, start.to(flat(view.before)), KNOWN)
     for steps in range(2, KNOWN):
         below = torch.diag(run.betas[: steps - 1], -1)
         values, vectors = torch.linalg.eigh(torch.diag(run.alphas[:steps]) + below + below.T)
@@ -130,8 +130,8 @@ def steps_of_eigenthings(view: View) -> int:
 
 def with_power(view: View) -> Found:
     """hessian-eigenthings' power iteration: the eigenvalue of largest size."""
-    value, vector, _, steps, _ = _peers.power_iteration_one(
-        _peers.eigenthings(view), max_iter=MOST, tol=TOLERANCE, seed=0
+    value, vector, _, steps, _ = peers.power_iteration_one(
+        peers.eigenthings(view), max_iter=MOST, tol=TOLERANCE, seed=0
     )
     return Found(value, vector, steps)
 
@@ -139,7 +139,7 @@ def with_power(view: View) -> Found:
 def with_pyhessian(view: View) -> Found:
     """PyHessian's power iteration, kept in training mode so that it sees the same function."""
     torch.manual_seed(0)
-    made = _peers.pyhessian(view, eval_mode=False)
+    made = peers.pyhessian(view, eval_mode=False)
     values, vectors = made.eigenvalues(tol=TOLERANCE)
     return Found(values[0], flat(vectors[0]), 0)
 
@@ -168,7 +168,7 @@ def race(view: View, before: Tensor, gradient: Callable[[], object], rounds: int
         "normscope, cold": lambda: with_lanczos(view, None, MOST, TOLERANCE),
         "normscope, warm": lambda: with_lanczos(view, before, MOST, TOLERANCE),
         "scipy eigsh on normscope's product": lambda: with_eigsh(fresh(view), like),
-        "scipy eigsh on curvlinops": lambda: with_eigsh(_peers.curvlinops_product(view), like),
+        "scipy eigsh on curvlinops": lambda: with_eigsh(peers.curvlinops_product(view), like),
         "hessian-eigenthings, Lanczos": lambda: with_eigenthings(view, steps),
         "hessian-eigenthings, power": lambda: with_power(view),
         "PyHessian": lambda: with_pyhessian(view),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks._scene import LR, Scene, scene
 from benchmarks._timing import UNIT, Seconds, interleaved
 from benchmarks._training_loops import Variant, block_of
 from pipeline.data import Dataset
@@ -19,6 +18,7 @@ from pipeline.spec.read import cadence_steps, read_sweep
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.metering import synchronized_time
 from pipeline.training.probe_runner import ProbeRunner
+from tests.helpers.training_scene import LR, Scene, scene
 
 PLAN = "sweeps/normalizers.yaml"
 LENGTHS = 8

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks import _peers
-from benchmarks._scene import doubled
 from benchmarks._timing import UNIT, Seconds, interleaved
 from pipeline.probes._hessian import Hessian, hessian_of
 from pipeline.probes._view import View, flat
+from tests.helpers import hessian_peers as peers
+from tests.helpers.training_scene import doubled
 
 BUILD = "normscope: building the graph, once for all products"
 
@@ -27,17 +27,17 @@ def products(
     """Seconds of one product by each method, set-up aside, and its relative error."""
     vector = torch.randn_like(flat(view.before))
     ours = fresh(view)
-    made: dict[str, _peers.Product] = {
+    made: dict[str, peers.Product] = {
         "normscope": ours,
-        "double backward": _peers.double_backward(view),
-        "forward over reverse": _peers.forward_over_reverse(view),
-        "curvlinops": _peers.curvlinops_product(view),
-        "hessian-eigenthings": _peers.eigenthings(view).matvec,
-        "PyHessian, kept in training mode": _peers.pyhessian_product(
-            _peers.pyhessian(view, eval_mode=False)
+        "double backward": peers.double_backward(view),
+        "forward over reverse": peers.forward_over_reverse(view),
+        "curvlinops": peers.curvlinops_product(view),
+        "hessian-eigenthings": peers.eigenthings(view).matvec,
+        "PyHessian, kept in training mode": peers.pyhessian_product(
+            peers.pyhessian(view, eval_mode=False)
         ),
     }
-    exact = _peers.double_backward(doubled(view))(vector.double())
+    exact = peers.double_backward(doubled(view))(vector.double())
     errors = {n: ((p(vector) - exact).norm() / exact.norm()).item() for n, p in made.items()}
     actions: dict[str, Callable[[], object]] = {UNIT: gradient, BUILD: lambda: fresh(view)}
     actions |= {n: lambda p=p: p(vector) for n, p in made.items()}

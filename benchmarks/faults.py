@@ -15,26 +15,26 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import _broken, _kills
-from benchmarks._faulty import Row
+from tests.helpers.faults import broken, kills
+from tests.helpers.faults.faulty_sweep import Row
 
 _INT, _TERM = signal.SIGINT, signal.SIGTERM
 FAULTS: dict[str, Callable[[Path, int], Row | list[Row]]] = {
-    "driver": _kills.driver_killed,
-    "worker": lambda at, times: _kills.worker_killed(at, max(1, times // 4)),
-    "node": lambda at, times: _kills.node_killed(at, max(1, times // 5)),
-    "term": lambda at, times: _kills.stopped(at, [_TERM]),
-    "int": lambda at, times: _kills.stopped(at, [_INT]),
-    "twice": lambda at, times: _kills.stopped(at, [_INT, _INT]),
-    "both": lambda at, times: _kills.stopped(at, [_TERM, _INT]),
-    "two": lambda at, times: _kills.two_drivers(at),
-    "bad": lambda at, times: _broken.bad(at, ["raising", "hanging", "killed"], 2),
-    "stuck": lambda at, times: _broken.bad(at, ["stuck"], 1),
-    "hungry": lambda at, times: _broken.hungry(at, 2),
-    "full": lambda at, times: _broken.disk_full(at),
-    "ro": lambda at, times: _broken.read_only(at),
-    "mlflow": lambda at, times: _broken.dead_tracking(at),
-    "truncated": lambda at, times: _broken.truncated(at),
+    "driver": kills.driver_killed,
+    "worker": lambda at, times: kills.worker_killed(at, max(1, times // 4)),
+    "node": lambda at, times: kills.node_killed(at, max(1, times // 5)),
+    "term": lambda at, times: kills.stopped(at, [_TERM]),
+    "int": lambda at, times: kills.stopped(at, [_INT]),
+    "twice": lambda at, times: kills.stopped(at, [_INT, _INT]),
+    "both": lambda at, times: kills.stopped(at, [_TERM, _INT]),
+    "two": lambda at, times: kills.two_drivers(at),
+    "bad": lambda at, times: broken.bad(at, ["raising", "hanging", "killed"], 2),
+    "stuck": lambda at, times: broken.bad(at, ["stuck"], 1),
+    "hungry": lambda at, times: broken.hungry(at, 2),
+    "full": lambda at, times: broken.disk_full(at),
+    "ro": lambda at, times: broken.read_only(at),
+    "mlflow": lambda at, times: broken.dead_tracking(at),
+    "truncated": lambda at, times: broken.truncated(at),
 }
 """By name: tries a fault in a folder, given how often the driver is to be killed."""
 

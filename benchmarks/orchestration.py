@@ -29,10 +29,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._copied import ROOT
 from benchmarks._processes import children
 from benchmarks._sleeping import Bedroom, bedroom, slope
 from benchmarks._timing import machine, table
+from tests.helpers.pipeline_copy import ROOT
 
 _MIB = 2**20
 _SMALL = {

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._copied import ROOT
 from benchmarks._copies import GRIDS, write
 from benchmarks._processes import children
 from benchmarks._timing import machine, table
+from tests.helpers.pipeline_copy import ROOT
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from benchmarks._scene import images
 from benchmarks._timing import machine, table
 from benchmarks._training_loops import Variant, block_of
 from pipeline.sweep.gpus import describe_sharing
+from tests.helpers.training_scene import images
 
 COUNTS = (1, 2, 4, 8)
 _BLOCK = 10

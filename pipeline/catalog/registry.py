@@ -177,6 +177,10 @@ def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
     return name, {key: value for key, value in config.items() if key != "name"}
 
 
+_NO_SOURCE = {"use_attribute_docstrings": False}
+"""A model that is made here has no source: pydantic would look for it in all imported modules."""
+
+
 @cache
 def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type[BaseModel]:
     """Make the pydantic model of a part's options; ``root`` and ``module`` tell parts apart."""
@@ -191,13 +195,14 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
         fields[option.name] = (type_, ... if option.required else option.default)
     own = Open if part.passes_on else Strict
     base = ProbeSettings if kind == "probes" else own
+    made: dict[str, Any] = {"__cls_kwargs__": _NO_SOURCE}
     if not partial:
-        return create_model(name, __base__=base, **fields)
+        return create_model(name, __base__=base, **made, **fields)
     unset = Field(default=None, validate_default=False)
     types = {key: field.annotation for key, field in base.model_fields.items()}
     types |= {key: type_ for key, (type_, _) in fields.items()}
     loose: dict[str, Any] = {key: (type_, unset) for key, type_ in types.items()}
-    return create_model(name, __base__=own, **loose)
+    return create_model(name, __base__=own, **made, **loose)
 
 
 @cache

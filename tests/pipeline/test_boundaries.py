@@ -107,6 +107,14 @@ def test_only_their_owners_import_ray_and_mlflow(package: str) -> None:
     assert users <= OWNERS[package]
 
 
+def test_tests_import_no_benchmarks() -> None:
+    files = sorted(ROOT.glob("tests/**/*.py"))
+    assert files
+    targets = {each.target.split(".")[0] for file in files for each in imports(file)}
+    assert "pytest" in targets
+    assert "benchmarks" not in targets
+
+
 @pytest.mark.parametrize(
     "name",
     [

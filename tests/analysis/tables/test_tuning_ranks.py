@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analysis.tables import tuning_ranks
-from benchmarks._planted import diverged
+from tests.helpers.planted.studies import diverged
 
 CHANCE, HORIZON = 10.0, 100.0
 NAMES = ("none", "batch", "layer")

@@ -54,6 +54,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, str
             end(process)
 
 
+@pytest.mark.slow
 def test_every_cell_is_done_though_a_node_dies_in_the_middle_of_a_trial(
     nodes: tuple[subprocess.Popen[str], dict[str, str]], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ moves by more than its tolerance is found there too.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -31,12 +31,15 @@ from tests.helpers.training_fixtures import CHEAP, configurations
 DEVICE = os.environ.get("NORMSCOPE_GPU_TESTS_DEVICE", "cuda")
 SECOND = "nudged" if DEVICE == "cpu" else DEVICE
 """The device that is compared with the CPU; ``nudged``: the CPU, off by the last bit."""
-GPU = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA device"
-    ),
-]
+IS_ABSENT = DEVICE == "cuda" and not torch.cuda.is_available()
+GPU = [pytest.mark.gpu, pytest.mark.skipif(IS_ABSENT, reason="needs a CUDA device")]
+
+
+def on_gpu(names: Iterable[str]) -> list[str]:
+    """Names to parametrize a test with: without a GPU the first one, whose test is skipped."""
+    return list(names)[: 1 if IS_ABSENT else None]
+
+
 FAMILIES = ("vgg", "resnet", "densenet", "deep_linear")
 NORMALIZERS = configurations()
 PROBES = tuple(catalog.parts("probes"))

@@ -13,6 +13,7 @@ from tests.pipeline.gpu.agreement import (
     Refused,
     alike_lanczos,
     disagreements,
+    on_gpu,
     records_on,
 )
 
@@ -25,9 +26,9 @@ LOOSER: dict[tuple[str, str], float] = {("mean_only", "moment_ics"): 0.3}
 σ from falling: in the deep linear network the shift of some layers is rounding over a tiny σ."""
 
 
-@pytest.mark.parametrize("probe", PROBES)
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("probe", on_gpu(PROBES))
+@pytest.mark.parametrize("family", on_gpu(FAMILIES))
+@pytest.mark.parametrize("normalizer", on_gpu(NORMALIZERS))
 @pytest.mark.usefixtures("alike_lanczos")
 def test_a_probe_agrees_with_the_cpu(normalizer: str, family: str, probe: str):
     found, expected = (records_on(place, family, normalizer, probe) for place in (SECOND, "cpu"))

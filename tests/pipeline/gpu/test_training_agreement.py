@@ -17,6 +17,7 @@ from tests.pipeline.gpu.agreement import (
     distance,
     moved_data,
     network_on,
+    on_gpu,
 )
 
 pytestmark = GPU
@@ -44,8 +45,8 @@ def losses_on(device: str, family: str, normalizer: str, seed: int = 0) -> list[
     return train(cell, moved_data(data, device), network).curve["train_loss"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("family", on_gpu(FAMILIES))
+@pytest.mark.parametrize("normalizer", on_gpu(NORMALIZERS))
 def test_training_agrees_with_the_cpu(normalizer: str, family: str):
     found, expected = (losses_on(place, family, normalizer) for place in (SECOND, "cpu"))
     if isinstance(expected, Refused) or isinstance(found, Refused):

@@ -10,12 +10,12 @@ import torch
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
-from benchmarks import _peers
 from pipeline.data import Batch
 from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos
 from pipeline.probes._view import View
+from tests.helpers import hessian_peers as peers
 from tests.helpers.view_fixtures import linear_view, view_of
 
 # torch.func's forward mode, which curvlinops uses too, still compiles with torch.jit.
@@ -25,12 +25,12 @@ RTOL = 1e-9
 """Float64 rounding through two derivatives."""
 
 PRODUCTS: dict[str, Callable[[View], Callable[[Tensor], Tensor]]] = {
-    "double backward": _peers.double_backward,
-    "forward over reverse": _peers.forward_over_reverse,
-    "curvlinops": _peers.curvlinops_product,
-    "hessian-eigenthings": lambda view: _peers.eigenthings(view).matvec,
-    "PyHessian, held in training mode": lambda view: _peers.pyhessian_product(
-        _peers.pyhessian(view, eval_mode=False)
+    "double backward": peers.double_backward,
+    "forward over reverse": peers.forward_over_reverse,
+    "curvlinops": peers.curvlinops_product,
+    "hessian-eigenthings": lambda view: peers.eigenthings(view).matvec,
+    "PyHessian, held in training mode": lambda view: peers.pyhessian_product(
+        peers.pyhessian(view, eval_mode=False)
     ),
 }
 SCENES = [("vgg", "none"), ("vgg", "batch"), ("resnet", "group"), ("densenet", "weight")]
@@ -83,7 +83,7 @@ def plain() -> View:
 def test_largest_eigenvalue_agrees_with_eigsh_on_curvlinops(plain: View):
     with measure.preserve_state(plain.network):
         ours, _ = both_ends(plain)
-        operator = _peers.curvlinops(plain).to_scipy()
+        operator = peers.curvlinops(plain).to_scipy()
         tolerance: Any = 1e-9  # scipy's stubs take it for an integer
         theirs: Any = eigsh(operator, 1, which="LA", return_eigenvectors=False, tol=tolerance)
     assert ours == pytest.approx(theirs[0], rel=1e-8)
@@ -92,9 +92,9 @@ def test_largest_eigenvalue_agrees_with_eigsh_on_curvlinops(plain: View):
 def test_both_ends_agree_with_hessian_eigenthings(plain: View):
     with measure.preserve_state(plain.network):
         ours = both_ends(plain)
-        operator = _peers.eigenthings(plain)
+        operator = peers.eigenthings(plain)
         theirs = [
-            _peers.eigenthings_lanczos(
+            peers.eigenthings_lanczos(
                 operator, k=1, max_iter=50, which=which, seed=0
             ).eigenvalues.item()
             for which in ("LA", "SA")
@@ -107,7 +107,7 @@ def test_pyhessian_agrees_without_a_normalizer(plain: View):
     torch.manual_seed(0)
     with measure.preserve_state(plain.network):
         ours, _ = both_ends(plain)
-        made = _peers.pyhessian(plain, eval_mode=True)
+        made = peers.pyhessian(plain, eval_mode=True)
         theirs = made.eigenvalues(maxIter=1000, tol=1e-9)[0][0]
     assert ours == pytest.approx(theirs, rel=1e-5)
 
@@ -117,7 +117,7 @@ def test_pyhessian_measures_the_evaluation_function():
     view = view_of("vgg", "batch")
     vector = random(view)
     with measure.preserve_state(view.network):
-        theirs = _peers.pyhessian_product(_peers.pyhessian(view, eval_mode=True))(vector)
+        theirs = peers.pyhessian_product(peers.pyhessian(view, eval_mode=True))(vector)
         training = hessian_of(view)(vector)
     assert relative(theirs, training) > 0.5
     with measure.preserve_state(view.network, "eval"):
@@ -137,10 +137,10 @@ def test_dominant_means_largest_in_size_to_power_iterations():
     torch.manual_seed(0)
     with measure.preserve_state(view.network):
         assert both_ends(view) == pytest.approx((8, -10))
-        power, *_ = _peers.power_iteration_one(
-            _peers.eigenthings(view), max_iter=2000, tol=1e-9, seed=0
+        power, *_ = peers.power_iteration_one(
+            peers.eigenthings(view), max_iter=2000, tol=1e-9, seed=0
         )
-        made = _peers.pyhessian(view, eval_mode=True)
+        made = peers.pyhessian(view, eval_mode=True)
         dominant = made.eigenvalues(maxIter=2000, tol=1e-9)[0][0]
     assert [power, dominant] == pytest.approx([-10] * 2, rel=1e-4)
 
@@ -152,7 +152,7 @@ def test_pyhessians_tolerance_is_no_residual(plain: View):
         ours, _ = both_ends(plain)
         for seed in range(5):
             torch.manual_seed(seed)
-            made = _peers.pyhessian(plain, eval_mode=True)
+            made = peers.pyhessian(plain, eval_mode=True)
             errors.append(abs(made.eigenvalues(tol=1e-2)[0][0] / ours - 1))
         certified = lanczos(hessian_of(plain), random(plain), tolerance=1e-2, products=100)
     assert max(errors) > 1e-2 > abs(certified.values[LARGEST].item() / ours - 1)

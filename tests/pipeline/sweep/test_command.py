@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -113,33 +116,49 @@ def test_a_finished_sweep_is_known_without_ray_torch_or_mlflow(finished: tuple[P
     assert "4 of 4 cells done" in done.stdout
 
 
-def test_a_new_grid_value_runs_only_its_cells(
-    finished: tuple[Path, Path],
-) -> None:
-    file, storage = finished
-    before = results(storage)
-    wider = sweep(file, storage, "--set", "grid.normalizer=[none, batch, layer]")
-    assert wider.returncode == 0, wider.stderr
-    after = results(storage)
-    assert len(after) == 6
-    assert {cell: after[cell] for cell in before} == before
+class Grown(NamedTuple):
+    """A finished sweep, one cell of it made by other code, that has run again on a larger grid."""
+
+    storage: Path
+    before: dict[str, int]
+    stale: str
+    done: subprocess.CompletedProcess[str]
 
 
-def test_a_cell_made_by_other_code_runs_again_on_demand(
-    finished: tuple[Path, Path], tmp_path: Path
-) -> None:
-    file, storage = finished[0], Path(shutil.copytree(finished[1], tmp_path / "results"))
+@pytest.fixture(scope="module")
+def grown(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    folder = tmp_path_factory.mktemp("grown")
+    storage = Path(shutil.copytree(finished[1], folder / "results"))
     stale = sorted(storage.glob("cells/*/result.json"))[0]
     result = json.loads(stale.read_text())
     result["provenance"]["sources"]["normalizers/none"] = "0ld"
     stale.write_text(json.dumps(result))
     before = results(storage)
-    done = sweep(file, storage, "--tracking", "none", "--rerun-changed")
-    assert done.returncode == 0, done.stderr
-    assert "1 cells to run, 3 done" in done.stderr
-    after = results(storage)
-    assert {cell for cell in before if after[cell] != before[cell]} == {stale.parent.name}
-    assert "0ld" not in stale.read_text()
+    larger = "grid.normalizer=[none, batch, layer, {name: group, groups: 7}]"
+    options = ("--tracking", "none", "--rerun-changed", "--set", larger)
+    return Grown(storage, before, stale.parent.name, sweep(finished[0], storage, *options))
+
+
+def test_a_new_grid_value_runs_only_its_cells(grown: Grown) -> None:
+    after = results(grown.storage)
+    assert len(after) == 6
+    same = grown.before.keys() - {grown.stale}
+    assert {cell: after[cell] for cell in same} == {cell: grown.before[cell] for cell in same}
+
+
+def test_a_cell_made_by_other_code_runs_again_on_demand(grown: Grown) -> None:
+    assert "5 cells to run, 3 done" in grown.done.stderr
+    assert results(grown.storage)[grown.stale] != grown.before[grown.stale]
+    assert "0ld" not in (grown.storage / "cells" / grown.stale / "result.json").read_text()
+
+
+def test_a_cell_that_raises_is_reported_with_the_command_that_shows_it(grown: Grown) -> None:
+    """Ten features are not seven groups."""
+    assert grown.done.returncode == 1
+    assert "6 of 8 cells done" in grown.done.stdout
+    assert "2 failed: ValueError" in grown.done.stderr
+    assert "python -m pipeline.trial" in grown.done.stderr
+    assert len(Store(str(grown.storage)).failed()) == 2
 
 
 def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(
@@ -159,18 +178,6 @@ def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(
     assert {name: digest for name, digest in records(storage).items() if name in alone} == alone
 
 
-def test_a_cell_that_raises_is_reported_with_the_command_that_shows_it(tmp_path: Path) -> None:
-    grid = {"normalizer": ["none", {"name": "group", "groups": 7}]}
-    file = write_sweep(tmp_path, grid=grid, seeds=1)
-    done = sweep(file, tmp_path / "results", "--tracking", "none")
-    assert done.returncode == 1
-    assert "1 of 2 cells done" in done.stdout
-    assert "1 failed: ValueError" in done.stderr
-    assert "python -m pipeline.trial" in done.stderr
-    store = Store(str(tmp_path / "results"))
-    assert len(store.failed()) == 1
-
-
 def wait_for_results(storage: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while len(results(storage)) < count:
@@ -179,8 +186,12 @@ def wait_for_results(storage: Path, count: int, process: subprocess.Popen[bytes]
         time.sleep(0.02)
 
 
-def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
-    """Start twelve cells of about a second; give the file, the storage and the process."""
+@contextmanager
+def slow_sweep(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Context manager that runs a sweep of twelve cells of about a second; kills it at its end.
+
+    It gives the storage and the process.
+    """
     training = {"steps": 2000, "batch_size": None, "lr": 1e-5, "evaluate_every": 2000}
     base = {
         "data": {"name": "gaussian", "samples": 64},
@@ -197,19 +208,24 @@ def start_slow(tmp_path: Path) -> tuple[Path, Path, subprocess.Popen[bytes]]:
             stderr=said,
             start_new_session=True,
         )
-    return file, storage, process
+    try:
+        yield storage, process
+    finally:
+        process.kill()
+        process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_with_130_and_says_how_to_go_on(number: int, tmp_path: Path) -> None:
-    _, storage, process = start_slow(tmp_path)
-    wait_for_results(storage, 1, process)
-    process.send_signal(number)
-    deadline = time.monotonic() + 2
-    while (said := (tmp_path / "said").read_text()).count("stopping …; Ctrl-C again to st") == 0:
-        assert time.monotonic() < deadline, said
-        time.sleep(0.01)
-    assert process.wait(timeout=60) == 130
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    with slow_sweep(tmp_path) as (storage, process):
+        wait_for_results(storage, 1, process)
+        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 2
+        while (said := (tmp_path / "said").read_text()).count(
+            "stopping …; Ctrl-C again to st"
+        ) == 0:
+            assert time.monotonic() < deadline, said
+            time.sleep(0.01)
+        assert process.wait(timeout=60) == 130
     assert 1 <= len(results(storage)) < 12
     said = (tmp_path / "said").read_text()
     assert "Traceback" not in said
@@ -218,22 +234,77 @@ def test_an_interrupt_ends_with_130_and_says_how_to_go_on(number: int, tmp_path:
     )
 
 
-def test_a_dead_tracking_server_stops_nothing(tmp_path: Path) -> None:
-    file = write_sweep(tmp_path, seeds=1)
-    start = time.monotonic()
-    done = sweep(file, tmp_path / "results", "--tracking", "http://127.0.0.1:9")
-    assert done.returncode == 0, done.stderr
-    assert "2 of 2 cells done" in done.stdout
-    assert "tracking" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 120
-    later = sweep(file, tmp_path / "results", "--sync")
+_DRIVER = """
+import os, sys
+from contextlib import contextmanager
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+from pipeline.sweep import ray_cluster
+from pipeline.sweep.command import main
+joined = ray_cluster.joined
+@contextmanager
+def shown():
+    with joined() as cpus:
+        print(cpus, ray_cluster.ray.cluster_resources().get("GPU", 0))
+        yield cpus
+ray_cluster.joined = shown
+code = main(sys.argv[1:])
+print(code, sorted({"ray.tune", "mlflow"} & set(sys.modules)))
+"""
+
+
+class Driven(NamedTuple):
+    """A sweep of two cells by a driver with one processor, a bare home and a dead MLflow."""
+
+    file: Path
+    storage: Path
+    home: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Driven:
+    folder = tmp_path_factory.mktemp("driven")
+    file, storage, home = write_sweep(folder, seeds=1), folder / "results", folder / "home"
+    home.mkdir()
+    environment = {k: v for k, v in ENVIRONMENT.items() if not k.startswith("RAY_AUTH_")}
+    words = [str(file), "--storage", str(storage), "--tracking", "http://127.0.0.1:9"]
+    done = subprocess.run(
+        [sys.executable, "-c", _DRIVER, *words],
+        cwd=ROOT,
+        env={**environment, "HOME": str(home), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Driven(file, storage, home, done)
+
+
+def test_a_dead_tracking_server_stops_nothing(driven: Driven) -> None:
+    assert "2 of 2 cells done" in driven.done.stdout
+    assert driven.done.stderr.count("tracking is off for now") == 1
+    assert "Traceback" not in driven.done.stderr
+    later = sweep(driven.file, driven.storage, "--sync")
     assert later.returncode == 0, later.stderr
     assert "MLflow is in sync with the store: 2 runs created, 0 superseded" in later.stdout
-    client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
+    client = MlflowClient(f"sqlite:///{driven.storage}/mlflow.db")
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     assert len(client.search_runs([experiment.experiment_id])) == 3
+
+
+def test_a_cluster_of_this_machine_has_what_the_process_may_use(driven: Driven) -> None:
+    assert driven.done.stdout.splitlines()[0].split() == ["1", "0"]
+
+
+def test_a_driver_imports_no_mlflow(driven: Driven) -> None:
+    """Tune would, for statistics that are off; what keeps it from that leaves nothing behind."""
+    assert driven.done.stdout.splitlines()[-1] == "0 ['ray.tune']", driven.done.stderr
+
+
+def test_a_sweep_writes_nothing_into_its_home(driven: Driven) -> None:
+    """Ray's token there failed in a read-only home, and kept later clusters from being joined."""
+    assert driven.done.returncode == 0
+    assert not (driven.home / ".ray").exists()
 
 
 def test_dry_run_counts_ten_thousand_cells_without_ray(

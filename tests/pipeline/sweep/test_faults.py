@@ -1,4 +1,4 @@
-"""Faults for real, few times each; `python -m benchmarks.faults` tries them often."""
+"""Real faults, each a few times: killed drivers, bad cells, full disks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import _broken, _kills
-from benchmarks._faulty import Row
+from tests.helpers.faults import broken, kills
+from tests.helpers.faults.faulty_sweep import Row
 
 pytestmark = pytest.mark.slow
 
@@ -32,24 +32,24 @@ def nothing_lost(row: Row, repeated: int) -> None:
 
 def test_a_killed_driver_loses_nothing_and_repeats_what_was_running(tmp_path: Path) -> None:
     """Two slots: a kill repeats two cells at most."""
-    nothing_lost(_kills.driver_killed(tmp_path, 2), repeated=4)
+    nothing_lost(kills.driver_killed(tmp_path, 2), repeated=4)
 
 
 def test_a_driver_told_to_stop_twice_stops_at_once_and_loses_nothing(tmp_path: Path) -> None:
-    row = _kills.stopped(tmp_path, [signal.SIGTERM, signal.SIGINT])
+    row = kills.stopped(tmp_path, [signal.SIGTERM, signal.SIGINT])
     nothing_lost(row, repeated=2)
     assert row.said == "exit code 130"
 
 
 def test_a_second_driver_is_refused_and_the_first_one_ends(tmp_path: Path) -> None:
-    row = _kills.two_drivers(tmp_path)
+    row = kills.two_drivers(tmp_path)
     nothing_lost(row, repeated=0)
     assert "exit code 2, “faults: is being run …”" in row.said
 
 
 def test_bad_cells_leave_the_others_alone_and_are_not_repeated_in_vain(tmp_path: Path) -> None:
     """A killed one has a second chance, now and at the next run; what raises or hangs has none."""
-    first, again = _broken.bad(tmp_path, ["raising", "hanging", "killed"], 1)
+    first, again = broken.bad(tmp_path, ["raising", "hanging", "killed"], 1)
     assert (first.tried, first.cells, first.lost, first.repeated) == (3, 4, 0, 1)
     assert "1 failed: RuntimeError: raised on purpose" in first.said
     assert "1 failed: TimeoutError: timed out: not back after 18 s" in first.said
@@ -62,7 +62,7 @@ def test_a_cell_that_takes_all_memory_is_ended_and_said_and_the_others_go_on(
     tmp_path: Path,
 ) -> None:
     """The machine counts as full two GiB from where it is; ten, should others give memory back."""
-    first, again = _broken.hungry(tmp_path, 1)
+    first, again = broken.hungry(tmp_path, 1)
     assert (first.lost, first.repeated) == (0, 0)
     assert "exit code 1; 1 failed: out of memory: it had taken " in first.said
     assert (again.lost, again.repeated) == (0, 0)
@@ -71,6 +71,6 @@ def test_a_cell_that_takes_all_memory_is_ended_and_said_and_the_others_go_on(
 def test_a_full_disk_keeps_what_was_written_before(tmp_path: Path) -> None:
     if not can_mount(tmp_path):
         pytest.skip("needs root and mount, for a disk small enough to fill")
-    full = _broken.disk_full(tmp_path / "full")
+    full = broken.disk_full(tmp_path / "full")
     assert full.lost == 0
     assert full.said.startswith("exit code 1")

@@ -101,20 +101,6 @@ def test_what_the_user_has_is_used(
     assert "RAY_AUTH_TOKEN" not in os.environ
 
 
-def test_a_sweep_writes_nothing_into_its_home(tmp_path: Path) -> None:
-    """Ray's token there failed in a read-only home, and kept later clusters from being joined."""
-    file, home = tmp_path / "one.yaml", tmp_path / "home"
-    file.write_text(json.dumps(sweep_content(REGRESSION)))
-    home.mkdir()
-    environment = {**os.environ, "HOME": str(home), "RAY_ADDRESS": "local"}
-    words = ["pipeline.sweep", str(file), "--storage", str(tmp_path / "r"), "--tracking", "none"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words], env=environment, capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
-    assert not (home / ".ray").exists()
-
-
 def test_the_command_names_a_folder_that_is_too_long_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text(json.dumps(sweep_content(REGRESSION)))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import socket
-import subprocess
-import sys
 import weakref
 from pathlib import Path
 from typing import Any, ClassVar
@@ -250,44 +247,9 @@ def test_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert ray_cluster._running() is None
 
 
-_ONE_PROCESSOR = """
-import os
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from pipeline.sweep import ray_cluster
-with ray_cluster.joined() as cpus:
-    print(cpus, ray_cluster.ray.cluster_resources().get("GPU", 0))
-"""
-
-
-def test_a_cluster_of_this_machine_has_what_the_process_may_use() -> None:
-    environment = {**os.environ, "RAY_ADDRESS": "local", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", _ONE_PROCESSOR]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "0"]
-
-
 def test_gpus_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "_cards", lambda: ["GPU-a", "GPU-b"])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert ray_cluster._own_resources()[1] is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
     assert ray_cluster._own_resources()[1] == 1
-
-
-_DRIVER = """
-import sys
-from pipeline.sweep.command import main
-code = main([sys.argv[1], "--storage", sys.argv[2], "--tracking", "none"])
-print(code, sorted({"ray.tune", "mlflow"} & set(sys.modules)))
-"""
-
-
-def test_a_driver_imports_no_mlflow(tmp_path: Path) -> None:
-    """Tune would, for statistics that are off; what keeps it from that leaves nothing behind."""
-    (tmp_path / "small.yaml").write_text(json.dumps(cells.sweep_content(cells.REGRESSION)))
-    where = [str(tmp_path / "small.yaml"), str(tmp_path / "results")]
-    command = [sys.executable, "-c", _DRIVER, *where]
-    environment = {**os.environ, "RAY_ADDRESS": "local"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "0 ['ray.tune']", done.stdout + done.stderr
-    assert len(Store(where[1]).finished()) == 1

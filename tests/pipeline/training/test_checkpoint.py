@@ -19,6 +19,7 @@ from pipeline.training import loop as training
 from pipeline.training.checkpoint import Checkpoints, decode, encode
 from pipeline.trial.run import run_trial
 from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of
+from tests.helpers.training_fixtures import OPTIONS
 
 CPU = torch.device("cpu")
 PROBES = {
@@ -135,8 +136,7 @@ def kill_half_way(
             run_trial(cell, store, device)
 
 
-RESNET = {"name": "resnet", "depth": 8, "width": 2}
-"""Small, and wide enough for every normalizer's groups."""
+RESNET = {"name": "resnet", "depth": 8, "width": 0.25}
 NORMALIZERS = sorted(catalog.parts("normalizers"))
 
 
@@ -151,8 +151,9 @@ def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     normalizer: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parameters, buffers, momentum, and what a normalizer may hold besides."""
-    parts = {**IMAGES, "architecture": RESNET, "normalizer": normalizer}
-    training_changes = {"steps": 4, "batch_size": 8, "evaluate_samples": 8}
+    few_channels = {"name": normalizer, **OPTIONS.get(normalizer, {})}
+    parts = {**IMAGES, "architecture": RESNET, "normalizer": few_channels}
+    training_changes = {"steps": 4, "batch_size": 256, "evaluate_samples": 8}
     images = cell(parts, **training_changes, **changes(normalizer))
     kill_half_way(images, store, monkeypatch)
     assert store.read_side_file(images.cell_id, "checkpoint.pt")

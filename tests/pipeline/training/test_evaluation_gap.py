@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.evaluation_gap import averaging, measured
 from pipeline.catalog import registry as catalog
 from pipeline.training.evaluation_statistics import EvaluationStatistics
+from tests.helpers.evaluation_gap import averaging, measured
 from tests.helpers.training_fixtures import configurations, dataset, loop_of, network_of, settings
 
 WIDTH = 0.25

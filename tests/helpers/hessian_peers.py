@@ -1,7 +1,7 @@
 """Hessian-vector products of other libraries, at the view's θ_t, on its batch and in its mode.
 
 Each peer runs a copy of the network that holds θ_t and whose running statistics stand still, so
-that all see one function. Nothing but tests and benchmarks imports this file.
+that all see one function.
 """
 
 from __future__ import annotations

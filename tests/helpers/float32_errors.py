@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from benchmarks._scene import doubled, images, scene
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.normalizers.norm_activation import ThresholdedLinear
 from pipeline.probes._view import Params, Records, View, flat, preserve_state
+from tests.helpers.training_scene import SIZE, doubled, images, scene
 
 BATCH, STEPS = 128, 3
 LR = 1e-3
@@ -143,6 +143,7 @@ def view_of(
     kinks: bool = False,
     device: str = "cpu",
     batch: int = BATCH,
+    size: int = SIZE,
 ) -> View:
     """The last of a few steps of a network under a normalizer, in float32.
 
@@ -152,6 +153,7 @@ def view_of(
         kinks: keep ReLU and max pooling.
         device: where to train and measure.
         batch: its size; a naive sum's error grows with it.
+        size: height and width of the images.
 
     Raises:
         ValueError: if the normalizer does not suit the architecture.
@@ -161,7 +163,7 @@ def view_of(
         {"name": name, **(sizes if name in GROUPED else {})}
         for name in COMPOSED.get(normalizer, (normalizer,))
     ]
-    dataset = dataset_of(family).to(torch.device(device))
+    dataset = dataset_of(family, size).to(torch.device(device))
     made = scene(family.architecture, parts, dataset, batch, family.lr)
     if not kinks:
         smooth(made.network)
@@ -194,11 +196,11 @@ class _SmoothThreshold(nn.Module):
         return torch.logaddexp(inputs, channelwise(self.threshold, inputs))
 
 
-def dataset_of(family: Family) -> Dataset:
+def dataset_of(family: Family, size: int = SIZE) -> Dataset:
     """Images, or the vectors of a deep linear network."""
     if family.architecture["name"] == "deep_linear":
         return catalog.make("data", {"name": "gaussian"})
-    return images(512, torch.device("cpu"))
+    return images(512, torch.device("cpu"), size)
 
 
 def errors(view: View, probes: Collection[str]) -> Errors:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks._faulty import SLOW, Row, Scene, scene, tally
+from tests.helpers.faults.faulty_sweep import SLOW, Row, Scene, scene, tally
 
 KINDS = {
     "raising": "raise",

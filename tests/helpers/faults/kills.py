@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks._faulty import SLOW, Row, Scene, end, nodes, scene, tally
+from tests.helpers.faults.faulty_sweep import SLOW, Row, Scene, end, nodes, scene, tally
 
 
 def driver_killed(folder: Path, times: int) -> Row:

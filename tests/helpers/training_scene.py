@@ -26,21 +26,21 @@ CLASSES, SIZE = 10, 32
 LR = 0.02
 
 
-def images(samples: int, device: torch.device) -> Dataset:
-    """Ten smooth random patterns, one a class, under as much noise: 3x32x32, learned in a minute.
+def images(samples: int, device: torch.device, size: int = SIZE) -> Dataset:
+    """Ten smooth random patterns, one per class, under as much noise; learned in a minute.
 
-    Their sizes are CIFAR-10's, and nothing is downloaded; what is timed does not depend on them.
+    Their size is by default that of CIFAR-10's images. Nothing is downloaded.
     """
     rng = torch.Generator().manual_seed(0)
     coarse = torch.rand(CLASSES, 3, 4, 4, generator=rng)
-    patterns = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear")
+    patterns = torch.nn.functional.interpolate(coarse, size, mode="bilinear")
     labels = torch.arange(samples) % CLASSES
-    noise = torch.rand(samples, 3, SIZE, SIZE, generator=rng)
+    noise = torch.rand(samples, 3, size, size, generator=rng)
     pixels = (255 * (patterns[labels] + noise) / 2).to(torch.uint8)
     held_out = samples // 8
     splits = [Split(pixels[part], labels[part]) for part in _parts(samples, held_out)]
     values = splits[0].inputs.double() / 255
-    task = Task(loss="cross_entropy", input_shape=(3, SIZE, SIZE), outputs=CLASSES)
+    task = Task(loss="cross_entropy", input_shape=(3, size, size), outputs=CLASSES)
     return Dataset(
         task=task,
         train=splits[0],
