@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,17 @@ def _key(cell: Cell) -> str:
     files = {key: each for key, each in cell.contents.items() if key.startswith("architecture.")}
     named = {key: settings[key] for key in ("data", "architecture", "normalizer")}
     sources = source_digests({**named, "probes": {}}) | {"check": code_digest(_OURS)}
-    versions = [version("torch"), version("torchvision")]
+    versions = [_version(name) for name in ("torch", "torchvision", "timm")]
     batch_size = settings["training"]["batch_size"]
     text = json.dumps([named, files, batch_size, sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _build(cells: Mapping[str, Cell]) -> dict[str, str]:
