@@ -150,11 +150,12 @@ def _nearest(name: str, known: Mapping[str, Part]) -> str:
     whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in known]
     wanted = whole[0] if whole else name
     members = {k: k.partition("/")[0] for k in known if k.partition("/")[0] in FAMILIES}
-    named = wanted.partition("/")[0]
-    if named in members.values():
+    named, slash, _ = wanted.partition("/")
+    if slash and named in members.values():
         return did_you_mean(wanted, [k for k, family in members.items() if family == named])
     own = {k for k in known if k not in members}
-    return did_you_mean(wanted, own | {f"{family}/<name>" for family in members.values()})
+    others = members if slash else {f"{family}/<name>" for family in members.values()}
+    return did_you_mean(wanted, own | {*others})
 
 
 def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
