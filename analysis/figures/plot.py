@@ -6,6 +6,8 @@ that a study supports.
 
 from __future__ import annotations
 
+from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from analysis.figures import Figure, build
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from analysis.study.study import Study
+
+_DPI = 100
 
 
 class Plot(Protocol):
@@ -53,7 +57,22 @@ def figure(study: Study, name: str, *, width: float = 5.5, seed: int = 0) -> Dra
         raise ValueError(f"the study has no figure {name!r}; it has {', '.join(known) or 'none'}")
     settings: Any = {**RC, "figure.figsize": (width, width)}
     with matplotlib.rc_context(settings):
-        return found[0].draw()
+        drawing: Any = found[0].draw()
+    drawing._repr_png_ = partial(_png, drawing)  # a notebook shows it, with or without pyplot
+    return drawing
+
+
+def _png(drawing: Drawing) -> bytes:
+    """The drawing as a notebook shows it."""
+    import matplotlib
+
+    from analysis.figures.style import RC
+
+    settings: Any = RC
+    image = BytesIO()
+    with matplotlib.rc_context(settings):
+        drawing.savefig(image, format="png", dpi=_DPI)
+    return image.getvalue()
 
 
 def _figures(study: Study, seed: int) -> dict[str, Figure]:

@@ -13,6 +13,8 @@ from typing import Any
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.registry import Part
 
+_LISTED = 200
+"""Names at most that a listing has of a family."""
 _INTRODUCTION = """\
 # Normalizers
 
@@ -41,19 +43,28 @@ def normalizers_page() -> str:
 def listing(kind: str) -> str:
     """The parts of a kind, a line each: name, what it is, its options with their defaults."""
     parts = catalog.parts(kind).values()
-    own = [part for part in parts if not part.name.startswith("torchvision/")]
+    own = [part for part in parts if part.name.partition("/")[0] not in catalog.FAMILIES]
     width = max(len(part.name) for part in own)
     lines = [
         f"{part.name:{width}}  {part.summary}\n{'':{width}}  {_options(part, mark='')}".rstrip()
         for part in own
     ]
-    members = [part.name.partition("/")[2] for part in parts if part not in own]
-    return "\n".join(lines + ([_family(members)] if members else []))
+    families: dict[str, list[str]] = {}
+    for part in parts:
+        if part not in own:
+            family, _, member = part.name.partition("/")
+            families.setdefault(family, []).append(member)
+    return "\n".join(lines + [_family(*each) for each in families.items()])
 
 
-def _family(members: Sequence[str]) -> str:
-    text = f"torchvision/<name>  Any classifier of torchvision: {', '.join(members)}."
-    return textwrap.fill(text, 100, subsequent_indent=" " * 20, break_on_hyphens=False)
+def _family(family: str, members: Sequence[str]) -> str:
+    if len(members) > _LISTED:
+        listed = f"{len(members)} names, which {family}.list_models() lists"
+    else:
+        listed = ", ".join(members)
+    start = f"{family}/<name>  "
+    text = f"{start}Any classifier of {family}: {listed}."
+    return textwrap.fill(text, 100, subsequent_indent=" " * len(start), break_on_hyphens=False)
 
 
 def _words(part: Part) -> str:

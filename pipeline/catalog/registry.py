@@ -4,9 +4,9 @@ Every public function at the top level of a file there is a part; its name is th
 keyword-only parameters are the YAML options. The files are parsed, never imported, so a list of all
 parts and a check of all options cost no torch, and are the same in every process.
 
-One family of parts has its names from elsewhere: ``torchvision/<name>``, all of them built by one
-function in ``architectures/_torchvision/``. Parts of other folders (`own_parts`) are called
-``PREFIX/NAME``.
+Two families of parts have their names from elsewhere: ``torchvision/<name>`` and ``timm/<name>``,
+each built by one function in ``architectures/_torchvision/`` or ``_timm/``. Parts of other folders
+(`own_parts`) are called ``PREFIX/NAME``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.catalog import own_parts
+from pipeline.catalog.family_names import timm_names, torchvision_names
 from pipeline.catalog.own_parts import Folder
-from pipeline.catalog.torchvision_names import torchvision_names
 from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ ROOT = Path(__file__).parents[1]
 POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "optimizers": 0, "probes": 1}
 """The kinds of part, and how many positional arguments a part of each takes."""
 
-_FAMILY = "torchvision/"
+FAMILIES = {"torchvision": torchvision_names, "timm": timm_names}
+"""Packages whose classifiers are architectures, and what lists their names."""
+_OPTIONAL = "timm"
 _OPEN = ("architectures", "module")
 """The one part that hands other options on, to a class of the user's."""
 _SCALARS = {"int": int, "float": float, "bool": bool, "str": str, "Location": str}
@@ -148,20 +150,24 @@ def find(kind: str, name: str, where: str) -> Part:
     """
     known = parts(kind)
     if name not in known:
+        if kind == "architectures" and name.startswith(f"{_OPTIONAL}/") and not timm_names():
+            raise SpecError(f"{quoted(name)} needs timm: pip install timm", where)
         noun = "dataset" if kind == "data" else kind.removesuffix("s")
         raise SpecError(f"no {noun} {quoted(name)}; {_nearest(name, known)}", where)
     return known[name]
 
 
 def _nearest(name: str, known: Mapping[str, Part]) -> str:
-    """Say the nearest right name: of torchvision's, if the name has a slash or is one of them."""
-    whole = f"torchvision/{name}"
-    wanted = whole if whole in known else name
-    members = [k for k in known if k.startswith(_FAMILY)]
-    families = {k: k if "/" in wanted else f"{_FAMILY}<name>" for k in members}
-    bare = wanted.startswith(_FAMILY) and families
-    own = [] if bare else [k for k in known if k not in families]
-    return did_you_mean(wanted, {*own, *families.values()})
+    """Say the nearest right name: of a family's, if the name has a slash or is one of them."""
+    whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in known]
+    wanted = whole[0] if whole else name
+    members = {k: k.partition("/")[0] for k in known if k.partition("/")[0] in FAMILIES}
+    named, slash, _ = wanted.partition("/")
+    if slash and named in members.values():
+        return did_you_mean(wanted, [k for k, family in members.items() if family == named])
+    own = {k for k in known if k not in members}
+    others = members if slash else {f"{family}/<name>" for family in members.values()}
+    return did_you_mean(wanted, own | {*others})
 
 
 def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
@@ -215,8 +221,9 @@ def _scan(root: Path, kind: str) -> dict[str, Part]:
                 raise _unreadable(file, function, f"{other} defines a part of that name too")
             module = f"{root.name}.{kind}.{file.stem}"
             found[function.name] = _part(kind, module, file, function)
-    if (root / kind / "_torchvision" / "__init__.py").exists():
-        found |= _torchvision(kind, f"{root.name}.{kind}._torchvision")
+    for family in FAMILIES:
+        if (root / kind / f"_{family}" / "__init__.py").exists():
+            found |= _family(family, kind, f"{root.name}.{kind}._{family}")
     return dict(sorted(found.items()))
 
 
@@ -247,12 +254,12 @@ def _scan_folder(folder: Folder, kind: str) -> dict[str, Part]:
     return found
 
 
-def _torchvision(kind: str, module: str) -> dict[str, Part]:
-    """The family of parts ``torchvision/<name>``; none has options."""
-    names = {name: f"torchvision/{name}" for name in torchvision_names()}
-    summary = "Torchvision's {}, its normalizations and weight layers replaced."
+def _family(family: str, kind: str, module: str) -> dict[str, Part]:
+    """The parts of a family, ``FAMILY/<name>``; none has options."""
+    summary = "{}'s {}, its normalizations and weight layers replaced."
     return {
-        whole: Part(kind, whole, module, summary.format(name), {}) for name, whole in names.items()
+        whole: Part(kind, whole, module, summary.format(family.capitalize(), name), {})
+        for name, whole in ((name, f"{family}/{name}") for name in FAMILIES[family]())
     }
 
 

@@ -38,11 +38,11 @@ def _export(options: argparse.Namespace) -> int:
             f"--to {options.to} needs the package {package}, which is not installed; install it, "
             "or use --to csv"
         ) from None
-    from pipeline.export.finished import finished  # brings pandas
+    from pipeline.export.finished import digests  # brings pandas
 
     store = Store(storage_location(options.storage))
     folder = Path(options.folder or f"exports/{options.name}/{options.to}")
-    cells = list(finished(store, options.name))
+    cells = digests(store, options.name)
     folder.mkdir(parents=True, exist_ok=True)
     target = importlib.import_module(f"pipeline.export.to_{options.to}")
     count = target.export(options.name, cells, folder, store)

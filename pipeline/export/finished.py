@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,26 +34,37 @@ class Finished:
     @property
     def run_id(self) -> str:
         """The id of the exported run: of the cell, and of this result of it."""
-        return _run_id(self.cell_id, self.digest)
+        return run_id(self.cell_id, self.digest)
 
 
-def finished(store: Store, sweep: str) -> Iterator[Finished]:
-    """The finished cells of the sweep's plan, in its order.
+def run_id(cell_id: str, digest: str) -> str:
+    """The id of the run of a cell's result."""
+    return f"{cell_id}-{digest[:8]}"
+
+
+def digests(store: Store, sweep: str) -> dict[str, str]:
+    """Digests of the results of the sweep's finished cells, by cell in the plan's order.
 
     Raises:
-        StoreError: if the store has no such sweep, or a file is damaged.
+        StoreError: if the store has no such sweep, or a file is missing.
     """
-    planned = store.plan(sweep)["cells"]
-    done = store.finished()
-    for cell_id in planned:
-        if cell_id in done:
-            result = store.result(cell_id)
-            files = store.files(result)
-            yield _made(result, files, hashlib.sha256(files["result.json"]).hexdigest())
+    planned, done = store.plan(sweep)["cells"], store.finished()
+    return {each: _digest(store.ending_bytes(each)) for each in planned if each in done}
 
 
-def _run_id(cell_id: str, digest: str) -> str:
-    return f"{cell_id}-{digest[:8]}"
+def read(store: Store, cell_id: str) -> Finished:
+    """Read all files of a finished cell.
+
+    Raises:
+        StoreError: if one is damaged.
+    """
+    result = store.result(cell_id)
+    files = store.files(result)
+    return _made(result, files, _digest(files["result.json"]))
+
+
+def _digest(result: bytes) -> str:
+    return hashlib.sha256(result).hexdigest()
 
 
 def _made(result: Mapping[str, Any], files: Mapping[str, bytes], digest: str) -> Finished:
@@ -65,7 +76,7 @@ def _made(result: Mapping[str, Any], files: Mapping[str, bytes], digest: str) ->
     return Finished(
         cell_id=result["cell_id"],
         digest=digest,
-        name=f"{run_name(result['labels'])} · {_run_id(result['cell_id'], digest)}",
+        name=f"{run_name(result['labels'])} · {run_id(result['cell_id'], digest)}",
         settings=dict(parameters(result)),
         labels=dict(result["labels"]),
         status=result["status"],

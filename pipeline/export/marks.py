@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.export.finished import Finished
+from pipeline.export.finished import Finished, read
+from pipeline.store.store import Store
 
 
-def each_once(cells: Sequence[Finished], folder: Path, write: Callable[[Finished], None]) -> int:
-    """Write each cell whose result has no mark, and mark it; returns how many were written."""
+def each_once(
+    digests: Mapping[str, str], folder: Path, store: Store, write: Callable[[Finished], None]
+) -> int:
+    """Write each cell whose result has no mark, and mark it; returns how many were written.
+
+    Only cells that are written are read.
+    """
     marks = folder / "exported"
     marks.mkdir(exist_ok=True)
-    missing = [cell for cell in cells if _marked(marks / cell.cell_id) != cell.digest]
-    for cell in missing:
+    missing = [each for each, digest in digests.items() if _marked(marks / each) != digest]
+    for cell_id in missing:
+        cell = read(store, cell_id)
         write(cell)
-        (marks / cell.cell_id).write_text(cell.digest)
+        (marks / cell_id).write_text(cell.digest)
     return len(missing)
 
 

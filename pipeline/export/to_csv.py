@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.export.finished import Finished
+from pipeline.export.finished import Finished, read, run_id
 from pipeline.store.store import Store
 
 
-def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) -> int:
+def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:
     """Write all files anew where a result is missing in ``runs.csv``; returns how many were.
 
     Rows of a record table have the cell's id, labels and step first. Units are those of
@@ -21,9 +21,10 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
     del sweep
     runs = folder / "runs.csv"
     known = set(pd.read_csv(runs, dtype=str)["run_id"]) if runs.exists() else set()
-    wanted = {cell.run_id for cell in cells}
+    wanted = {run_id(cell_id, digest) for cell_id, digest in digests.items()}
     if known == wanted:
         return 0
+    cells = [read(store, cell_id) for cell_id in digests]
     tables: dict[str, list[pd.DataFrame]] = {}
     for cell in cells:
         result = store.result(cell.cell_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.export.finished import Finished
@@ -12,11 +12,11 @@ from pipeline.export.marks import each_once
 from pipeline.store.store import Store
 
 
-def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) -> int:
+def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:
     """Write the events of the cells that are missing; returns how many."""
     from torch.utils.tensorboard import SummaryWriter
 
-    del sweep, store
+    del sweep
 
     def write(cell: Finished) -> None:
         own = folder / cell.cell_id
@@ -29,4 +29,4 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
             for key, value in cell.final.items():
                 writer.add_scalar(key, value, max(cell.curves, default=0))
 
-    return each_once(cells, folder, write)
+    return each_once(digests, folder, store, write)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from pipeline.export.marks import each_once
 from pipeline.store.store import Store
 
 
-def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) -> int:
+def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:
     """Write a run for each cell that is missing; returns how many. The sweep is the project."""
-    del store
     trackio: Any = import_module("trackio")
 
     def write(cell: Finished) -> None:
@@ -27,4 +26,4 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
             run.log({**values, **(cell.final if step == last else {})}, step=step)
         run.finish()
 
-    return each_once(cells, folder, write)
+    return each_once(digests, folder, store, write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from pipeline.export.marks import each_once
 from pipeline.store.store import Store
 
 
-def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) -> int:
+def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:
     """Write a run for each cell that is missing; returns how many. The sweep is the project."""
-    del store
     wandb: Any = import_module("wandb")
 
     def write(cell: Finished) -> None:
@@ -34,4 +33,4 @@ def export(sweep: str, cells: Sequence[Finished], folder: Path, store: Store) ->
         run.summary.update({**cell.final, "status": cell.status})
         run.finish()
 
-    return each_once(cells, folder, write)
+    return each_once(digests, folder, store, write)

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 DIVERGENCE = 100.0
 """A run is diverged once its loss exceeds this multiple of the first, as in a sweep by default."""
@@ -30,8 +33,22 @@ class Taken:
 
 @contextmanager
 def optimizers_watched(parameters: Iterable[nn.Parameter]) -> Iterator[Taken]:
-    """Context manager that notes which of torch's optimizers step within it, at which rates."""
+    """Context manager that notes which of torch's optimizers step within it, at which rates.
+
+    A step that began before counts too: trainers give optimizers a closure, and the context begins
+    in it.
+    """
     wanted, taken = set(parameters), Taken()
+    begun: set[Optimizer] = set()
+
+    def begin(optimizer: Optimizer, *others: Any) -> None:
+        begun.add(optimizer)
+        note(optimizer, *others)
+
+    def end(optimizer: Optimizer, *others: Any) -> None:
+        if optimizer not in begun:
+            note(optimizer, *others)
+        begun.discard(optimizer)
 
     def note(optimizer: Optimizer, *_: Any) -> None:
         rates = [
@@ -43,11 +60,12 @@ def optimizers_watched(parameters: Iterable[nn.Parameter]) -> Iterator[Taken]:
             taken.optimizers.append(type(optimizer).__name__)
             taken.rates += rates
 
-    handle = register_optimizer_step_pre_hook(note)
+    handles = register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)
     try:
         yield taken
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 class Curve:

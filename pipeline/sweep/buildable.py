@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.redaction import redact
-from pipeline.spec.optimizer import optimizer_name, optimizer_of
+from pipeline.spec.optimizer import optimizer_of
 from pipeline.spec.read import Cell
 from pipeline.store.atomic_write import write_atomic
 from pipeline.trial.source_digest import code_digest, source_digests
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _UNKNOWN = "?"
 """The outcome of a network whose dataset has to be read first; any other text is an error."""
 _OURS = ("pipeline.sweep.buildable",)
+_PACKAGES = ("torch", "torchvision", "timm", "schedulefree")
+"""On whose versions an outcome may depend; one that is missing may come."""
 _KEPT = 20_000
 """Outcomes kept at most."""
 _MANY = 10
@@ -112,19 +114,17 @@ def _key(cell: Cell) -> str:
     training = settings["training"]
     sources = source_digests({**named, "training": training, "probes": {}})
     sources |= {"check": code_digest(_OURS)}
-    versions = [version("torch"), version("torchvision"), *_packages(training)]
+    versions = [_version(name) for name in _PACKAGES]
     own = [*_batches(settings), _optimizer(training)]
     text = json.dumps([named, files, own, sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _packages(training: Mapping[str, Any]) -> list[str]:
-    """Versions of packages that an optimizer needs: one that is missing may come."""
-    if optimizer_name(training) != "schedule_free":
-        return []
-    with suppress(PackageNotFoundError):
-        return [version("schedulefree")]
-    return ["none"]
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _build(cells: Mapping[str, Cell]) -> dict[str, str]:

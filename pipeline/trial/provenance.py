@@ -16,7 +16,7 @@ import torch
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("pipeline", "analysis", "normscope")
 """Our own packages."""
-_PACKAGES = ("torch", "torchvision", "numpy", "ray", "mlflow")
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "ray", "mlflow")
 
 
 def provenance(device: torch.device, data_digest: str) -> dict[str, Any]:

@@ -46,3 +46,23 @@ class Functional(Net):
         """(N, channels, H, W) → (N, outputs)."""
         maps = nn.functional.group_norm(self.stem(images), 2)
         return self.head(self.hidden(maps.mean((2, 3))))
+
+
+class Branching(Net):
+    """It asks for sizes, has an argument that nobody gives, and draws a mask and a table."""
+
+    def __init__(self, outputs: int = 10, width: int = 8, channels: int = 3) -> None:
+        super().__init__(outputs, width, channels)
+        self.places = nn.Parameter(torch.empty(1, width, 8, 8))
+        nn.init.normal_(self.places)
+
+    def forward(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, channels, H, W) → (N, outputs)."""
+        maps = self.norm(self.stem(images)) + self.places
+        if mask is not None:
+            maps = maps * mask
+        samples, _, height, width = maps.shape
+        if height % 2 or height != width:
+            raise ValueError("images must be squares of even sides")
+        maps = nn.functional.dropout(maps, 0.5, training=self.training)
+        return self.head(self.hidden(maps.reshape(samples, -1, height * width).mean(2)))

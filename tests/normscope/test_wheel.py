@@ -66,6 +66,7 @@ def test_the_wheel_has_the_code_and_the_quickstart_alone(wheel: Path) -> None:
     assert {line for line in text.splitlines() if line.startswith("Provides-Extra")} == {
         "Provides-Extra: cluster",
         "Provides-Extra: test",
+        "Provides-Extra: timm",
     }
     (scripts,) = (name for name in names if name.endswith("entry_points.txt"))
     script = "normscope = normscope.__main__:main"
@@ -84,7 +85,7 @@ def test_an_import_costs_no_torch(environment: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["sweep", "trial", "report", "catalog", "cluster", "export", "demo"]
+    "command", ["sweep", "trial", "report", "catalog", "cluster", "export", "check", "demo"]
 )
 def test_every_command_has_help(command: str, environment: Path, tmp_path: Path) -> None:
     python = str(environment / "bin/python")

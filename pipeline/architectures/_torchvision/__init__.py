@@ -49,7 +49,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from pipeline.architectures import Network
 from pipeline.architectures._images import image_shape
-from pipeline.architectures._torchvision.graph import FixedNormalization, shape, traced
+from pipeline.architectures._torchvision.graph import Unsupported, shape, traced
 from pipeline.architectures._torchvision.modules import AsMultihead, WindowAttention
 from pipeline.architectures._torchvision.parts import replaced
 from pipeline.architectures._torchvision.stages import stages
@@ -90,11 +90,14 @@ def normalized(
     channels, size = image_shape(name, task)
     try:
         with torch.device("meta"):
-            graph = traced(_blank(make, channels), task.input_shape)
+            graph = traced(lambda: _blank(make, channels), task.input_shape)
     except TraceError as error:
         raise ValueError(f"{name}: torch.fx cannot trace it: {error}") from error
-    except FixedNormalization as error:
+    except Unsupported as error:
         raise ValueError(f"{name}: {error}") from error
+    except (AttributeError, LookupError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{name}: torch.fx cannot trace it: {reason}") from error
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} does not take images of {size[0]}x{size[1]}: {reason}") from error
@@ -116,6 +119,10 @@ _DRAWS = ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_")
 """What torch's initializations call, as functions of `torch.nn.init` or methods of a tensor."""
 
 
+_COUNTS = (torch.arange, torch.linspace, torch.tensor)
+"""Functions whose numbers a constructor reads."""
+
+
 class _Blank(TorchFunctionMode):
     """Within it nothing is drawn, and what is drawn later is 0.
 
@@ -129,9 +136,11 @@ class _Blank(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         if getattr(func, "__name__", "") in _DRAWS:
+            tensor = args[0] if args else given["tensor"]
+            tensor.is_drawn = True  # a table of it is drawn later
             with torch.no_grad():
-                return (args[0] if args else given["tensor"]).zero_()
-        counts = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
+                return tensor.zero_()
+        counts = {"device": "cpu"} if func in _COUNTS else {}
         return func(*args, **{**given, **counts})
 
 

@@ -31,8 +31,10 @@ from pipeline.normalizers import Normalizer, relu
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Tanh)
 _TOKENS = (nn.Linear, nn.LayerNorm, nn.RMSNorm, SelfAttention, WindowAttention)
-_DRAWN = {"pos_embedding": 0.02, "relative_position_bias_table": 0.02}
-"""Standard deviations of the tables that torchvision draws."""
+_DRAWN = ("pos_embedding", "relative_position_bias_table")
+"""Tables that torchvision draws before they are parameters."""
+_STD = 0.02
+"""Standard deviation of the tables that a network draws: torchvision's own."""
 _ROLES = {
     "Conv2d": "conv",
     "SelfAttention": "attention",
@@ -83,7 +85,8 @@ def _constants(graph: fx.Graph, model: nn.Module) -> Parts:
         value: Tensor = attrgetter(str(node.target))(model)
         role = str(node.target).rpartition(".")[2]
         learned = isinstance(value, nn.Parameter)
-        module = Table(value, std=_DRAWN.get(role)) if learned else Constant(value)
+        drawn = role in _DRAWN or getattr(value, "is_drawn", False)
+        module = Table(value, std=_STD if drawn else None) if learned else Constant(value)
         found[node] = Part(role, module)
     return found
 

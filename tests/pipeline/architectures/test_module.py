@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import nn
 
+from pipeline.architectures import Table
 from pipeline.catalog import registry as catalog
 from pipeline.contract.rules import problems
 from pipeline.data import Task
@@ -18,6 +19,7 @@ from pipeline.normalizers import Normalizer, Traits
 from pipeline.spec.read import Cell, read_sweep
 from pipeline.store.store import Store
 from pipeline.sweep.command import main
+from pipeline.training.initialization import initialize
 from pipeline.trial.run import run_and_record
 from tests.helpers import small_network
 
@@ -93,6 +95,18 @@ def test_what_is_wrong_is_said(path: str, options: dict[str, Any], message: str)
     with pytest.raises(ValueError, match=message) as caught:
         build(path, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_it_may_branch_on_sizes_and_what_is_random_in_it_is_left_out() -> None:
+    """For a batch of any size; a table that the class draws, the seed draws."""
+    config = {"name": "module", "path": f"{FILE}:Branching"}
+    network = catalog.make("architectures", config, TASK, Normalizer())
+    initialize(network, Normalizer(), "he", 1)
+    inputs = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    assert network(inputs).shape == (5, 10)
+    assert torch.equal(network.train()(inputs), network.eval()(inputs))
+    (table,) = [m.value for m in network.modules() if isinstance(m, Table)]
+    assert table.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_file_that_fails_at_its_import_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torchvision.ops import StochasticDepth
 from pipeline.architectures import Activation, Network
 from pipeline.architectures._torchvision import torchvision
 from pipeline.catalog import registry as catalog
-from pipeline.catalog.torchvision_names import torchvision_names
+from pipeline.catalog.family_names import torchvision_names
 from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.normalizers._ops.batch_norm import BatchNorm

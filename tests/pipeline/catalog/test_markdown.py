@@ -25,7 +25,8 @@ def test_a_listing_names_every_part_and_option(kind: str) -> None:
         family, _, member = part.name.rpartition("/")
         if family:
             assert f"{family}/<name>" in text
-            assert f" {member}," in text.replace("\n", " ").replace(".", ",")
+            if family != "timm":  # of its thousand names only the number is there
+                assert f" {member}," in text.replace("\n", " ").replace(".", ",")
             continue
         assert f"{part.name} " in f"{text} "
         assert part.summary in text

@@ -136,6 +136,8 @@ def test_load_imports_the_function(small: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("kind", catalog.POSITIONAL)
 def test_all_parts_of_the_project_can_be_read_and_have_right_defaults(kind: str) -> None:
     for part in catalog.parts(kind).values():
+        if part.name.startswith("timm/") and part.name != "timm/resnet18":
+            continue  # a thousand of one kind
         assert part.summary.endswith("."), part
         options = part.options.values()
         given = {o.name: 1 if o.annotation == "int" else "x" for o in options if o.required}

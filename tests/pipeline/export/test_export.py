@@ -9,14 +9,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from pipeline.export import marks
 from pipeline.export.command import _NEEDS, main
-from pipeline.export.finished import Finished, finished
+from pipeline.export.finished import Finished, digests, read
 from pipeline.export.marks import each_once
 from pipeline.store.store import Store
 from tests.helpers.synthetic_store import write_store
@@ -38,7 +38,8 @@ def storage(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cells(storage: Path) -> list[Finished]:
-    return list(finished(Store(str(storage)), "synthetic"))
+    store = Store(str(storage))
+    return [read(store, cell_id) for cell_id in digests(store, "synthetic")]
 
 
 def export(target: str, storage: Path, folder: Path) -> str:
@@ -87,17 +88,20 @@ def test_a_cell_that_has_run_again_is_exported_again(storage: Path, tmp_path: Pa
     assert pd.read_csv(tmp_path / "out/runs.csv")["final/test_loss"][0] == 7.5
 
 
-def test_an_export_knows_results_by_their_digests(cells: list[Finished], tmp_path: Path) -> None:
-    written: list[str] = []
-
-    def write(cell: Finished) -> None:
-        written.append(cell.run_id)
-
-    assert each_once(cells, tmp_path, write) == 2
-    assert each_once(cells, tmp_path, write) == 0
-    again = replace(cells[0], digest="f" * 64)
-    assert each_once([again, cells[1]], tmp_path, write) == 1
-    assert written[-1] == f"{cells[0].cell_id}-ffffffff"
+def test_an_export_knows_results_by_their_digests_and_reads_no_other(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, written = Store(str(storage)), []
+    known = digests(store, "synthetic")
+    assert each_once(known, tmp_path, store, written.append) == 2
+    first, second = written
+    with monkeypatch.context() as patched:
+        patched.setattr(marks, "read", None)
+        assert each_once(known, tmp_path, store, written.append) == 0
+    (tmp_path / "exported" / first.cell_id).write_text("f" * 64)
+    assert each_once(known, tmp_path, store, written.append) == 1
+    assert written[2:] == [first]
+    assert second.run_id == f"{second.cell_id}-{known[second.cell_id][:8]}"
 
 
 def test_a_new_cell_is_added(storage: Path, tmp_path: Path) -> None:

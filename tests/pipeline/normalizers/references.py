@@ -155,6 +155,7 @@ REFERENCES: dict[str, Reference] = {
     "selu": Reference(activation=unnormalized.selu),
     "dynamic_tanh": Reference(unnormalized.dynamic_tanh, variants=({}, {"alpha": 1.0})),
     "derf": Reference(unnormalized.derf, variants=({}, {"alpha": 1.0, "shift": 0.3})),
+    "dyisru": Reference(unnormalized.dyisru, variants=({}, {"beta": 0.5})),
     "weight_norm": Reference(weight=weight.weight),
     "centered_weight_norm": Reference(weight=weight.centered_weight_norm),
     "scaled_weight_standardization": Reference(

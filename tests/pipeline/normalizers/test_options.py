@@ -69,6 +69,7 @@ from tests.helpers.normalizer_blocks import make
         ("evonorm_s0", {"channels_per_group": 0}, "channels_per_group must be at least 1, not 0"),
         ("dynamic_tanh", {"alpha": 0.0}, "alpha must be above 0, not 0"),
         ("derf", {"alpha": -1.0}, "alpha must be above 0, not -1"),
+        ("dyisru", {"beta": 0.0}, "beta must be above 0, not 0"),
     ],
 )
 def test_option(name: str, options: dict[str, Any], message: str) -> None:
@@ -113,7 +114,7 @@ def test_channels_per_group_overrules_groups() -> None:
 RANKED = ("batch", "noise", "l1", "layer", "instance", "rms", "layer_per_pixel", "local_response")
 RANKED += ("mean_only", "variance_only", "ghost_batch", "batch_renorm", "moving_average_batch")
 RANKED += ("power_norm", "evonorm_b0", "switchable", "batch_instance", "iterative_whitening")
-RANKED += ("divisive", "global_response", "filter_response", "dynamic_tanh", "derf")
+RANKED += ("divisive", "global_response", "filter_response", "dynamic_tanh", "derf", "dyisru")
 
 
 @pytest.mark.parametrize("name", RANKED)

@@ -68,7 +68,7 @@ RESULT: dict[str, Any] = {
         "dirty": (bool, type(None)),
         "lock": (str, type(None)),
         "versions": dict.fromkeys(
-            ["python", "torch", "torchvision", "numpy", "ray", "mlflow"], (str, type(None))
+            ["python", "torch", "torchvision", "timm", "numpy", "ray", "mlflow"], (str, type(None))
         ),
         "device": str,
         "device_type": str,

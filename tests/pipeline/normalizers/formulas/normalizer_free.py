@@ -32,3 +32,12 @@ def derf(
     z = state.parameters["0.alpha"] * inputs + state.parameters["0.shift"]
     outputs = 2 * torch.special.ndtr(2**0.5 * z) - 1
     return common.affine(outputs, state.parameters["1.weight"], state.parameters["1.bias"]), {}
+
+
+def dyisru(inputs: Tensor, state: State, *, beta: float | None = None) -> tuple[Tensor, Buffers]:
+    """Each x over the root mean square of C values: itself and others, whose squares sum to β."""
+    del beta  # only where the parameter starts
+    channels = inputs.shape[1]
+    total = state.parameters["0.log_beta"].exp() + inputs**2
+    outputs = inputs / (total / channels) ** 0.5
+    return common.affine(outputs, state.parameters["1.weight"], state.parameters["1.bias"]), {}
