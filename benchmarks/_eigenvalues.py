@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmarks._products import BUILD, fresh
 from benchmarks._timing import UNIT, Seconds, in_units, interleaved
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
-from pipeline.probes._view import View, flat
+from pipeline.probes._vectors import flat
+from pipeline.probes._view import View
 from tests.helpers import hessian_peers as peers
 from tests.helpers.hessian_peers import Product
 from tests.helpers.training_scene import doubled

@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.utils import parametrize
 
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.probes import _view as measure
+from pipeline.probes._view import set_noise
 from pipeline.training.metering import synchronized_time
 
 PEER = Normalizer(features=nn.BatchNorm2d, traits=Traits(bias_free=True))
@@ -89,7 +89,7 @@ def memory_of_peer(maps: Tensor) -> int:
 
 def _block(norm: Normalizer, maps: Tensor) -> Block:
     block = Block(norm, maps.shape[1]).to(maps.device)
-    measure.set_noise(block, 0, 0)
+    set_noise(block, 0, 0)
     return block.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks._timing import UNIT, Seconds, interleaved
 from benchmarks._training_loops import Variant, block_of
 from pipeline.data import Dataset
-from pipeline.probes import _view as measure
+from pipeline.probes._vectors import parameters
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.probes.landscape import landscape
@@ -114,6 +114,6 @@ def _share(
 
 
 def _observed(made: Scene, observer: ProbeRunner) -> None:
-    before, batch, step = measure.parameters(made.network), made.batches.at(made.step), made.step
+    before, batch, step = parameters(made.network), made.batches.at(made.step), made.step
     value = made.take()
     observer.observe(step, LR, before, batch, value)

@@ -9,7 +9,8 @@ import torch
 
 from benchmarks._timing import UNIT, Seconds, interleaved
 from pipeline.probes._hessian import Hessian, hessian_of
-from pipeline.probes._view import View, flat
+from pipeline.probes._vectors import flat
+from pipeline.probes._view import View
 from tests.helpers import hessian_peers as peers
 from tests.helpers.training_scene import doubled
 

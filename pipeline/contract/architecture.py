@@ -11,7 +11,8 @@ from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
-from pipeline.probes import _view as measure
+from pipeline.probes._vectors import parameters
+from pipeline.probes._view import preserve_state
 
 _COUNTED = Normalizer(features=nn.BatchNorm2d, traits=Traits(bias_free=True))
 TASKS = tuple(
@@ -54,8 +55,8 @@ def _stages(config: dict[str, Any]) -> str:
     network = make(config, Normalizer())
     if not network.weight_layers():
         return "it has no convolution or linear layer"
-    params, values = measure.parameters(network), _inputs(network)
-    with measure.preserve_state(network):
+    params, values = parameters(network), _inputs(network)
+    with preserve_state(network):
         whole = network(values)
         for stage in range(len(network)):
             values = network.run_stages(params, values, range(stage, stage + 1))

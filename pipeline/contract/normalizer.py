@@ -14,7 +14,8 @@ from torch.nn.utils import parametrize
 
 from pipeline.catalog import registry as catalog
 from pipeline.normalizers import Normalizer, relu
-from pipeline.probes import _view as measure
+from pipeline.probes._vectors import as_leaves
+from pipeline.probes._view import preserve_state, set_noise
 
 _CHANNELS = 32
 """Of the block: what most group counts divide."""
@@ -51,7 +52,7 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
         for parameter in made.parameters():
             drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(drawn)
-    measure.set_noise(made, 0, 0)
+    set_noise(made, 0, 0)
     return made
 
 
@@ -91,8 +92,8 @@ def _point(module: nn.Module) -> dict[str, Tensor]:
 
 def _gradients(config: dict[str, Any]) -> str:
     module = block(make(config))
-    at = measure.as_leaves(_point(module))
-    with measure.preserve_state(module):
+    at = as_leaves(_point(module))
+    with preserve_state(module):
         gradients = torch.autograd.grad(
             _loss(module)(at), list(at.values()), materialize_grads=True
         )
@@ -123,7 +124,7 @@ def _second_derivatives(config: dict[str, Any]) -> str:
         value = loss({key: start[key] + step * ahead[key] for key in start})
         return torch.autograd.grad(value, step, create_graph=True)[0]
 
-    with measure.preserve_state(module):
+    with preserve_state(module):
         at = torch.zeros((), dtype=torch.float64, requires_grad=True)
         (curvature,) = torch.autograd.grad(slope(at), at)
         ends = [slope(torch.tensor(e, dtype=torch.float64, requires_grad=True)) for e in (_E, -_E)]
@@ -141,7 +142,7 @@ def _true_gradient(config: dict[str, Any]) -> str:
     module = block(norm)
     start = _point(module)
     ahead, loss = _direction(start), _loss(module)
-    with measure.preserve_state(module):
+    with preserve_state(module):
         step = torch.zeros((), dtype=torch.float64, requires_grad=True)
         moved = {key: start[key] + step * ahead[key] for key in start}
         (slope,) = torch.autograd.grad(loss(moved), step)
@@ -159,7 +160,7 @@ def _batch_dependent(config: dict[str, Any]) -> str:
     norm = make(config)
     module = block(norm)
     other = torch.cat([inputs()[:1], inputs(seed=1)[1:]])
-    with torch.no_grad(), measure.preserve_state(module):
+    with torch.no_grad(), preserve_state(module):
         same = torch.allclose(module(inputs())[0], module(other)[0], rtol=0, atol=1e-12)
     return _trait("batch_dependent", norm.traits.batch_dependent, not same)
 
@@ -176,7 +177,7 @@ def _running_stats(config: dict[str, Any]) -> str:
 def _standing(config: dict[str, Any]) -> str:
     module = block(make(config))
     start = deepcopy(module.state_dict())
-    with measure.preserve_state(module):
+    with preserve_state(module):
         module(inputs())
     for key, value in module.state_dict().items():
         if not torch.equal(start[key], value):
@@ -188,11 +189,11 @@ def _noise(config: dict[str, Any]) -> str:
     norm = make(config)
     module = block(norm)
     before = torch.get_rng_state()
-    with torch.no_grad(), measure.preserve_state(module):
+    with torch.no_grad(), preserve_state(module):
         state = torch.get_rng_state()
         first, again = module(inputs()), module(inputs())
         drawn = not torch.equal(state, torch.get_rng_state())
-        measure.set_noise(module, 0, 1)
+        set_noise(module, 0, 1)
         other = module(inputs())
     torch.set_rng_state(before)
     if drawn or not torch.equal(first, again):
@@ -204,7 +205,7 @@ def _scale_invariant(config: dict[str, Any]) -> str:
     options = catalog.parts("normalizers")[config["name"]].options
     norm = make(config | ({"eps": _TINY} if "eps" in options else {}))
     module = block(norm)
-    with torch.no_grad(), measure.preserve_state(module):
+    with torch.no_grad(), preserve_state(module):
         if module.layer.bias is not None:
             module.layer.bias.zero_()
         before = module(inputs())

@@ -19,7 +19,7 @@ from pipeline.monitor.runner import OwnLoopObserver, samples_of
 from pipeline.monitor.stages import Stage
 from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
 from pipeline.normalizers import Traits
-from pipeline.probes import _view as measure
+from pipeline.probes._vectors import parameters
 from pipeline.store.store import Store
 from pipeline.training.loop import Outcome
 from pipeline.trial.result import describe, tables
@@ -109,7 +109,7 @@ class Monitor:
             return
         observer, network = self._prepared(inputs, targets)
         step, due = self._taken, observer.due(self._taken) and self._curve.diverged_step is None
-        before = measure.parameters(network) if due else None
+        before = parameters(network) if due else None
         with optimizers_watched(self._root.parameters()) as seen:
             yield
         rate = seen.rates[0] if seen.rates else self._last_rate()

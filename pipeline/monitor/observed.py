@@ -23,7 +23,7 @@ from pipeline.monitor.stages import (
     given_stages,
     traced_stages,
 )
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 
 _ACTIVATIONS = (
     *(Activation, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU),
@@ -69,7 +69,7 @@ class ObservedNetwork(nn.Module):
         self.notes: list[str] = []
         """What a reader of the records must know of this network."""
         self._moving: list[tuple[nn.Module, str]] = []
-        with torch.no_grad(), measure.preserve_state(self), left_alone(self):
+        with torch.no_grad(), preserve_state(self), left_alone(self):
             self._moving, random = _side_effects(root, inputs)
             if random:
                 own["noise_key"] = 0
@@ -169,7 +169,7 @@ class ObservedNetwork(nn.Module):
             with copied(self._moving):
                 found = own or traced_stages(self.root, inputs)
                 check_stages(self.root, found, inputs)
-                with measure.preserve_state(self, "eval"):
+                with preserve_state(self, "eval"):
                     check_stages(self.root, found, inputs)
         except CannotSplit as reason:
             if own and not random:

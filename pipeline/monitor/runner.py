@@ -23,8 +23,8 @@ from pipeline.data import Batch, Dataset, Split, Task
 from pipeline.monitor.guard import left_alone
 from pipeline.monitor.observed import ObservedNetwork
 from pipeline.normalizers import Traits
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._vectors import Params
+from pipeline.probes._view import View, set_noise
 from pipeline.spec.read import cadence_steps
 from pipeline.training.probe_runner import Look, ProbeRunner, computed
 
@@ -80,12 +80,10 @@ class OwnLoopObserver(ProbeRunner):
         self.notes: list[str] = []
         """What a reader must know of the measured losses."""
 
-    def observe(
-        self, step: int, lr: float, before: measure.Params, batch: Batch, value: Tensor
-    ) -> None:
+    def observe(self, step: int, lr: float, before: Params, batch: Batch, value: Tensor) -> None:
         """Run the probes of a step, in float32, leaving nothing behind."""
         with _float32(value.device), left_alone(self._network):
-            measure.set_noise(self._network, self._seed, step)
+            set_noise(self._network, self._seed, step)
             super().observe(step, lr, before, batch, value)
 
     def _measure(self, name: str, taken: Mapping[str, Any], seen: dict[Look, Any]) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pipeline.data._transfer import send
-from pipeline.probes._view import View, parameters_by_layer
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._view import View
 
 
 def coordinates(view: View, parameters: Literal["weights", "all"]) -> list[str]:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._double_backward import TwiceDifferentiable
-from pipeline.probes._view import Params, View, as_leaves, flat
+from pipeline.probes._vectors import Params, as_leaves, flat
+from pipeline.probes._view import View
 
 Product = Callable[[Tensor], Tensor]
 """A linear map of flat vectors."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data._transfer import send
-from pipeline.probes._view import norm
+from pipeline.probes._vectors import norm
 
 LARGEST, SMALLEST = 0, 1
 _LOOK_EVERY = {"cpu": 1}
@@ -103,7 +103,7 @@ def start_vector(gradient: Tensor, last: Tensor | None, rng: torch.Generator) ->
 
 
 def _unit(vector: Tensor) -> Tensor:
-    """Scale to length 1; plain float32 could be a percent off (`pipeline.probes._view.norm`)."""
+    """Scale to length 1; plain float32 could be a percent off (`pipeline.probes._vectors.norm`)."""
     return (vector / norm(vector)).to(vector.dtype)
 
 

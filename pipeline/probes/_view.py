@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,13 @@ from torch.func import functional_call
 from pipeline.architectures import Network
 from pipeline.data import Batch
 from pipeline.normalizers import Traits
+from pipeline.probes._vectors import Params, as_leaves
 from pipeline.seeds import derive
-
-Params = dict[str, Tensor]
-"""Parameters by their name in the network, in the network's order."""
 
 Records = Mapping[str, Tensor | Sequence[Any]]
 """Columns of equal length. Scalars stay on the device: the loop moves a whole column at once."""
 
 Mode = Literal["train", "eval"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,104 +122,3 @@ def preserve_state(network: nn.Module, mode: Mode = "train") -> Iterator[None]:
             module.track_running_stats = True
         for module, training in modes.items():
             module.training = training
-
-
-def parameters(network: nn.Module) -> Params:
-    """Detached copies of the parameters, by name."""
-    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-
-
-def buffers(network: nn.Module) -> Params:
-    """Detached copies of the buffers, by name."""
-    return {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
-
-
-def as_leaves(params: Params) -> Params:
-    """The same values as fresh leaves that require a gradient."""
-    return {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
-
-
-def select_layers(
-    items: Sequence[T], indices: Sequence[int] | None, where: str
-) -> list[tuple[int, T]]:
-    """The items that an option ``layers`` names, with their places from 1 on, in forward order.
-
-    Args:
-        items: all of them.
-        indices: places from 1 on; None for all.
-        where: the probe's name, for the error.
-
-    Raises:
-        ValueError: if there is no item of some index.
-    """
-    beyond = [index for index in indices or () if index > len(items)]
-    if beyond:
-        raise ValueError(f"{where}.layers: there is no layer {beyond[0]}; the last is {len(items)}")
-    places = range(1, len(items) + 1) if indices is None else sorted(set(indices))
-    return [(place, items[place - 1]) for place in places]
-
-
-def flat(tensors: Mapping[str, Tensor] | Sequence[Tensor]) -> Tensor:
-    """All entries in one vector, in the given order."""
-    values = tensors.values() if isinstance(tensors, Mapping) else tensors
-    return torch.cat([tensor.reshape(-1) for tensor in values])
-
-
-def norm(values: Tensor) -> Tensor:
-    """‖x‖₂, summed in float64: a float32 sum of 10⁷ squares can be a percent off on a CPU."""
-    return torch.linalg.vector_norm(values, dtype=torch.float64)
-
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of the angle between two vectors, summed in float64; NaN where one of them is 0."""
-    return (a / norm(a) * (b / norm(b))).sum(dtype=torch.float64).clamp(-1, 1)
-
-
-def safe_divide(value: Tensor, unit: Tensor) -> Tensor:
-    """value / unit, NaN where the unit is 0: there is nothing to measure in."""
-    return value / unit.masked_fill(unit == 0, torch.nan)
-
-
-@dataclass(frozen=True)
-class LayerParameters:
-    """The parameters that belong to one weight layer."""
-
-    name: str
-    stage: int
-    weight: tuple[str, ...]
-    """The weight alone: one tensor, or the parts of its reparametrization (g and v, say)."""
-    all: tuple[str, ...]
-    """With its bias and the normalizer's parameters up to the next weight layer."""
-
-
-def parameters_by_layer(network: Network) -> list[LayerParameters]:
-    """Divide all parameters among the weight layers, in forward order.
-
-    A parameter outside a weight layer belongs to the last weight layer before it; what comes before
-    the first one belongs to the first.
-    """
-    layers = network.weight_layers()
-    position = {layer.module: index for index, layer in enumerate(layers)}
-    owned: list[list[str]] = [[] for _ in layers]
-    current = 0
-    known = {name for name, _ in network.named_parameters()}
-    for prefix, module in network.modules_in_order():
-        current = position.get(module, current)
-        names = [
-            f"{prefix}.{n}" if prefix else n for n, _ in module.named_parameters(recurse=False)
-        ]
-        owned[current] += [name for name in names if name in known]
-    return [
-        LayerParameters(
-            layer.name,
-            layer.stage,
-            weight=tuple(name for name in names if _is_weight(name, layer.name)),
-            all=tuple(names),
-        )
-        for layer, names in zip(layers, owned, strict=True)
-    ]
-
-
-def _is_weight(parameter: str, layer: str) -> bool:
-    own = parameter.removeprefix(f"{layer}.")
-    return own == "weight" or (own != parameter and own.startswith("parametrizations.weight."))

@@ -14,7 +14,9 @@ from pipeline.catalog.option_types import AtLeastOne
 from pipeline.normalizers._ops.batch_norm import BatchNorm
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.probes._activations import by_unit
-from pipeline.probes._view import Records, View, safe_divide, select_layers
+from pipeline.probes._layers import select_layers
+from pipeline.probes._vectors import safe_divide
+from pipeline.probes._view import Records, View
 
 _LAYERS = (BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 

@@ -8,16 +8,9 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._hessian import hessian_of, hessian_times_gradient
-from pipeline.probes._view import (
-    LayerParameters,
-    Records,
-    View,
-    flat,
-    norm,
-    parameters_by_layer,
-    safe_divide,
-    select_layers,
-)
+from pipeline.probes._layers import LayerParameters, parameters_by_layer, select_layers
+from pipeline.probes._vectors import flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def cross_layer(view: View, *, layers: Sequence[int] | None = None) -> Records:

@@ -12,7 +12,9 @@ from pipeline.catalog.option_types import AtLeastOne, Positive
 from pipeline.data._transfer import send
 from pipeline.probes._hessian import Product, hessian_of, hessian_times_gradient
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos, start_vector
-from pipeline.probes._view import Records, View, flat, norm, parameters_by_layer, safe_divide
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._vectors import flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 _COLUMNS = (
     "lambda_max",

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._hessian import hessian_of, hessian_times_gradient
-from pipeline.probes._view import Records, View, flat, norm, safe_divide
+from pipeline.probes._vectors import flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def descent_lemma(view: View) -> Records:

@@ -19,7 +19,8 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
-from pipeline.probes._view import Params, Records, View, safe_divide
+from pipeline.probes._vectors import Params, safe_divide
+from pipeline.probes._view import Records, View
 
 QUANTITIES = ("w1", "w1_p90", "gaussian_w2", "gaussian_w2_p90")
 

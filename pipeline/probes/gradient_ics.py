@@ -9,19 +9,9 @@ import torch
 from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne
-from pipeline.probes._view import (
-    LayerParameters,
-    Params,
-    Records,
-    View,
-    as_leaves,
-    cosine,
-    flat,
-    norm,
-    parameters_by_layer,
-    safe_divide,
-    select_layers,
-)
+from pipeline.probes._layers import LayerParameters, parameters_by_layer, select_layers
+from pipeline.probes._vectors import Params, as_leaves, cosine, flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def gradient_ics(

@@ -8,16 +8,9 @@ from typing import Literal
 import torch
 
 from pipeline.catalog.option_types import AtLeastOne
-from pipeline.probes._view import (
-    Records,
-    View,
-    cosine,
-    flat,
-    norm,
-    parameters_by_layer,
-    safe_divide,
-    select_layers,
-)
+from pipeline.probes._layers import parameters_by_layer, select_layers
+from pipeline.probes._vectors import cosine, flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def gradient_noise(

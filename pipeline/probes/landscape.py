@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive, Span
 from pipeline.probes._directions import coordinates, filter_normalized
-from pipeline.probes._view import Records, View, as_leaves, flat, norm, safe_divide
+from pipeline.probes._vectors import as_leaves, flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def landscape(

@@ -20,7 +20,8 @@ from pipeline.probes._activations import (
     places_of,
     watched,
 )
-from pipeline.probes._view import Params, Records, View, flat, norm, safe_divide
+from pipeline.probes._vectors import Params, flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SAMPLE = 2**14

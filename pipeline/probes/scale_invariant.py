@@ -8,15 +8,9 @@ from torch import Tensor
 from pipeline.catalog.option_types import AtLeastOne, Positive
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
-from pipeline.probes._view import (
-    LayerParameters,
-    Records,
-    View,
-    flat,
-    norm,
-    parameters_by_layer,
-    safe_divide,
-)
+from pipeline.probes._layers import LayerParameters, parameters_by_layer
+from pipeline.probes._vectors import flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def scale_invariant(

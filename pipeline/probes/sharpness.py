@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne, NonEmpty, Positive
 from pipeline.probes._directions import coordinates, filter_normalized
-from pipeline.probes._view import Params, Records, View, as_leaves, flat, norm, safe_divide
+from pipeline.probes._vectors import Params, as_leaves, flat, norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def sharpness(

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pipeline.catalog.option_types import AtLeastOne
 from pipeline.probes._activations import by_unit, columns_of, places_of, watched
-from pipeline.probes._view import Records, View, norm, safe_divide
+from pipeline.probes._vectors import norm, safe_divide
+from pipeline.probes._view import Records, View
 
 
 def signal_propagation(view: View, *, layers: Sequence[AtLeastOne] | None = None) -> Records:

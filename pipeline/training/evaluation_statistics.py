@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 from pipeline.training.batches import Batches
 
 SAMPLES = 4096
@@ -74,7 +74,7 @@ class EvaluationStatistics:
     @torch.no_grad()
     def _average(self, params: Mapping[str, Tensor]) -> None:
         """Move the averages to the exact means."""
-        with measure.preserve_state(self._network), _exactly(self._averaging):
+        with preserve_state(self._network), _exactly(self._averaging):
             for module in self._noisy:
                 module.eval()  # draws nothing
             for inputs in self._inputs():

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from pipeline.architectures import Network, Table
 from pipeline.data import Dataset
 from pipeline.normalizers import Normalizer
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 from pipeline.seeds import derive
 from pipeline.training.batches import probe_batch
 
@@ -57,7 +57,7 @@ def calibrate(network: Network, norm: Normalizer, dataset: Dataset) -> None:
         dataset: whose probe batch of 128 samples, or of all there are, is used.
     """
     batch = probe_batch(dataset, min(_CALIBRATION, len(dataset.train.targets)))
-    with measure.preserve_state(network):
+    with preserve_state(network):
         norm.calibrate(network, batch.inputs)
 
 

@@ -15,7 +15,8 @@ from pipeline.architectures import Network
 from pipeline.data import Dataset
 from pipeline.data._objective import chance_loss
 from pipeline.optimizers import UpdateRule
-from pipeline.probes import _view as measure
+from pipeline.probes._vectors import parameters
+from pipeline.probes._view import set_noise
 from pipeline.spec.optimizer import optimizer_name
 from pipeline.training import stopping
 from pipeline.training.batches import Batches
@@ -231,9 +232,9 @@ class _Loop:
     def _step(self, step: int) -> None:
         lr = learning_rate(self.training, step)
         set_learning_rate(self.optimizer, lr)
-        measure.set_noise(self.network, self.seed, step)
+        set_noise(self.network, self.seed, step)
         batch = self.batches.at(step)
-        before = measure.parameters(self.network) if self.observer.due(step) else None
+        before = parameters(self.network) if self.observer.due(step) else None
         loss = self.take_step(batch)
         self.pending += 1
         if step == 0:

@@ -16,8 +16,8 @@ from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
 from pipeline.normalizers import Traits, compose
-from pipeline.probes import _view as measure
-from pipeline.probes._view import Mode, Params, View
+from pipeline.probes._vectors import Params, buffers, parameters
+from pipeline.probes._view import Mode, Records, View, preserve_state
 from pipeline.seeds import derive
 from pipeline.spec.read import COMMON, cadence_steps
 from pipeline.training.batches import drawn_batch, other_batch, probe_batch
@@ -91,7 +91,7 @@ class ProbeRunner:
         self.peak = PeakMemory(dataset.train.inputs.device)
         """By probe: the most memory that it held at once beyond what was there before it."""
         if self._steps:
-            self._initial = measure.parameters(network)
+            self._initial = parameters(network)
             self._traits = traits or traits_of(settings["normalizer"])
             sizes = {look.size for look in self._looks.values()}
             self._fixed = {n: (probe_batch(dataset, n), other_batch(dataset, n)) for n in sizes}
@@ -105,7 +105,7 @@ class ProbeRunner:
         modes: set[Mode] = {look.mode for look in self._looks.values()}
         for mode in modes:
             with self._statistics_of(mode, 0, self._initial):
-                self._initial_buffers[mode] = measure.buffers(self._network)
+                self._initial_buffers[mode] = buffers(self._network)
 
     def observe(self, step: int, lr: float, before: Params, batch: Batch, value: Tensor) -> None:
         """Run the probes of a step that the optimizer has just taken from ``before``."""
@@ -114,7 +114,7 @@ class ProbeRunner:
             "lr": lr,
             "initial": self._initial,
             "before": before,
-            "after": measure.parameters(self._network),
+            "after": parameters(self._network),
         }
         grad = {
             name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -132,7 +132,7 @@ class ProbeRunner:
         look, step, device = self._looks[name], taken["step"], taken["loss_value"].device
         with (
             self._metered(name, device),
-            measure.preserve_state(self._network, look.mode),
+            preserve_state(self._network, look.mode),
             self._statistics_of(look.mode, step, taken["before"]),
         ):
             rng = self._generator(name, step)
@@ -225,7 +225,7 @@ def computed(view: View) -> View:
     return replace(view, loss_value=value, grad=grad)
 
 
-def _on_host(records: measure.Records, step: int) -> dict[str, Any]:
+def _on_host(records: Records, step: int) -> dict[str, Any]:
     columns = {k: v.tolist() if isinstance(v, Tensor) else list(v) for k, v in records.items()}
     rows = len(next(iter(columns.values())))
     return {"step": [step] * rows, **columns}

@@ -210,12 +210,20 @@ def _dataset(config: str, device: str, contents: str = "{}") -> Dataset:
 
 
 def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
-    """Make a cell's network, its weights not yet drawn, and the normalizer within it."""
+    """Make a cell's network, its weights not yet drawn, and the normalizer within it.
+
+    What a user's class draws by itself, as ``nn.Parameter(torch.randn(8))``, is the seed's too.
+    """
+    import torch
+
     from pipeline.catalog import registry as catalog
     from pipeline.normalizers import compose
+    from pipeline.seeds import derive
 
     norm = compose([catalog.make("normalizers", config) for config in settings["normalizer"]])
-    return catalog.make("architectures", settings["architecture"], task, norm), norm
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(derive(settings["seed"], "network"))
+        return catalog.make("architectures", settings["architecture"], task, norm), norm
 
 
 def main(arguments: list[str] | None = None) -> int:

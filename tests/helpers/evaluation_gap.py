@@ -18,7 +18,7 @@ from pipeline.catalog import registry as catalog
 from pipeline.catalog.validation import validate
 from pipeline.data import Dataset
 from pipeline.data._objective import correct, objective
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
 from pipeline.spec.schema import SweepFile
@@ -68,12 +68,12 @@ def measured(name: str, steps: int, width: float = 0.5) -> Gap:
     train(settings, dataset, network)
     batches = Batches(dataset, batch_size=64, augment=(), seed=settings["seed"])
     statistics = EvaluationStatistics(network, batches)
-    with measure.preserve_state(network):
+    with preserve_state(network):
         for module in network.modules():
             if hasattr(module, "noise_key"):
                 module.eval()
         batch = _score(network, dataset)
-    with measure.preserve_state(network, "eval"):
+    with preserve_state(network, "eval"):
         running = _score(network, dataset)
         with statistics.after(0):  # nothing averaged yet: exact
             exact = _score(network, dataset)

@@ -24,7 +24,8 @@ from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset
 from pipeline.normalizers._ops.common import channelwise
 from pipeline.normalizers.norm_activation import ThresholdedLinear
-from pipeline.probes._view import Params, Records, View, flat, preserve_state
+from pipeline.probes._vectors import Params, flat
+from pipeline.probes._view import Records, View, preserve_state
 from tests.helpers.training_scene import SIZE, doubled, images, scene
 
 BATCH, STEPS = 128, 3

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.func import grad, jvp
 
 from pipeline.architectures import Network
-from pipeline.probes._view import View, as_leaves, flat
+from pipeline.probes._vectors import as_leaves, flat
+from pipeline.probes._view import View
 
 with warnings.catch_warnings():
     # A package that curvlinops imports still uses torch.jit.

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import Records, View, preserve_state
 from tests.helpers.view_fixtures import linear_view
 
-Probe = Callable[..., measure.Records]
+Probe = Callable[..., Records]
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -31,7 +30,7 @@ def regression(lr: float = 0.01) -> View:
 
 
 def observed(probe: Probe, view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network, view.mode):
+    with preserve_state(view.network, view.mode):
         return dict(probe(replace(view, rng=torch.Generator().manual_seed(0)), **options))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from pipeline.architectures import Activation, Network
 from pipeline.data import Batch
 from pipeline.data._objective import objective
-from pipeline.probes._view import Params, View
+from pipeline.probes._vectors import Params
+from pipeline.probes._view import View
 from pipeline.seeds import derive
 
 Rows = dict[str, list[float]]

@@ -13,8 +13,7 @@ from torch import Tensor
 from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data import Dataset, Split, Task
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import Records, View
 from pipeline.training.initialization import initialize
 from pipeline.training.loop import _Loop
 from tests.helpers.view_fixtures import NORMALIZERS, normalizer
@@ -150,7 +149,7 @@ def views_of(
     shown: dict[str, list[View]] = {name: [] for name in probes}
 
     def keep(name: str) -> Any:
-        def probe(view: View) -> measure.Records:
+        def probe(view: View) -> Records:
             shown[name].append(view)
             view.memory["calls"] = view.memory.get("calls", 0) + 1
             return {"calls": [view.memory["calls"]], "value": view.loss_value[None]}

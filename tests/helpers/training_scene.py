@@ -15,8 +15,8 @@ from pipeline.architectures import Network
 from pipeline.data import Batch, Dataset, Split, Task
 from pipeline.data._objective import objective
 from pipeline.normalizers import Traits
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._vectors import Params, buffers, parameters
+from pipeline.probes._view import View, set_noise
 from pipeline.training.batches import Batches, drawn_batch, other_batch, probe_batch
 from pipeline.training.initialization import initialize
 from pipeline.training.layout import laid_out
@@ -59,7 +59,7 @@ def _parts(samples: int, held_out: int) -> tuple[slice, slice]:
 def doubled(view: View) -> View:
     """The same step in float64, of a network of its own."""
 
-    def cast(params: measure.Params) -> measure.Params:
+    def cast(params: Params) -> Params:
         return {k: v.double() if v.is_floating_point() else v for k, v in params.items()}
 
     return replace(
@@ -102,7 +102,7 @@ class Scene:
         """Take so many SGD steps and show the last one to probes."""
         for _ in range(steps - 1):
             self.take()
-        before = measure.parameters(self.network)
+        before = parameters(self.network)
         batch = self.batches.at(self.step)
         value = self.take()
         return self._view(before, batch, value)
@@ -117,13 +117,13 @@ class Scene:
     def take(self) -> Tensor:
         """One SGD step; returns the loss before it."""
         self.network.train()
-        measure.set_noise(self.network, 0, self.step)
+        set_noise(self.network, 0, self.step)
         value = self.gradient(self.batches.at(self.step))
         torch.optim.SGD(self.network.parameters(), lr=self.lr).step()
         self.step += 1
         return value
 
-    def _view(self, before: measure.Params, batch: Batch, value: Tensor) -> View:
+    def _view(self, before: Params, batch: Batch, value: Tensor) -> View:
         rng = torch.Generator().manual_seed(0)
         size = len(batch.targets)
         return View(
@@ -131,9 +131,9 @@ class Scene:
             step=self.step - 1,
             lr=self.lr,
             initial=before,
-            initial_buffers=measure.buffers(self.network),
+            initial_buffers=buffers(self.network),
             before=before,
-            after=measure.parameters(self.network),
+            after=parameters(self.network),
             grad={
                 n: p.grad.clone() for n, p in self.network.named_parameters() if p.grad is not None
             },

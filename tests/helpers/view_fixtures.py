@@ -14,8 +14,8 @@ from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Task
 from pipeline.data._objective import objective
 from pipeline.normalizers import Normalizer, Traits, compose
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._vectors import Params, buffers, parameters
+from pipeline.probes._view import View, set_noise
 from pipeline.seeds import derive
 from pipeline.training.initialization import initialize
 
@@ -114,7 +114,7 @@ def view_of(
     data = data or data_of(family)
     made = normalizer(NORMALIZERS[norm])
     network = build(family, made, data.task, dtype)
-    initial = measure.parameters(network)
+    initial = parameters(network)
     batch, probe_batch = cast(data.batch, dtype), cast(data.probe_batch, dtype)
     take_step(network, probe_batch, lr, 0)
     return view_of_step(
@@ -123,7 +123,7 @@ def view_of(
         probe_batch,
         lr,
         initial=initial,
-        initial_buffers=measure.buffers(network),
+        initial_buffers=buffers(network),
         traits=made.traits,
     )
 
@@ -135,13 +135,13 @@ def view_of_step(
     lr: float,
     *,
     step: int = STEP,
-    initial: measure.Params | None = None,
-    initial_buffers: measure.Params | None = None,
+    initial: Params | None = None,
+    initial_buffers: Params | None = None,
     traits: Traits = PLAIN,
 ) -> View:
     """Take one SGD step and show it; other batches are of the probe batch's cosines."""
     other = Batch(probe_batch.inputs.cos(), probe_batch.targets)
-    before = measure.parameters(network)
+    before = parameters(network)
     value = take_step(network, batch, lr, step)
     grads = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
     return View(
@@ -149,9 +149,9 @@ def view_of_step(
         step=step,
         lr=lr,
         initial=before if initial is None else initial,
-        initial_buffers=measure.buffers(network) if initial_buffers is None else initial_buffers,
+        initial_buffers=buffers(network) if initial_buffers is None else initial_buffers,
         before=before,
-        after=measure.parameters(network),
+        after=parameters(network),
         grad=grads,
         loss_value=value,
         batch=batch,
@@ -167,7 +167,7 @@ def view_of_step(
 def take_step(network: Network, batch: Batch, lr: float, step: int) -> Tensor:
     """θ ← θ − lr·∇L on the batch; returns L before it."""
     network.train()
-    measure.set_noise(network, SEED, step)
+    set_noise(network, SEED, step)
     network.zero_grad(set_to_none=True)
     loss = objective(network.task, network(batch.inputs), batch.targets)
     loss.backward()

@@ -55,11 +55,14 @@ def replaced(name: str, graph: fx.Graph, model: nn.Module, norm: Normalizer) -> 
     """Choose the module of every node that calls one; nodes are added where there was none.
 
     Raises:
-        ValueError: if a normalized map is too small for the normalizer.
+        ValueError: if the model has no normalization, or a normalized map is too small for the
+            normalizer.
     """
     parts = _constants(graph, model)
     modules = _modules(graph, model, parts)
     norms = _norms(graph, modules)
+    if not norms:
+        raise ValueError(f"{name}: has no normalization layer, so there is nothing to replace")
     sizes = [_size(shape(node), _channels_last(node, modules)) for node in norms]
     require_maps(name, norm, min(sizes, key=min))
     for node, layer in _weights(graph, modules)[:-1]:

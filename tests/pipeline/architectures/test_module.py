@@ -20,6 +20,7 @@ from pipeline.spec.read import Cell, read_sweep
 from pipeline.store.store import Store
 from pipeline.sweep.command import main
 from pipeline.training.initialization import initialize
+from pipeline.trial import run as trial
 from pipeline.trial.run import run_and_record
 from tests.helpers import small_network
 
@@ -139,6 +140,43 @@ def test_a_cell_runs_and_its_provenance_has_the_digest(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "results"))
     assert run_and_record(cell, store, "cpu") == "ok"
     assert cell.contents["architecture.path"] in str(store.result(cell.cell_id))
+
+
+_DRAWING = """
+from torch import Tensor, nn, randn
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(randn(1, 1, 8, 8))
+        self.norm, self.flatten, self.head = nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.flatten(self.norm(x + self.shift)))
+"""
+
+
+def test_what_a_class_draws_by_itself_is_the_seed_s(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(_DRAWING)
+    config = {"name": "module", "path": f"{tmp_path}/net.py:Net"}
+    settings = {"architecture": config, "normalizer": [{"name": "none"}]}
+    task = Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=10)
+
+    def shift(seed: int) -> torch.Tensor:
+        network, _ = trial.build({**settings, "seed": seed}, task)
+        (found,) = [p for name, p in network.named_parameters() if p.shape == (1, 1, 8, 8)]
+        return found.detach()
+
+    before = torch.get_rng_state()
+    assert torch.equal(shift(0), shift(0))
+    assert not torch.equal(shift(0), shift(1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_class_without_normalization_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(_DRAWING.replace("nn.BatchNorm2d(1)", "nn.ReLU()"))
+    with pytest.raises(ValueError, match="has no normalization layer"):
+        build(f"{tmp_path}/net.py:Net")
 
 
 def test_a_sweep_with_a_wrong_class_ends_before_it_starts(

@@ -18,7 +18,8 @@ from pipeline.architectures._torchvision import torchvision
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Task
 from pipeline.normalizers import Normalizer
-from pipeline.probes import _view as measure
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._view import preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training.initialization import initialize
 from tests.helpers.reference_probes import loss_and_gradient
@@ -192,9 +193,9 @@ def test_gradient_ics_through_stages_is_that_of_the_whole_network(name: str) -> 
     inputs = torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64)
     batch = Batch(inputs, torch.tensor([0, 3, 5, 6]))
     view = view_of_step(network, batch, batch, 0.01)
-    with measure.preserve_state(network):
+    with preserve_state(network):
         records: Any = gradient_ics(view)
-    layers = measure.parameters_by_layer(network)
+    layers = parameters_by_layer(network)
     assert records["layer"] == [layer.name for layer in network.weight_layers()]
     _, whole = loss_and_gradient(view, view.before, batch)
     for place in (1, 2, len(layers) // 2, len(layers) - 1):

@@ -22,8 +22,8 @@ from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch, Dataset, Task
 from pipeline.probes import _lanczos
-from pipeline.probes import _view as measure
-from pipeline.probes._view import Records, View
+from pipeline.probes._vectors import parameters
+from pipeline.probes._view import Records, View, preserve_state
 from pipeline.seeds import derive
 from tests.helpers import view_fixtures as views
 from tests.helpers.training_fixtures import CHEAP, configurations
@@ -61,7 +61,7 @@ def records_on(device: str, family: str, normalizer: str, probe: str) -> dict[st
     if isinstance(view, Refused):
         return view
     function = catalog.load(catalog.parts("probes")[probe])
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = function(_anew(view, probe), **CHEAP.get(probe, {}))
     return on_host(records)
 
@@ -148,7 +148,7 @@ def _view(device: str, family: str, normalizer: str) -> View | Refused:
     if isinstance(network, Refused):
         return network
     batch, fixed = (_batch(each, device) for each in (data.batch, data.probe_batch))
-    initial = measure.parameters(network)
+    initial = parameters(network)
     views.take_step(network, fixed, 0.01, 0)
     return views.view_of_step(network, batch, fixed, 0.01, initial=initial, traits=made.traits)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.observed import ObservedNetwork
 from pipeline.monitor.stages import Stage
-from pipeline.probes._view import parameters_by_layer
+from pipeline.probes._layers import parameters_by_layer
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from tests.pipeline.monitor.networks import LOSS, SIZE, Nested, batch, data, made, plain, several

@@ -14,7 +14,7 @@ from pipeline.architectures import Network
 from pipeline.catalog import registry as catalog
 from pipeline.data._objective import objective
 from pipeline.monitor.monitor import Monitor
-from pipeline.probes import _view as measure
+from pipeline.probes._view import set_noise
 from pipeline.spec.read import Cell
 from pipeline.store.store import Store
 from pipeline.training.batches import Batches
@@ -56,7 +56,7 @@ def monitored(cell: Cell, storage: Path, *, wrap: bool, **options: Any) -> tuple
     optimizer = torch.optim.SGD(root.parameters(), lr=training["lr"])
     root.train()
     for step in range(training["steps"]):
-        measure.set_noise(network, 0, step)
+        set_noise(network, 0, step)
         inputs, targets = batches.at(step)
         loss = objective(dataset.task, root(inputs), targets)
         optimizer.zero_grad()

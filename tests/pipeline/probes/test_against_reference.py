@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.probes import _view as measure
 from pipeline.probes._activations import PlaceName
-from pipeline.probes._view import Records, View
+from pipeline.probes._view import Records, View, preserve_state
 from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
@@ -52,7 +51,7 @@ def assert_close(records: Records, expected: reference_probes.Rows) -> None:
 
 def assert_gradient_ics(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = gradient_ics(view, parameters=parameters)
     assert_close(records, reference_probes.gradient_ics(view, parameters))
     assert records["layer"] == reference_probes.weight_layer_names(view.network)
@@ -71,7 +70,7 @@ def test_gradient_ics_of_all_parameters(family: str, norm: str):
 
 def assert_moment_ics(family: str, norm: str, places: Sequence[PlaceName]) -> None:
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = moment_ics(view, places=places)
     assert_close(records, reference_probes.moment_ics(view, places))
     assert_places(view, records, places, "mean_shift")
@@ -79,7 +78,7 @@ def assert_moment_ics(family: str, norm: str, places: Sequence[PlaceName]) -> No
 
 def assert_distribution_ics(family: str, norm: str, places: Sequence[PlaceName]) -> None:
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = distribution_ics(view, places=places)
     assert_close(records, twins_layers.distribution_ics(view, places))
     assert_places(view, records, places, "w1")
@@ -118,7 +117,7 @@ def test_distribution_ics_of_weight_layers(family: str, norm: str):
 
 def assert_noise(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = gradient_noise(view, parameters=parameters)
     assert_close(
         records,
@@ -142,7 +141,7 @@ def test_noise_of_all_parameters(family: str, norm: str):
 @CASES
 def test_signal(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = signal_propagation(view)
     assert_close(records, twins_layers.signal_propagation(view))
     assert records["layer"] == [layer.name for layer in view.network.activation_layers()]
@@ -153,7 +152,7 @@ def test_signal(family: str, norm: str):
 )
 def test_theory(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = batchnorm_theorems(view)
     expected = twins_layers.batchnorm_theorems(view)
     gaps = {key: expected.pop(key) for key in ("gap_41", "gap_42")}
@@ -165,7 +164,7 @@ def test_theory(family: str, norm: str):
 def assert_landscape(family: str, norm: str, parameters: Literal["weights", "all"]) -> None:
     view = view_of(family, norm)
     rng = torch.Generator().manual_seed(view.rng.initial_seed())
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         records = landscape(
             view,
             lengths=2,

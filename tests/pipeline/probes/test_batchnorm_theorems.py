@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from tests.helpers.view_fixtures import (
     NORMALIZERS,
@@ -23,7 +22,7 @@ from tests.helpers.view_fixtures import (
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network, view.mode):
+    with preserve_state(view.network, view.mode):
         return dict(batchnorm_theorems(view, **options))
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian, hessian_of
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._view import preserve_state
 from pipeline.probes.curvature import curvature
 from tests.helpers.known_hessian import SPECTRUM, W, X, Y, normal, number, observed, regression
 from tests.helpers.view_fixtures import linear_view, view_of
@@ -73,9 +74,9 @@ def test_what_did_not_converge_says_so():
 
 def test_coordinates_of_weights_alone():
     view = view_of("vgg", "batch")
-    names = [n for layer in measure.parameters_by_layer(view.network) for n in layer.weight]
+    names = [n for layer in parameters_by_layer(view.network) for n in layer.weight]
     found = observed(curvature, view, tolerance=1e-7, products=200, parameters="weights")
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         block = hessian_of(view).block(names, names)
         vector = view.memory["vectors"][0]
         value = number(found["lambda_max"])
@@ -108,11 +109,11 @@ def test_products_on_cuda_wait_for_nothing(norm: str):
         for key in ("before", "after", "grad")
     }
     vector = normal(sum(tensor.numel() for tensor in view.before.values()))
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         expected = hessian_of(view)(vector)
     batch = Batch(*(tensor.cuda() for tensor in view.batch))
     there = replace(view, network=view.network.cuda(), batch=batch, shared={}, **moved)
-    with measure.preserve_state(there.network):
+    with preserve_state(there.network):
         product, vector = hessian_of(there), vector.cuda()
         product(vector)
         torch.cuda.set_sync_debug_mode("error")

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.distribution_ics import distribution_ics
 from tests.helpers.view_fixtures import view_of, view_of_step
 
@@ -25,7 +24,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(distribution_ics(view, **options))
 
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import Records, View, preserve_state
 from pipeline.probes.batchnorm_theorems import batchnorm_theorems
 from pipeline.probes.distribution_ics import distribution_ics
 from pipeline.probes.gradient_ics import gradient_ics
@@ -22,10 +21,10 @@ from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers import view_fixtures as views
 from tests.helpers.view_fixtures import view_of
 
-Probe = Callable[[View], measure.Records]
+Probe = Callable[[View], Records]
 
 
-def all_lines(view: View) -> measure.Records:
+def all_lines(view: View) -> Records:
     return landscape(
         view,
         lengths=2,
@@ -47,7 +46,7 @@ EACH = pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
 
 
 def observed(probe: Probe, view: View) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(probe(replace(view, rng=torch.Generator().manual_seed(0))))
 
 

@@ -14,8 +14,9 @@ from torch.autograd.functional import hessian
 
 from pipeline.data import Batch
 from pipeline.data._objective import objective
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._vectors import flat, norm
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from tests.helpers.view_fixtures import FAMILIES, linear_view, view_of
 
@@ -25,7 +26,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(gradient_ics(view, **options))
 
 
@@ -45,7 +46,7 @@ def test_first_layer_has_no_shift(family: str, dtype: torch.dtype):
 def test_frozen_prefix_shifts_nothing(family: str, norm: str):
     view = view_of(family, norm, dtype=torch.float32)
     frozen = 3
-    layers = measure.parameters_by_layer(view.network)
+    layers = parameters_by_layer(view.network)
     still = {name for layer in layers[:frozen] for name in layer.all}
     after = {n: view.before[n] if n in still else tensor for n, tensor in view.after.items()}
     records = observed(replace(view, after=after))
@@ -139,7 +140,7 @@ def test_weights_and_all():
         n: view.after[n] - view.before[n] for n in ("layer1.conv.weight", "layer1.norm.weight")
     }
     moved["layer1.norm.bias"] = view.after["layer1.norm.bias"] - view.before["layer1.norm.bias"]
-    before = measure.norm(measure.flat(moved))
+    before = norm(flat(moved))
     assert torch.allclose(weights["l2"][1] / before, weights["per_update"][1])
 
 
@@ -177,7 +178,7 @@ def test_parameter_outside_the_loss_has_gradient_zero():
 
 def test_objective_of_stages_is_that_of_the_network():
     view = view_of("resnet", "batch")
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         stages = range(len(view.network))
         outputs = view.network.run_stages(view.before, view.batch.inputs, stages)
         value = objective(view.network.task, outputs, view.batch.targets)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_noise import gradient_noise
 from tests.helpers.view_fixtures import linear_view, view_of
 
@@ -21,7 +20,7 @@ def normal(*shape: int, rng: torch.Generator) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(gradient_noise(view, **options))
 
 

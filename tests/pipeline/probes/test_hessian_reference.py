@@ -11,9 +11,8 @@ from torch import Tensor
 
 from pipeline.catalog import registry as catalog
 from pipeline.normalizers import Normalizer
-from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
-from pipeline.probes._view import View
+from pipeline.probes._view import Records, View, preserve_state
 from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
 from pipeline.probes.descent_lemma import descent_lemma
@@ -47,7 +46,7 @@ def tiny_view(family: str, made: Normalizer, monkeypatch: pytest.MonkeyPatch, si
     return views.view_of_step(network, batch, probe_batch, 0.01, traits=made.traits)
 
 
-def assert_rows(found: measure.Records, expected: twins.Rows) -> None:
+def assert_rows(found: Records, expected: twins.Rows) -> None:
     for name, values in expected.items():
         column = found[name]
         assert isinstance(column, Tensor)
@@ -61,7 +60,7 @@ def test_every_probe_of_curvature(family: str, norm: str, monkeypatch: pytest.Mo
     view = tiny_view(family, made, monkeypatch, 4)
     matrix = twins.dense(view)
     assert torch.allclose(matrix, matrix.mT, rtol=0, atol=1e-10 * matrix.abs().max().item())
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         found = curvature(view, tolerance=CERTIFIED, products=300, ends="both", trace_samples=3)
         along, layers = descent_lemma(view), cross_layer(view)
         blocks = scale_invariant(view, blocks=99, tolerance=CERTIFIED, products=200)
@@ -101,7 +100,7 @@ def test_products_under_every_normalizer(name: str, mode: Any, monkeypatch: pyte
     torch.manual_seed(0)
     vector = torch.randn_like(gradient)
     expected = twins.rows_times_hessian(places, gradient, vector[None])[0]
-    with measure.preserve_state(view.network, mode):
+    with preserve_state(view.network, mode):
         product = hessian_of(view)
         assert torch.allclose(product.gradient, gradient, rtol=RTOL, atol=1e-10)
         found = product(vector)

@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._vectors import flat, norm
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.landscape import landscape
 from pipeline.spec.read import SpecError
 from tests.helpers.view_fixtures import linear_view, view_of
@@ -41,7 +42,7 @@ def fresh(view: View, seed: int = 0) -> View:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(landscape(view, **options))
 
 
@@ -174,7 +175,7 @@ def test_ranges_move_the_stated_distances(direction: str):
 
     def watch(*_: Any) -> None:
         now = dict(view.network.named_parameters())
-        moved.append(measure.norm(measure.flat([now[n] - view.before[n] for n in names])).item())
+        moved.append(norm(flat([now[n] - view.before[n] for n in names])).item())
 
     handle = view.network.register_forward_pre_hook(watch)
     observed(
@@ -186,8 +187,8 @@ def test_ranges_move_the_stated_distances(direction: str):
         relative_span=(0.01, 0.04),
     )
     handle.remove()
-    slope = measure.norm(measure.flat(view.grad)).item()
-    size = measure.norm(measure.flat(view.before)).item()
+    slope = norm(flat(view.grad)).item()
+    size = norm(flat(view.before)).item()
     lr = [view.lr * slope * factor for factor in (0.5, math.sqrt(2), 4)]
     assert moved == pytest.approx([*lr, 0.02, 0.1, 0.5, 0.01 * size, 0.02 * size, 0.04 * size])
 
@@ -227,7 +228,7 @@ def test_weights_hold_all_else():
     )
     observed(view, lengths=1, parameters="weights")
     handle.remove()
-    weights = [n for layer in measure.parameters_by_layer(view.network) for n in layer.weight]
+    weights = [n for layer in parameters_by_layer(view.network) for n in layer.weight]
     assert seen == [weights]
 
 

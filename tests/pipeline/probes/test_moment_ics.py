@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.moment_ics import moment_ics
 from tests.helpers.view_fixtures import linear_view, view_of, view_of_step
 
@@ -29,7 +28,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def observed(view: View, **changes: Any) -> dict[str, Any]:
     """The records of the activations, where no place is named."""
     options: dict[str, Any] = {"places": ["activation"], **changes}
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(moment_ics(view, **options))
 
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.catalog import registry as catalog
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 from tests.helpers.meta_device import TO_HOST
 from tests.helpers.view_fixtures import view_of
 
@@ -67,7 +67,7 @@ def waits(probe: str, norm: str, **options: Any) -> Counter[str]:
     view = view_of("resnet", norm, dtype=torch.float32)
     function = catalog.load(catalog.parts("probes")[probe])
     watched = Waits()
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         function(view, **options)
         view.shared.clear()
         with watched, Kernels(watched.seen):

@@ -11,10 +11,9 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from tests.helpers import hessian_peers as peers
 from tests.helpers.view_fixtures import linear_view, view_of
 
@@ -57,7 +56,7 @@ CASES.remove(("curvlinops", "vgg", "batch"))
 def test_hessian_vector_products_agree(peer: str, family: str, norm: str):
     view = view_of(family, norm)
     vector = random(view)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         assert relative(PRODUCTS[peer](view)(vector), hessian_of(view)(vector)) < RTOL
 
 
@@ -65,7 +64,7 @@ def test_hessian_vector_products_agree(peer: str, family: str, norm: str):
 def test_products_of_batch_normalization_in_evaluation_mode_agree(peer: str):
     view = view_of("vgg", "batch")
     vector = random(view)
-    with measure.preserve_state(view.network, "eval"):
+    with preserve_state(view.network, "eval"):
         assert relative(PRODUCTS[peer](view)(vector), hessian_of(view)(vector)) < RTOL
 
 
@@ -81,7 +80,7 @@ def plain() -> View:
 
 
 def test_largest_eigenvalue_agrees_with_eigsh_on_curvlinops(plain: View):
-    with measure.preserve_state(plain.network):
+    with preserve_state(plain.network):
         ours, _ = both_ends(plain)
         operator = peers.curvlinops(plain).to_scipy()
         tolerance: Any = 1e-9  # scipy's stubs take it for an integer
@@ -90,7 +89,7 @@ def test_largest_eigenvalue_agrees_with_eigsh_on_curvlinops(plain: View):
 
 
 def test_both_ends_agree_with_hessian_eigenthings(plain: View):
-    with measure.preserve_state(plain.network):
+    with preserve_state(plain.network):
         ours = both_ends(plain)
         operator = peers.eigenthings(plain)
         theirs = [
@@ -105,7 +104,7 @@ def test_both_ends_agree_with_hessian_eigenthings(plain: View):
 def test_pyhessian_agrees_without_a_normalizer(plain: View):
     """As far as its vectors have length 1: it adds 1e-6 to every norm that it divides by."""
     torch.manual_seed(0)
-    with measure.preserve_state(plain.network):
+    with preserve_state(plain.network):
         ours, _ = both_ends(plain)
         made = peers.pyhessian(plain, eval_mode=True)
         theirs = made.eigenvalues(maxIter=1000, tol=1e-9)[0][0]
@@ -116,11 +115,11 @@ def test_pyhessian_measures_the_evaluation_function():
     """With batch normalization that is another network: running statistics, not the batch's."""
     view = view_of("vgg", "batch")
     vector = random(view)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         theirs = peers.pyhessian_product(peers.pyhessian(view, eval_mode=True))(vector)
         training = hessian_of(view)(vector)
     assert relative(theirs, training) > 0.5
-    with measure.preserve_state(view.network, "eval"):
+    with preserve_state(view.network, "eval"):
         view.shared.clear()
         assert relative(theirs, hessian_of(view)(vector)) < RTOL
 
@@ -135,7 +134,7 @@ def test_dominant_means_largest_in_size_to_power_iterations():
     """Where the most negative eigenvalue is the larger in size, that is what they give."""
     view = saddle()
     torch.manual_seed(0)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         assert both_ends(view) == pytest.approx((8, -10))
         power, *_ = peers.power_iteration_one(
             peers.eigenthings(view), max_iter=2000, tol=1e-9, seed=0
@@ -148,7 +147,7 @@ def test_dominant_means_largest_in_size_to_power_iterations():
 def test_pyhessians_tolerance_is_no_residual(plain: View):
     """It stops when two estimates in a row are close: the true error is larger than its 1e-2."""
     errors = []
-    with measure.preserve_state(plain.network):
+    with preserve_state(plain.network):
         ours, _ = both_ends(plain)
         for seed in range(5):
             torch.manual_seed(seed)

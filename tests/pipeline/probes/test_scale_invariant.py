@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.probes import _view as measure
 from pipeline.probes._hessian import hessian_of
-from pipeline.probes._view import View
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.curvature import curvature
 from pipeline.probes.scale_invariant import scale_invariant
 from tests.helpers import view_fixtures as views
@@ -28,7 +28,7 @@ def scaled_view(scale: float) -> View:
         if isinstance(module, _BatchNorm):
             module.eps = 1e-30  # torch wants one above 0
     with torch.no_grad():
-        for layer in measure.parameters_by_layer(network)[:-1]:
+        for layer in parameters_by_layer(network)[:-1]:
             network.get_parameter(layer.weight[0]).mul_(scale)
     batch = views.cast(data.batch, torch.float64)
     return views.view_of_step(network, batch, batch, 0.01 * scale**2)
@@ -62,8 +62,8 @@ def test_hessian_of_scaled_weights_is_the_hessian_over_the_scale_squared():
     found = []
     for scale in (1.0, 2.0):
         view = scaled_view(scale)
-        names = [n for x in measure.parameters_by_layer(view.network)[:-1] for n in x.weight]
-        with measure.preserve_state(view.network):
+        names = [n for x in parameters_by_layer(view.network)[:-1] for n in x.weight]
+        with preserve_state(view.network):
             block = hessian_of(view).block(names, names)
             vector = normal(sum(view.before[name].numel() for name in names))
             found.append(block(vector))

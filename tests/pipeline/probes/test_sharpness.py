@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.landscape import landscape
 from pipeline.probes.sharpness import sharpness
 from pipeline.spec.read import SpecError
@@ -41,7 +41,7 @@ def quadratic() -> View:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(sharpness(view, **options))
 
 
@@ -117,7 +117,7 @@ def test_adaptive_sharpness_of_scale_invariant_weights_does_not_see_their_scale(
     Up to its eps, 1e-5 against a filter's variance."""
     view = view_of("vgg", "weight_standardization+group")
     options: dict[str, Any] = {"kinds": ("sam", "adaptive"), "rho": (0.05,), "steps": 1}
-    layers = measure.parameters_by_layer(view.network)[:-1]
+    layers = parameters_by_layer(view.network)[:-1]
     inner = [name for layer in layers for name in layer.weight]
     larger = view.before | {name: 10 * view.before[name] for name in inner}
     value, grad = view.value_and_gradient(larger, view.batch)

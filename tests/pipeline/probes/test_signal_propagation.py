@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import View, preserve_state
 from pipeline.probes.signal_propagation import signal_propagation
 from tests.helpers.view_fixtures import view_of, view_of_step
 
@@ -22,7 +21,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def observed(view: View, **options: Any) -> dict[str, Any]:
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         return dict(signal_propagation(view, **options))
 
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from pipeline.architectures import Network
 from pipeline.data._objective import objective
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View, parameters_by_layer
+from pipeline.probes._layers import parameters_by_layer
+from pipeline.probes._vectors import as_leaves, cosine, flat, norm, parameters, safe_divide
+from pipeline.probes._view import View, preserve_state
 from tests.helpers import reference_probes
 from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, STEP, view_of
 
@@ -68,7 +69,7 @@ def tf32(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 def measure_and_fail(view: View) -> None:
     """Do inside the guard all that a probe may do, and raise."""
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.backends.cudnn.allow_tf32
         assert all(module.training for module in view.network.modules())
@@ -95,14 +96,14 @@ def test_untouched_restores_everything_when_its_body_raises(norm: str, tf32: boo
 @EVERY
 def test_loss_is_that_of_the_step(family: str, norm: str):
     view = view_of(family, norm)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         assert view.loss(view.before, view.batch) == view.loss_value
         assert view.loss(view.after, view.batch) != view.loss_value
 
 
 def test_noise_is_that_of_the_named_step():
     view = view_of("vgg", "noisy_batch")
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         own = view.loss(view.before, view.batch)
         with view.noise_of(STEP + 1):
             other = view.loss(view.before, view.batch)
@@ -162,7 +163,7 @@ def test_a_normalizer_before_its_convolution_belongs_to_the_layer_before():
 def test_stages_in_parts_are_the_network(family: str):
     view = view_of(family)
     cut, count = 2, len(view.network)
-    with measure.preserve_state(view.network):
+    with preserve_state(view.network):
         inputs = view.batch.inputs
         for stages in (range(0, 0), range(0, cut), range(cut, count), range(count, count)):
             inputs = view.network.run_stages(view.after, inputs, stages)
@@ -172,8 +173,8 @@ def test_stages_in_parts_are_the_network(family: str):
 
 def test_copies_are_copies():
     network = network_of("vgg", "batch")
-    copies = measure.parameters(network)
-    leaves = measure.as_leaves(copies)
+    copies = parameters(network)
+    leaves = as_leaves(copies)
     assert all(leaf.is_leaf and leaf.requires_grad for leaf in leaves.values())
     assert not any(copy.requires_grad for copy in copies.values())
     with torch.no_grad():
@@ -184,32 +185,32 @@ def test_copies_are_copies():
 
 def test_flat_joins_in_order():
     tensors = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "b": torch.tensor(5.0)}
-    assert measure.flat(tensors).tolist() == [1, 2, 3, 4, 5]
-    assert measure.flat(list(tensors.values())).tolist() == [1, 2, 3, 4, 5]
+    assert flat(tensors).tolist() == [1, 2, 3, 4, 5]
+    assert flat(list(tensors.values())).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_norm_of_a_large_float32_vector():
     """Summed in float32, this one is off by 1 % on a CPU."""
     values = torch.full((10**7,), 1e-3)
-    assert measure.norm(values).item() == pytest.approx(math.sqrt(10), rel=1e-6)
+    assert norm(values).item() == pytest.approx(math.sqrt(10), rel=1e-6)
 
 
 def test_norm_neither_overflows_nor_underflows():
-    assert measure.norm(torch.full((4,), 1e30)).item() == pytest.approx(2e30, rel=1e-6)
-    assert measure.norm(torch.full((4,), 1e-30)).item() == pytest.approx(2e-30, rel=1e-6)
+    assert norm(torch.full((4,), 1e30)).item() == pytest.approx(2e30, rel=1e-6)
+    assert norm(torch.full((4,), 1e-30)).item() == pytest.approx(2e-30, rel=1e-6)
 
 
 def test_cosine():
     a, b = torch.tensor([3.0, 4.0]), torch.tensor([-4.0, 3.0])
-    assert measure.cosine(a, a + b).item() == pytest.approx(math.sqrt(0.5))
-    assert measure.cosine(a, b).item() == pytest.approx(0, abs=1e-7)
-    assert measure.cosine(1e-25 * a, a).item() == pytest.approx(1)
-    assert measure.cosine(a, torch.zeros(2)).isnan()
+    assert cosine(a, a + b).item() == pytest.approx(math.sqrt(0.5))
+    assert cosine(a, b).item() == pytest.approx(0, abs=1e-7)
+    assert cosine(1e-25 * a, a).item() == pytest.approx(1)
+    assert cosine(a, torch.zeros(2)).isnan()
     many = torch.rand(1000, 7)
-    assert all(measure.cosine(row, row) <= 1 for row in many)
+    assert all(cosine(row, row) <= 1 for row in many)
 
 
 def test_ratio_to_nothing_is_missing():
-    found = measure.safe_divide(torch.tensor([1.0, 0.0, 3.0]), torch.tensor([0.0, 0.0, 2.0]))
+    found = safe_divide(torch.tensor([1.0, 0.0, 3.0]), torch.tensor([0.0, 0.0, 2.0]))
     assert found.isnan().tolist() == [True, True, False]
     assert found[2] == 1.5

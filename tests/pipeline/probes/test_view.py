@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.catalog import registry as catalog
 from pipeline.data._objective import objective
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._vectors import as_leaves, parameters
+from pipeline.probes._view import Records, View, preserve_state, set_noise
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training.batches import augmentation_draws, augmented, probe_batch
 from pipeline.training.loop import train
@@ -44,7 +44,7 @@ PAST_WARMUP: dict[str, dict[str, Any]] = {
 def test_view_is_of_one_step(norm: str, optimizer: str):
     """Weight decay and momentum are in the update, and not in the gradient."""
     network = network_of([norm])
-    start = measure.parameters(network)
+    start = parameters(network)
     views = views_of(network, ["moment_ics"], optimizer=optimizer)["moment_ics"]
     assert [view.step for view in views] == [0, 1, 2]
     for earlier, later in pairwise(views):
@@ -52,11 +52,11 @@ def test_view_is_of_one_step(norm: str, optimizer: str):
         assert_same(earlier.initial, start)
         assert earlier.lr > later.lr > 0
     assert_same(views[0].before, start)
-    assert_same(views[-1].after, measure.parameters(network))
+    assert_same(views[-1].after, parameters(network))
     last = views[-1]
-    measure.set_noise(network, last.seed, last.step)
-    leaves = measure.as_leaves(last.before)
-    with measure.preserve_state(network):
+    set_noise(network, last.seed, last.step)
+    leaves = as_leaves(last.before)
+    with preserve_state(network):
         loss = last.loss(leaves, last.batch)
     gradient = torch.autograd.grad(loss, list(leaves.values()))
     assert torch.equal(loss, last.loss_value)
@@ -70,7 +70,7 @@ def test_probes_see_the_function_that_was_trained(name: str):
     loop = loop_of(settings({"gradient_ics": PROBES["gradient_ics"]}), dataset(), network)
     losses: list[Tensor] = []
 
-    def probe(view: View) -> measure.Records:
+    def probe(view: View) -> Records:
         losses.append(view.loss(view.before, view.batch))
         assert torch.equal(losses[-1], view.loss_value)
         return gradient_ics(replace(view, after=view.before))
@@ -128,7 +128,7 @@ def test_loss_and_gradient_are_those_of_the_mode_and_batch_asked_for(norm: str, 
     loop = loop_of(settings(asked, [config], steps=2), dataset(), network_of([config]))
     calls: list[View] = []
 
-    def probe(view: View) -> measure.Records:
+    def probe(view: View) -> Records:
         calls.append(view)
         assert (view.mode, view.batch) == (mode, view.probe_batch)
         assert view.traits == normalizer([config]).traits
@@ -153,7 +153,7 @@ def test_evaluation_mode_uses_running_statistics_and_no_noise():
     )
     seen: list[Tensor] = []
 
-    def probe(view: View) -> measure.Records:
+    def probe(view: View) -> Records:
         seen.append(view.loss(view.after, view.probe_batch))
         with torch.no_grad():
             network.eval()

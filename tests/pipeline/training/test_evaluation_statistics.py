@@ -13,8 +13,7 @@ from pipeline.catalog import registry as catalog
 from pipeline.data import Dataset
 from pipeline.data._objective import objective
 from pipeline.normalizers._ops.batch_norm import BatchNorm
-from pipeline.probes import _view as measure
-from pipeline.probes._view import View
+from pipeline.probes._view import Records, View, set_noise
 from pipeline.training.batches import Batches
 from pipeline.training.evaluation import evaluate
 from pipeline.training.evaluation_statistics import EvaluationStatistics
@@ -50,7 +49,7 @@ def statistics_of(
     data = data or dataset()
     network = network_of(config)
     batches = Batches(data, batch_size=batch_size, augment=["crop", "flip"], seed=3)
-    measure.set_noise(network, 3, 0)
+    set_noise(network, 3, 0)
     with torch.no_grad():
         network(batches.at(0).inputs)
     return network, EvaluationStatistics(network, batches), batches
@@ -217,7 +216,7 @@ def test_probes_in_evaluation_mode_see_the_function_that_is_evaluated() -> None:
     shown = [loop.batches.at(step).inputs for step in range(3)]
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def probe(view: View) -> measure.Records:
+    def probe(view: View) -> Records:
         start = view.initial | view.initial_buffers
         for params, at in ((view.before, view.before), (start, view.initial)):
             twin = copy.deepcopy(network)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
-from pipeline.probes import _view as measure
+from pipeline.probes._view import preserve_state
 from pipeline.training.loop import train
 from tests.helpers import view_fixtures as views
 from tests.helpers.meta_device import away
@@ -42,7 +42,7 @@ def test_probe_stays_on_the_device(probe: str, norm: str):
     batch, fixed = (Batch(*(x.to("meta") for x in b)) for b in (data.batch, data.probe_batch))
     with away() as waits:
         view = views.view_of_step(network, batch, fixed, 0.01, traits=made.traits)
-        with measure.preserve_state(network):
+        with preserve_state(network):
             records = catalog.load(catalog.parts("probes")[probe])(view, **CHEAP.get(probe, {}))
     assert {x.device.type for x in records.values() if isinstance(x, Tensor)} <= {"meta"}
     assert set(waits) <= {name for name in LOOKS if name.startswith("_lanczos")}
@@ -59,7 +59,7 @@ def test_second_derivatives_give_cuda_kernels_what_they_ask_for(family: str, aff
     batch = Batch(*(x.to("meta") for x in data.batch))
     with away():
         view = views.view_of_step(network, batch, batch, 0.01, traits=made.traits)
-        with measure.preserve_state(network):
+        with preserve_state(network):
             records = catalog.load(catalog.parts("probes")["curvature"])(view, products=2)
     assert isinstance(records["lambda_max"], Tensor)
     assert records["lambda_max"].is_meta
