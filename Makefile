@@ -29,6 +29,7 @@ report: .venv/ready ## make the report of SWEEP
 	$(BIN)/python -m analysis.report $(NAME) --storage $(STORAGE)
 
 ui: .venv/ready ## open the MLflow UI on this machine's results
+	@echo "runs, after it has started: http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
 test: check ## linters, types and all tests but the slow ones, from nothing

@@ -174,7 +174,8 @@ def test_what_a_class_draws_by_itself_is_the_seed_s(tmp_path: Path) -> None:
 
 
 def test_a_class_without_normalization_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(_DRAWING.replace("BatchNorm2d(1)", "ReLU()").replace("64", "192"))
+    text = _DRAWING.replace("BatchNorm2d(1)", "ReLU()").replace("64", "192")
+    (tmp_path / "net.py").write_text(text)
     with pytest.raises(ValueError, match="has no normalization layer"):
         build(f"{tmp_path}/net.py:Net")
 
