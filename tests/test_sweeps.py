@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from pipeline.data import Task
 from pipeline.spec.read import read_sweep
+from pipeline.sweep.gpu_rates import describe_gpu_hours
 from pipeline.trial.run import build
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").rglob("*.yaml"))
@@ -56,3 +59,24 @@ def test_every_network_of_a_sweep_can_be_built() -> None:
             wrong.append(f"{sweep}: {settings['architecture']}, {settings['normalizer']}: {error}")
     assert not wrong
     assert sweeps >= {"quickstart", "cifar10", "torchvision"}
+
+
+def test_the_gpu_hours_that_a_file_states_are_those_of_a_dry_run() -> None:
+    stated = {}
+    for path in SWEEPS:
+        if found := re.search(
+            r"# --dry-run: ((?:about|at least) [\d.]+) GPU-hours", comment := first(path)
+        ):
+            stated[path] = found[1]
+        if "paper" in path.parts or "reviewers" in path.parts:
+            assert "# --dry-run: " in comment, path
+    for path, amount in stated.items():
+        said = describe_gpu_hours(read_sweep(path).cells)
+        assert any(line.startswith(f"GPU-hours: {amount},") for line in said), (path, said)
+    assert len(stated) > 10
+
+
+def first(path: Path) -> str:
+    """The comment at the head of a sweep file."""
+    lines = path.read_text().splitlines()
+    return "\n".join(takewhile(lambda line: line.startswith("#"), lines))
