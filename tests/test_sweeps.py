@@ -64,9 +64,8 @@ def test_every_network_of_a_sweep_can_be_built() -> None:
 def test_the_gpu_hours_that_a_file_states_are_those_of_a_dry_run() -> None:
     stated = {}
     for path in SWEEPS:
-        if found := re.search(
-            r"# --dry-run: ((?:about|at least) [\d.]+) GPU-hours", comment := first(path)
-        ):
+        comment = first(path)
+        if found := re.search(r"# --dry-run: ((?:about|at least) [\d.]+) GPU-hours", comment):
             stated[path] = found[1]
         if "paper" in path.parts or "reviewers" in path.parts:
             assert "# --dry-run: " in comment, path
