@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,11 @@ from analysis.statistics.estimates import LEVEL, Floats
 
 ALPHA = 0.05
 EXACT = 6
-"""Permutation tests enumerate all orders of up to so many columns, and draw `DRAWN` above it."""
+"""Permutation tests enumerate all orders if they are no more than those of so many columns; else
+they draw `DRAWN` of them."""
 DRAWN = 999
+_SAME = 1e-9
+"""Values of ψ no further apart are one value: they differ by rounding."""
 
 
 class Psi(NamedTuple):
@@ -46,8 +50,10 @@ def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator, alpha: float =
 
     Interval: delete-one-column jackknife, ψ ± t(k−1)·s, for the columns are what could have been
     others; environments that share columns are not independent. p: the columns of one quantity
-    are permuted, by the same order in all environments. ``alpha``: level at which ψ must be told
-    from none to be detectable. Cost: environments × columns⁴.
+    are permuted, by the same order in all environments, and ψ is computed anew over the pairs that
+    are then known. Only columns that lack the same environments change places, so that the test is
+    exact where values are missing, too: where one quantity lacks nothing, all its columns do.
+    ``alpha``: level at which ψ must be told from none to be detectable.
     Source: Jiang et al., *Fantastic Generalization Measures*, ICLR 2020, §3.3 (ψ); Arvesen, Ann.
     Math. Stat. 1969 (jackknife of U-statistics).
     """
@@ -59,8 +65,9 @@ def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator, alpha: float =
     used = np.flatnonzero(pairs.any(axis=(0, 2)))
     a, b = (signs[:, used][:, :, used] for signs in (a, b))
     half = _jackknife(a, b)
-    null = _permuted(a, b, _orders(len(used), rng))
-    above, below = float((null >= center - 1e-6).mean()), float((null <= center + 1e-6).mean())
+    fixed, moved = sorted((a, b), key=lambda signs: _count(_alike(signs)))
+    null = _permuted(fixed, moved, _orders(_alike(moved), rng))
+    above, below = float((null >= center - _SAME).mean()), float((null <= center + _SAME).mean())
     low, high = max(center - half, -1.0), min(center + half, 1.0)
     return Psi(center, low, high, len(used), above, below, _detectable(null, alpha))
 
@@ -110,33 +117,65 @@ def _jackknife(a: NDArray, b: NDArray) -> float:
 def _permuted(a: NDArray, b: NDArray, orders: NDArray) -> Floats:
     """ψ with the columns of b in each of the orders; the first order is the given one.
 
-    All orders share Σ_e a_e⊗b_e, (k², k²), and so the work over environments. A pair that an order
-    brings together with an unknown or tied one drops out; the rest is scaled up to make up for it.
+    Environments that lack nothing share Σ_e a_e⊗b_e, (k², k²), and so their work: their scales are
+    the same in every order. In the others the pairs that are known depend on the order.
     """
-    known = np.isfinite(a) & np.isfinite(b)
-    a, b = np.where(known, a, 0), np.where(known, b, 0)
-    scale = np.sqrt(np.abs(a).sum(axis=(1, 2)) * np.abs(b).sum(axis=(1, 2)))
-    a, b, scale = a[scale > 0], b[scale > 0], scale[scale > 0]
     k = a.shape[1]
-    flat_a, flat_b = a.reshape(-1, k * k) / scale[:, None] / len(scale), b.reshape(-1, k * k)
     moved = (orders[:, :, None] * k + orders[:, None, :]).reshape(len(orders), -1)
-    places = np.arange(k * k)
-    signed = (flat_a.T @ flat_b)[places, moved].sum(axis=1)
-    weight = (np.abs(flat_a).T @ np.abs(flat_b))[places, moved].sum(axis=1)
-    return np.divide(signed * weight[0], weight, out=np.zeros(len(orders)), where=weight > 0)
+    known = [np.isfinite(each).reshape(-1, k * k) for each in (a, b)]
+    flat = [np.nan_to_num(each).astype(np.float64).reshape(-1, k * k) for each in (a, b)]
+    whole = known[0].all(axis=1) & known[1].all(axis=1)
+    total, count = _permuted_whole(flat[0][whole], flat[1][whole], moved)
+    for at in np.flatnonzero(~whole):
+        given, brought = flat[0][at], flat[1][at][moved]
+        concordance = brought @ given
+        untied = known[1][at][moved] @ given**2, brought**2 @ known[0][at]
+        scale = np.sqrt(untied[0] * untied[1])
+        total += np.divide(concordance, scale, out=np.zeros_like(scale), where=scale > 0)
+        count += scale > 0
+    return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
 
 
-def _orders(k: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Orders of k columns, the given one among them."""
-    if k <= EXACT:
-        return np.array(list(itertools.permutations(range(k))))
-    drawn = rng.permuted(np.tile(np.arange(k), (DRAWN, 1)), axis=1)
-    return np.vstack([np.arange(k), drawn])
+def _permuted_whole(a: NDArray, b: NDArray, moved: NDArray) -> tuple[Floats, Floats]:
+    """Sum of τ_b of environments that lack nothing, and how many have one, in each order."""
+    scale = np.sqrt(np.abs(a).sum(axis=1) * np.abs(b).sum(axis=1))
+    a, b, scale = a[scale > 0], b[scale > 0], scale[scale > 0]
+    total = ((a / scale[:, None]).T @ b)[np.arange(a.shape[1]), moved].sum(axis=1)
+    return total, np.full(len(moved), float(len(scale)))
+
+
+def _alike(signs: NDArray) -> list[NDArray[np.int64]]:
+    """Groups of columns that are known in the same environments."""
+    known = np.isfinite(np.diagonal(signs, axis1=1, axis2=2))  # 0 where a value is known
+    groups: dict[bytes, list[int]] = {}
+    for column in range(signs.shape[1]):
+        groups.setdefault(known[:, column].tobytes(), []).append(column)
+    return [np.array(columns) for columns in groups.values()]
+
+
+def _count(groups: Sequence[NDArray[np.int64]]) -> int:
+    """How many orders there are that keep each group's columns in its places."""
+    return math.prod(math.factorial(len(columns)) for columns in groups)
+
+
+def _orders(groups: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Orders that permute columns within their groups, the given one first."""
+    given = np.arange(sum(map(len, groups)))
+    if _count(groups) <= math.factorial(EXACT):
+        every = list(itertools.product(*(itertools.permutations(g) for g in groups)))
+        orders = np.tile(given, (len(every), 1))
+        for order, chosen in zip(orders, every, strict=True):
+            order[np.concatenate(groups)] = [column for part in chosen for column in part]
+        return orders
+    drawn = np.tile(given, (DRAWN, 1))
+    for columns in groups:
+        drawn[:, columns] = rng.permuted(drawn[:, columns], axis=1)
+    return np.vstack([given, drawn])
 
 
 def _detectable(null: Floats, alpha: float) -> float:
     """The smallest value that at most a share ``alpha`` of the null reach; NaN if there is none."""
-    values, counts = np.unique(null.round(9), return_counts=True)
+    values, counts = np.unique(null.round(8), return_counts=True)
     reached = np.cumsum(counts[::-1])[::-1] / len(null)
     return float(values[reached <= alpha].min()) if (reached <= alpha).any() else math.nan
 

@@ -151,7 +151,7 @@ def _ranked(relation: Relation) -> dict[str, Any]:
     if notes and relation.item.measure.key in HEADLINE:
         notes = [f"{notes[0]}, after Holm {relation.p_holm:.2g}"]
     if math.isnan(psi.detectable):
-        notes += ["no interval: too few normalizers for any test"]
+        notes += ["no interval: too few normalizers with readings in the same places for any test"]
     bounds = (math.nan, math.nan) if math.isnan(psi.detectable) else (psi.low, psi.high)
     return {
         **_cell(psi.estimate, psi.n, "; ".join(notes)),

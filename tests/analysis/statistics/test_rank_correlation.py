@@ -48,6 +48,51 @@ def test_the_permutation_test_is_exact() -> None:
     assert found.detectable == pytest.approx(min(reached), abs=1e-6)
 
 
+def lacking() -> tuple[np.ndarray, np.ndarray]:
+    """Two quantities of five columns; one lacks the first two somewhere, the other the last one."""
+    one, two = RNG(5).normal(size=(2, 4, 5))
+    one[1, :2] = np.nan
+    two[2:, 4] = np.nan
+    return one, two
+
+
+def allowed(lacks: tuple[int, ...]) -> list[list[int]]:
+    """Orders in which columns that lack something stay among themselves."""
+    orders = itertools.permutations(range(5))
+    return [list(o) for o in orders if {o[i] for i in lacks} == set(lacks)]
+
+
+def test_where_readings_are_missing_every_order_is_ranked_anew() -> None:
+    one, two = lacking()
+    null = [slow_psi(one, two[:, order]) for order in allowed((4,))]
+    found = rank_correlation.psi(one, two, RNG(0))
+    assert found.p == pytest.approx(np.mean([x >= null[0] - 1e-9 for x in null]))
+    assert found.p_below == pytest.approx(np.mean([x <= null[0] + 1e-9 for x in null]))
+    turned = rank_correlation.psi(two, one, RNG(0))  # whichever is permuted
+    assert (turned.p, turned.p_below, turned.detectable) == (
+        found.p,
+        found.p_below,
+        found.detectable,
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
+def test_the_size_of_the_test_is_at_most_its_level_where_readings_are_missing(alpha: float) -> None:
+    """Under the null all allowed orders of one quantity are as likely as the one that was seen."""
+    one, two = lacking()
+    found = [rank_correlation.psi(one, two[:, order], RNG(0)).p for order in allowed((4,))]
+    assert np.mean(np.array(found) <= alpha + 1e-12) <= alpha + 1e-12
+    assert min(found) <= alpha
+
+
+def test_what_differs_by_rounding_alone_is_one_value_of_psi() -> None:
+    """An order and its mirror image have the same ψ, from sums in another order."""
+    found = rank_correlation.psi([[1, 2, 3, 4, 5]] * 3, [[1, 2, 3, 5, 4]] * 3, RNG(0), alpha=0.01)
+    assert found.detectable == pytest.approx(1.0)
+    ties = rank_correlation.psi([[1, 2, 3, 4, 5]] * 3, [[1, 2, 3, 4, 4]] * 3, RNG(0), alpha=0.01)
+    assert math.isnan(ties.detectable)
+
+
 def test_the_jackknife_is_that_of_the_slow_twin() -> None:
     one, two = RNG(3).normal(size=(2, 4, 6))
     left = [slow_psi(np.delete(one, i, 1), np.delete(two, i, 1)) for i in range(6)]
