@@ -77,17 +77,27 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
 
 def _short_of(place: str, said: Verdict) -> Sentence:
     """What the largest ψ of a block lacks."""
-    largest: Sentence = (": the largest ψ of one is ", *_alone(f"{place}/largest", said.largest))
+    digits = _telling_digits(said.largest, said.detectable)
+    largest: Sentence = (
+        ": the largest ψ of one is ",
+        *_alone(f"{place}/largest", said.largest, digits),
+    )
     if not math.isfinite(said.detectable):
         return (*largest, ", with too few normalizers to tell any from none")
-    least = _alone(f"{place}/detectable", said.detectable)
-    if said.largest < said.detectable:
+    least = _alone(f"{place}/detectable", said.detectable, digits)
+    if said.largest < said.detectable - 1e-9:  # what differs less differs by rounding
         return (*largest, ", where one is told from none from ψ = ", *least, " on")
     return (*largest, ", enough for the test (", *least, "), but its interval reaches zero")
 
 
-def _alone(key: str, value: float) -> Sentence:
-    return estimate(key, (value, math.nan, math.nan), 2)
+def _telling_digits(one: float, two: float) -> int:
+    """Two digits, or as many as tell two values apart."""
+    same = (digits for digits in range(2, 6) if f"{one:.{digits}f}" != f"{two:.{digits}f}")
+    return next(same, 2)
+
+
+def _alone(key: str, value: float, digits: int = 2) -> Sentence:
+    return estimate(key, (value, math.nan, math.nan), digits)
 
 
 def descent(evidence: Evidence) -> list[Sentence]:

@@ -175,9 +175,9 @@ def _orders(groups: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> ND
 
 def _detectable(null: Floats, alpha: float) -> float:
     """The smallest value that at most a share ``alpha`` of the null reach; NaN if there is none."""
-    values, counts = np.unique(null.round(8), return_counts=True)
-    reached = np.cumsum(counts[::-1])[::-1] / len(null)
-    return float(values[reached <= alpha].min()) if (reached <= alpha).any() else math.nan
+    ordered = np.sort(null)
+    reached = 1 - np.searchsorted(ordered, ordered - _SAME) / len(null)
+    return float(ordered[reached <= alpha].min()) if (reached <= alpha).any() else math.nan
 
 
 def sign_errors(one: ArrayLike, two: ArrayLike, groups: ArrayLike) -> dict[object, float]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.catalog import own_parts
 from pipeline.catalog.family_names import timm_names, torchvision_names
 from pipeline.catalog.own_parts import Folder
+from pipeline.cli.errors import exit_code
 from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -356,17 +357,22 @@ def _unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeErro
     return TypeError(f"{file}:{function.lineno}: {function.name}: {problem}")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Print the parts of a kind: the whole page of the normalizers, a line or two of the others."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.catalog", description="List what a sweep file can name."
     )
     parser.add_argument("kind", nargs="?", choices=list(POSITIONAL), help="one kind (all)")
-    kind = parser.parse_args().kind
+    kind = parser.parse_args(arguments).kind
+    return exit_code(lambda: _listed(kind), "the list is not complete")
+
+
+def _listed(kind: str | None) -> int:
     from pipeline.catalog.markdown import listing, normalizers_page
 
     if kind == "normalizers":
         print(normalizers_page(), end="")
-        return
+        return 0
     for name in [kind] if kind else POSITIONAL:
         print(f"{name}\n\n{listing(name)}\n")
+    return 0

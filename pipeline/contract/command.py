@@ -14,10 +14,10 @@ from pipeline.cli.mistakes import SpecError, did_you_mean
 
 _EPILOG = """\
 examples:
-  python -m pipeline.contract mine/net --parts my_parts
+  python -m pipeline.contract my_parts/net --parts my_parts
   python -m pipeline.contract group --set groups=8
 
-NORMSCOPE_PARTS names folders too.
+NORMSCOPE_PARTS names folders too: mine=./my_parts calls them mine/net.
 exit codes: 0 every rule is kept, 1 one is broken, 2 bad input
 """
 

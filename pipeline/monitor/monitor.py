@@ -77,6 +77,8 @@ class Monitor:
         traits: Traits | None = None,
         steps: int | None = None,
     ) -> None:
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network: must be a torch.nn.Module, not a {type(network).__name__}")
         self._root, self._loss_fn = _unwrapped(network), loss_fn
         self._rank, self._ranks = _ranks()
         _refuse_shared_statistics(self._root, self._ranks)
@@ -89,6 +91,7 @@ class Monitor:
         self._curve, self._taken = Curve(), 0
         self._evaluations: list[dict[str, Any]] = []
         self._batch_size, self._optimizers = 0, ""
+        self._within = False
         self._observer: OwnLoopObserver | None = None
         self._network: ObservedNetwork | None = None
         self._notes: list[str] = []
@@ -107,10 +110,14 @@ class Monitor:
         if self._rank:
             yield
             return
+        if self._within:
+            raise ValueError("monitor.step: it is within another one; one is around one update")
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise ValueError(f"monitor.step: loss must be one number, not {loss.numel()}: its mean")
         observer, network = self._prepared(inputs, targets)
         step, due = self._taken, observer.due(self._taken) and self._curve.diverged_step is None
         before = parameters(network) if due else None
-        with optimizers_watched(self._root.parameters()) as seen:
+        with self._marked(), optimizers_watched(self._root.parameters()) as seen:
             yield
         rate = seen.rates[0] if seen.rates else self._last_rate()
         self._note_optimizers(seen.optimizers, seen.rates)
@@ -122,18 +129,30 @@ class Monitor:
             value = torch.as_tensor(loss, device=inputs.device).detach()
             observer.observe(step, rate, before, batch, value)
 
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        self._within = True
+        try:
+            yield
+        finally:
+            self._within = False
+
     def evaluated(self, **numbers: float) -> None:
         """Add numbers of an evaluation after the steps so far.
 
         Args:
-            numbers: any of validation_loss, validation_accuracy, test_loss and test_accuracy.
+            numbers: any of validation_loss, validation_accuracy, test_loss and test_accuracy;
+                accuracies are shares, from 0 to 1.
 
         Raises:
-            ValueError: for another name.
+            ValueError: for another name, or an accuracy that is no share.
         """
         unknown = [name for name in numbers if name not in _EVALUATED]
         if unknown:
             raise ValueError(f"no number {unknown[0]!r}; there are {', '.join(_EVALUATED)}")
+        for name, value in numbers.items():
+            if name.endswith("accuracy") and (value < 0 or value > 1):  # NaN is not known
+                raise ValueError(f"{name}={value:g}: must be a share, from 0 to 1")
         row = {"step": self._taken, **{k: float(v) for k, v in numbers.items()}}
         if self._evaluations and self._evaluations[-1]["step"] == self._taken:
             row = self._evaluations.pop() | row

@@ -66,6 +66,11 @@ def checked_probes(probes: Mapping[str, Any], steps: int | None) -> dict[str, An
     Raises:
         ValueError: if one is unknown or wrong, or needs to know how many steps there will be.
     """
+    if not isinstance(probes, Mapping):
+        kind = type(probes).__name__
+        raise ValueError(
+            f"probes: must be a mapping as {{'gradient_ics': {{'every': 50}}}}, not a {kind}"
+        )
     resolved = resolve_probes(dict(probes), "probes", partial=False)
     for name, options in resolved.items():
         counts = options["log"] or any(step < 0 for step in options["at"])

@@ -49,7 +49,9 @@ def parameters(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What a run was made of: its parts in a word each, to group and to compare by; then all."""
     for part in ("data", "architecture", "normalizer"):
         yield part, result["labels"][part]
-    yield from flat(result["settings"])
+    for key, value in flat(result["settings"]):
+        # One key for the optimizer's name, in whichever form the sweep file gives it.
+        yield key if key != "training.optimizer.name" else "training.optimizer", value
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

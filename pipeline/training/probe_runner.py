@@ -142,6 +142,7 @@ class ProbeRunner:
                 seen[look] = {key: getattr(view, key) for key in _OF_FUNCTION}
             function, options = self._functions[name]
             block = _on_host(function(view, **options), step)
+            _refuse_uneven(name, block)
         if block["step"]:  # a probe may have nothing to measure in such a network
             self.blocks[name].append(block)
 
@@ -223,6 +224,13 @@ def computed(view: View) -> View:
     """The view with the loss and the gradient at θ_t on its batch, computed anew."""
     value, grad = view.value_and_gradient(view.before, view.batch)
     return replace(view, loss_value=value, grad=grad)
+
+
+def _refuse_uneven(name: str, block: Mapping[str, Sequence[Any]]) -> None:
+    sizes = {column: len(values) for column, values in block.items()}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{column} {size}" for column, size in sizes.items())
+        raise ValueError(f"probe {name}: its columns must be of one length, not {said}")
 
 
 def _on_host(records: Records, step: int) -> dict[str, Any]:

@@ -106,7 +106,11 @@ def stages(graph: fx.Graph, parts: Mapping[fx.Node, Part]) -> list[tuple[str, nn
     for nodes in cut:
         first = next(node for node in nodes if _holds_weights(node, parts))
         own = path(first)
-        depth = next(d for d in range(1, len(own) + 1) if owners[tuple(own[:d])] == 1)
+        depth = next((d for d in range(1, len(own) + 1) if owners[tuple(own[:d])] == 1), None)
+        if depth is None:
+            raise ValueError(
+                f"the layer {'.'.join(own)} is called in several places; give each call its own"
+            )
         made.append(("_".join(own[:depth]), _stage(value, nodes, parts, inside)))
         value = nodes[-1]
     return made

@@ -173,6 +173,31 @@ def test_what_a_class_draws_by_itself_is_the_seed_s(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+_TWICE = """
+from torch import Tensor, nn
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1)
+        self.relu = nn.ReLU()
+        self.flatten, self.head = nn.Flatten(), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.conv(x)))
+        return self.head(self.flatten(self.relu(self.conv(x))))
+"""
+
+
+def test_a_layer_that_is_called_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(_TWICE)
+    config = {"name": "module", "path": f"{tmp_path}/net.py:Net"}
+    settings = {"architecture": config, "normalizer": [{"name": "none"}], "seed": 0}
+    task = Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=10)
+    with pytest.raises(ValueError, match="the layer conv is called in several places"):
+        trial.build(settings, task)
+
+
 def test_a_class_without_normalization_is_refused(tmp_path: Path) -> None:
     text = _DRAWING.replace("BatchNorm2d(1)", "ReLU()").replace("64", "192")
     (tmp_path / "net.py").write_text(text)

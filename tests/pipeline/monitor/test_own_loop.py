@@ -229,6 +229,24 @@ def test_the_name_of_a_sweep_file_is_refused(tmp_path: Path) -> None:
         monitor_of(made("nested"), tmp_path)
 
 
+def test_what_a_loop_hands_over_wrongly_is_said_where_it_does(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"network: must be a torch\.nn\.Module, not a function"):
+        monitor_of(lambda x: x, tmp_path)  # pyright: ignore
+    with pytest.raises(ValueError, match="probes: must be a mapping"):
+        monitor_of(made("nested"), tmp_path, probes=["gradient_ics"])
+    monitor = monitor_of(made("nested"), tmp_path)
+    inputs, targets = batch(0)
+    summed = pytest.raises(ValueError, match="loss must be one number, not 3")
+    with summed, monitor.step(inputs, targets, torch.zeros(3)):
+        pass
+    nested = pytest.raises(ValueError, match="within another one")
+    with nested, monitor.step(inputs, targets, 1.0), monitor.step(inputs, targets, 1.0):
+        pass
+    for wrong in (91.0, -3.0):
+        with pytest.raises(ValueError, match="must be a share, from 0 to 1"):
+            monitor.evaluated(test_accuracy=wrong)
+
+
 def test_a_step_that_is_never_taken_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no step was taken"):
         monitor_of(made("nested"), tmp_path).finish()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.store.store import Store
-from pipeline.tracking.payload import points
+from pipeline.tracking.payload import parameters, points
 from pipeline.trial.run import run_trial
 from tests.helpers.cells import IMAGES, REGRESSION, cell
 
@@ -17,6 +17,16 @@ from tests.helpers.cells import IMAGES, REGRESSION, cell
     [(IMAGES, "final/test_accuracy"), (REGRESSION, "final/test_loss")],
     ids=["images", "regression"],
 )
+def test_the_optimizer_s_name_has_one_key_in_both_its_forms() -> None:
+    labels = {"data": "digits", "architecture": "vgg11", "normalizer": "batch"}
+    for optimizer in ("adam", {"name": "adam", "clip": 1.0}):
+        result = {"labels": labels, "settings": {"training": {"lr": 0.1, "optimizer": optimizer}}}
+        found = dict(parameters(result))
+        assert found["training.optimizer"] == "adam"
+    assert found["training.optimizer.clip"] == 1.0
+    assert "training.optimizer.name" not in found
+
+
 def test_what_runs_are_compared_by_comes_first_and_every_point_once(
     parts: dict[str, object], first: str, tmp_path: Path
 ) -> None:
