@@ -12,11 +12,6 @@ from pipeline.trial.run import run_trial
 from tests.helpers.cells import IMAGES, REGRESSION, cell
 
 
-@pytest.mark.parametrize(
-    ("parts", "first"),
-    [(IMAGES, "final/test_accuracy"), (REGRESSION, "final/test_loss")],
-    ids=["images", "regression"],
-)
 def test_the_optimizer_s_name_has_one_key_in_both_its_forms() -> None:
     labels = {"data": "digits", "architecture": "vgg11", "normalizer": "batch"}
     for optimizer in ("adam", {"name": "adam", "clip": 1.0}):
@@ -27,6 +22,11 @@ def test_the_optimizer_s_name_has_one_key_in_both_its_forms() -> None:
     assert "training.optimizer.name" not in found
 
 
+@pytest.mark.parametrize(
+    ("parts", "first"),
+    [(IMAGES, "final/test_accuracy"), (REGRESSION, "final/test_loss")],
+    ids=["images", "regression"],
+)
 def test_what_runs_are_compared_by_comes_first_and_every_point_once(
     parts: dict[str, object], first: str, tmp_path: Path
 ) -> None:
