@@ -15,10 +15,15 @@ from pipeline.probes._vectors import parameters
 from pipeline.probes._view import preserve_state
 
 _COUNTED = Normalizer(features=nn.BatchNorm2d, traits=Traits(bias_free=True))
-TASKS = tuple(
+TASKS = [
     Task(loss="cross_entropy", input_shape=shape, outputs=10)
-    for shape in ((3, 16, 16), (3, 32, 32), (12,))
-)
+    for shape in ((3, 16, 16), (3, 32, 32), (1, 8, 8), (1, 28, 28), (12,))
+]
+
+
+def take_first(input_shape: tuple[int, ...]) -> None:
+    """Try inputs of this shape before all others: a part may take one shape alone."""
+    TASKS.insert(0, Task(loss="cross_entropy", input_shape=input_shape, outputs=10))
 
 
 def make(config: dict[str, Any], norm: Normalizer) -> Network:

@@ -29,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.input_shape:
+        from pipeline.contract.architecture import take_first
+
+        take_first(options.input_shape)
     if options.parts:
         own_parts.use([os.path.abspath(path) for path in options.parts], Path(), "--parts")
     kinds = [options.kind] if options.kind else _kinds(options.name)
@@ -68,6 +72,13 @@ def _config(kind: str, options: argparse.Namespace) -> dict[str, Any]:
     return given | ({"every": 1} if kind == "probes" else {})
 
 
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(part) for part in text.split(","))
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError("sizes are at least 1")
+    return sizes
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.contract",
@@ -79,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=list(catalog.POSITIONAL), help="one kind (all)")
     parser.add_argument(
         "--parts", action="append", metavar="FOLDER", help="a folder of parts; repeatable"
+    )
+    parser.add_argument(
+        "--input-shape",
+        type=_shape,
+        metavar="C,H,W",
+        help="of an architecture that takes this shape alone, as 3,224,224",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the part"

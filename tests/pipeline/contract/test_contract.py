@@ -9,8 +9,10 @@ import pytest
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
+from pipeline.contract import architecture
 from pipeline.contract.command import main
 from pipeline.contract.rules import _RULES, problems
+from pipeline.normalizers import Normalizer
 
 _NORM = '''
 import torch
@@ -296,6 +298,19 @@ def test_every_rule_has_a_part_that_breaks_it() -> None:
 )
 def test_built_in_parts_keep_the_contract(kind: str, given: dict[str, object]) -> None:
     assert broken(kind, given) == {}
+
+
+def test_an_architecture_may_take_one_shape_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(architecture, "TASKS", list(architecture.TASKS))
+    options = ["--kind", "architectures", "--set", "depth=8", "--set", "width=0.25"]
+    assert main(["resnet", *options, "--input-shape", "2,24,24"]) == 0
+    assert "broken" not in capsys.readouterr().out
+    made = architecture.make({"name": "resnet", "depth": 8, "width": 0.25}, Normalizer())
+    assert made.task.input_shape == (2, 24, 24)
+    with pytest.raises(SystemExit):
+        main(["resnet", "--input-shape", "0,8,8"])
 
 
 def test_the_command_names_rules_and_gives_a_code(
