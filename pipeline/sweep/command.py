@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.cli import options as shared
-from pipeline.cli.errors import exit_code, print_error
+from pipeline.cli.errors import exit_code
 from pipeline.cli.run import graceful_shutdown, install_signal_handlers
 
 if TYPE_CHECKING:
@@ -169,10 +169,9 @@ def _run_cells(
         KeyboardInterrupt: if it was asked to end early.
     """
     from pipeline.catalog import own_parts
-    from pipeline.store.store import StoreError
     from pipeline.sweep import ray_cluster, slots, tune
     from pipeline.sweep.budget import Limits
-    from pipeline.sweep.durations import Estimate, estimate, longest_first
+    from pipeline.sweep.durations import estimate, longest_first
     from pipeline.sweep.node_check import refuse_unseen
     from pipeline.sweep.progress import Progress
     from pipeline.sweep.stop import Stop, request_in_store
@@ -185,11 +184,7 @@ def _run_cells(
     again = {cell.cell_id for cell in chosen}
     done = sum(cell.cell_id in standing.finished - again for cell in sweep.cells)
     print(f"{sweep.name}: {len(chosen)} cells to run, {done} done", file=sys.stderr)
-    try:
-        expected = estimate(sweep.cells, store, standing.finished)
-    except StoreError as error:  # what is damaged concerns the report, and no cell to run
-        print_error(error)
-        expected = Estimate({}, None, False)
+    expected = estimate(sweep.cells, store, standing.finished)
     with (
         mirror_subprocess((sweep.name, plan_id), store, tracking) as mirror,
         ray_cluster.joined(),

@@ -212,7 +212,8 @@ def _dataset(config: str, device: str, contents: str = "{}") -> Dataset:
 def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]:
     """Make a cell's network, its weights not yet drawn, and the normalizer within it.
 
-    What a user's class draws by itself, as ``nn.Parameter(torch.randn(8))``, is the seed's too.
+    What a user's class draws by itself, as ``nn.Parameter(torch.randn(8))``, is the seed's too;
+    settings without a seed, of a network that is only looked at, count as seed 0.
     """
     import torch
 
@@ -222,7 +223,7 @@ def build(settings: Mapping[str, Any], task: Task) -> tuple[Network, Normalizer]
 
     norm = compose([catalog.make("normalizers", config) for config in settings["normalizer"]])
     with torch.random.fork_rng(devices=()):
-        torch.default_generator.manual_seed(derive(settings["seed"], "network"))
+        torch.default_generator.manual_seed(derive(settings.get("seed", 0), "network"))
         return catalog.make("architectures", settings["architecture"], task, norm), norm
 
 

@@ -18,6 +18,7 @@ from tests.helpers.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
 
 SOURCES = ["training", "data/digits", "architectures/vgg11", "normalizers/noisy_batch"]
 SOURCES += [f"probes/{name}" for name in PROBES]
+SOURCES += ["optimizers/sgd"]
 
 
 @pytest.fixture
