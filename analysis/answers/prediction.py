@@ -92,8 +92,8 @@ def _short_of(place: str, said: Verdict) -> Sentence:
 
 def _telling_digits(one: float, two: float) -> int:
     """Two digits, or as many as tell two values apart."""
-    same = (digits for digits in range(2, 6) if f"{one:.{digits}f}" != f"{two:.{digits}f}")
-    return next(same, 2)
+    telling = (digits for digits in range(2, 6) if f"{one:.{digits}f}" != f"{two:.{digits}f}")
+    return next(telling, 2)
 
 
 def _alone(key: str, value: float, digits: int = 2) -> Sentence:

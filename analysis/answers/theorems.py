@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pandas as pd
 
@@ -57,9 +56,16 @@ def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Findi
     )
     state = "supported" if middle < EQUAL else "contradicted"
     measure = f"gap of the theorem on the {name}"
-    claim = Claim(said)
-    found = Finding(state=state, claim=claim, block=block.name, measure=measure, effect=middle)
-    return [replace(found, unit="relative")]
+    return [
+        Finding(
+            state=state,
+            claim=Claim(said),
+            block=block.name,
+            measure=measure,
+            effect=middle,
+            unit="relative",
+        )
+    ]
 
 
 def _of(frame: pd.DataFrame, block: Block, column: str) -> pd.Series:

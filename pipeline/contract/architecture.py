@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.architectures import Network
-from pipeline.catalog import registry as catalog
+from pipeline.contract.kind import made_as
 from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.probes._vectors import parameters
@@ -35,13 +35,9 @@ def make(config: dict[str, Any], norm: Normalizer) -> Network:
     reasons = []
     for task in TASKS:
         try:
-            made = catalog.make("architectures", config, task, norm)
+            return made_as("architectures", config, Network, task, norm)
         except ValueError as error:
             reasons.append(str(error))
-            continue
-        if not isinstance(made, Network):
-            raise TypeError(f"it returns a {type(made).__name__}, not a Network")
-        return made
     raise ValueError("; ".join(dict.fromkeys(reasons)))
 
 

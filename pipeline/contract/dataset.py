@@ -6,17 +6,14 @@ from typing import Any
 
 import torch
 
-from pipeline.catalog import registry as catalog
+from pipeline.contract.kind import made_as
 from pipeline.data import Dataset
 
 _SPLITS = ("train", "validation", "test")
 
 
 def _make(config: dict[str, Any]) -> Dataset:
-    made = catalog.make("data", config)
-    if not isinstance(made, Dataset):
-        raise TypeError(f"it returns a {type(made).__name__}, not a Dataset")
-    return made
+    return made_as("data", config, Dataset)
 
 
 def _splits(config: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from pipeline.catalog import registry as catalog
+from pipeline.contract.kind import made_as
 from pipeline.normalizers import Normalizer, relu
 from pipeline.probes._vectors import as_leaves
 from pipeline.probes._view import preserve_state, set_noise
@@ -29,10 +30,7 @@ def make(config: dict[str, Any]) -> Normalizer:
     Raises:
         TypeError: if the part returns something else.
     """
-    made = catalog.make("normalizers", config)
-    if not isinstance(made, Normalizer):
-        raise TypeError(f"it returns a {type(made).__name__}, not a Normalizer")
-    return made
+    return made_as("normalizers", config, Normalizer)
 
 
 def block(norm: Normalizer, *, maps: bool = True) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.catalog import registry as catalog
+from pipeline.contract.kind import made_as
 from pipeline.optimizers import Target, UpdateRule
 from pipeline.training.checkpoint import decode, encode
 from pipeline.training.optimizer import set_learning_rate
@@ -25,10 +25,7 @@ def make(config: dict[str, Any]) -> UpdateRule:
     Raises:
         TypeError: if the part returns something else.
     """
-    made = catalog.make("optimizers", config)
-    if not isinstance(made, UpdateRule):
-        raise TypeError(f"it returns a {type(made).__name__}, not an UpdateRule")
-    return made
+    return made_as("optimizers", config, UpdateRule)
 
 
 class Trained:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from pipeline.catalog.option_types import Betas, Positive
-from pipeline.optimizers import Target, UpdateRule
+from pipeline.optimizers import UpdateRule
+from pipeline.optimizers._adam import adam_rule
 
 
 def adamw(*, betas: Betas = (0.9, 0.999), eps: Positive = 1e-8) -> UpdateRule:
@@ -24,15 +25,4 @@ def adamw(*, betas: Betas = (0.9, 0.999), eps: Positive = 1e-8) -> UpdateRule:
 
     Source: Loshchilov & Hutter, ICLR 2019, algorithm 2, as `torch.optim.AdamW`.
     """
-
-    def make(target: Target) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            target.groups,
-            lr=target.lr,
-            betas=(betas[0], betas[1]),
-            eps=eps,
-            fused=target.fused,
-            capturable=bool(target.fused),  # its count of steps is then on the device too
-        )
-
-    return UpdateRule(make=make, capturable=True)
+    return adam_rule(torch.optim.AdamW, betas, eps)

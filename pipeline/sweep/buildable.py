@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.redaction import redact
+from pipeline.package_version import package_version
 from pipeline.spec.optimizer import optimizer_of
 from pipeline.spec.read import Cell
 from pipeline.store.atomic_write import write_atomic
@@ -114,17 +114,10 @@ def _key(cell: Cell) -> str:
     training = settings["training"]
     sources = source_digests({**named, "training": training, "probes": {}})
     sources |= {"check": code_digest(_OURS)}
-    versions = [_version(name) for name in _PACKAGES]
+    versions = [package_version(name) for name in _PACKAGES]
     own = [*_batches(settings), _optimizer(training)]
     text = json.dumps([named, files, own, sources, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _build(cells: Mapping[str, Cell]) -> dict[str, str]:

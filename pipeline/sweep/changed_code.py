@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from pipeline.spec.read import Cell
 from pipeline.store.store import Store, StoreError
@@ -21,30 +22,36 @@ _EXAMPLES = 3
 _UNKNOWN = ("code that is not recorded",)
 _DAMAGED = ("the result itself",)
 
+T = TypeVar("T")
 Changes = dict[str, tuple[str, ...]]
 """By cell id: the parts whose code differs from that of this checkout, or why it is not known."""
 
 
 def changed_code(cells: Sequence[Cell], store: Store, finished: set[str]) -> Changes:
     """The finished cells that other code made than that of this checkout."""
-    done = [cell for cell in cells if cell.cell_id in finished]
-    with ThreadPoolExecutor(_READERS) as pool:
-        changes = pool.map(lambda cell: _changes(cell, store), done)
-        return {cell.cell_id: parts for cell, parts in zip(done, changes, strict=True) if parts}
+    done = _each(cells, finished, lambda cell: _changes(cell, store))
+    return {cell.cell_id: parts for cell, parts in done if parts}
 
 
 def damage(cells: Sequence[Cell], store: Store, finished: set[str]) -> list[str]:
     """A line on the finished cells whose result cannot be read, if there are any."""
-    done = [cell for cell in cells if cell.cell_id in finished]
-    with ThreadPoolExecutor(_READERS) as pool:
-        readable = pool.map(lambda cell: _is_readable(cell, store), done)
-        found = [cell for cell, is_good in zip(done, readable, strict=True) if not is_good]
+    done = _each(cells, finished, lambda cell: _is_readable(cell, store))
+    found = [cell for cell, is_readable in done if not is_readable]
     if not found:
         return []
     return [
         f"{_heading(_DAMAGED, len(found))}; the first is {found[0].cell_id}; --rerun-changed runs "
         "them again"
     ]
+
+
+def _each(
+    cells: Sequence[Cell], finished: set[str], look: Callable[[Cell], T]
+) -> list[tuple[Cell, T]]:
+    """The finished cells, each with what a look at its result gives."""
+    done = [cell for cell in cells if cell.cell_id in finished]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(zip(done, pool.map(look, done), strict=True))
 
 
 def _is_readable(cell: Cell, store: Store) -> bool:

@@ -73,7 +73,7 @@ class Lease:
         finally:
             stop.set()
             beating.join()
-            if self._is_own():
+            if self._is_own(self._store.lease(self.key)):
                 self._store.drop_lease(self.key)
                 self._store.drop_stop(self.key)
 
@@ -96,7 +96,7 @@ class Lease:
         while not stop.wait(HEARTBEAT_SECONDS):
             with suppress(StoreError):  # a full disk ends no sweep that runs elsewhere
                 found = self._store.lease(self.key)
-                if found is None or found["id"] == self.id:
+                if self._is_own(found):
                     self._beat()
                 else:
                     self._taken_by = found
@@ -106,9 +106,8 @@ class Lease:
         beat = {"beat": self._beats, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         self._store.write_lease(self.key, {**self._own, **beat})
 
-    def _is_own(self) -> bool:
-        found = self._store.lease(self.key)
-        return found is None or found["id"] == self._own["id"]
+    def _is_own(self, found: Mapping[str, Any] | None) -> bool:
+        return found is None or found["id"] == self.id
 
     def _rivals(self) -> dict[str, dict[str, Any]]:
         """Leases, by key, of others that could run our cells, unless they are known to be gone."""

@@ -7,11 +7,12 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from pipeline.package_version import package_version
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("pipeline", "analysis", "normscope")
@@ -67,14 +68,10 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def _versions() -> dict[str, str | None]:
-    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return {
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in _PACKAGES},
+    }
 
 
 def _deterministic() -> str:

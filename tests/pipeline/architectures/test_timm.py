@@ -19,21 +19,9 @@ from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.spec.read import SpecError
 from pipeline.training.initialization import initialize
+from tests.helpers.classifiers import Marked, check_same
 
 library: Any = pytest.importorskip("timm", reason="timm is not installed")
-
-
-class Marked(nn.Identity):
-    """Stands where a normalizer would."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, input: Tensor) -> Tensor:
-        assert input.ndim in (2, 4)
-        assert input.shape[1] == self.channels
-        return input
 
 
 class Case(NamedTuple):
@@ -123,23 +111,8 @@ def give(network: Network, model: nn.Module, inputs: Tensor) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_timm(name: str) -> None:
-    """Same weights: the same outputs in training, and in evaluation after it, in float64.
-
-    And every parameter takes part in training.
-    """
     case = CASES[name]
-    network, model = ours(name, case), original(name, case)
-    shape = (3, 3, case.size, case.size)
-    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    give(network, model, inputs)
-    for mode in (True, False):
-        network.train(mode)
-        model.train(mode)
-        with torch.no_grad():
-            torch.testing.assert_close(network(inputs), model(inputs), rtol=1e-6, atol=1e-8)
-    network.train()(inputs).square().sum().backward()
-    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
+    check_same(ours(name, case), original(name, case), case.size, give)
 
 
 NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)

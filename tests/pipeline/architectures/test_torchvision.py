@@ -22,6 +22,7 @@ from pipeline.normalizers.batch import batch
 from pipeline.normalizers.normalizer_free import fixup
 from pipeline.spec.read import SpecError
 from pipeline.training.initialization import initialize
+from tests.helpers.classifiers import Marked
 
 NAMES = torchvision_names()
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Tanh)
@@ -32,19 +33,6 @@ NOT_32 = {
     "vit_h_14": (28, "Input shape indivisible by patch size"),
 }
 """Who does not take images of 32x32 pixels, a size that it takes, and what it says of 32."""
-
-
-class Marked(nn.Identity):
-    """Stands where a normalizer would, and sees that it gets channels where it expects them."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, input: Tensor) -> Tensor:
-        assert input.ndim in (2, 4)
-        assert input.shape[1] == self.channels
-        return input
 
 
 MARKS = Normalizer(features=Marked, activation=Marked, traits=Traits(bias_free=True))

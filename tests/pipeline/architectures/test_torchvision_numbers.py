@@ -22,6 +22,7 @@ from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._view import preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training.initialization import initialize
+from tests.helpers.classifiers import check_same
 from tests.helpers.reference_probes import loss_and_gradient
 from tests.helpers.view_fixtures import view_of_step
 
@@ -145,23 +146,8 @@ def give(network: Network, model: nn.Module, inputs: Tensor) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_torchvision(name: str) -> None:
-    """Same weights: the same outputs in training, and in evaluation after it, in float64.
-
-    And every parameter takes part in training.
-    """
     case = CASES[name]
-    network, model = ours(name, case), original(name, case)
-    shape = (3, 3, case.size, case.size)
-    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    give(network, model, inputs)
-    for mode in (True, False):
-        network.train(mode)
-        model.train(mode)
-        with torch.no_grad():
-            torch.testing.assert_close(network(inputs), model(inputs), rtol=1e-6, atol=1e-8)
-    network.train()(inputs).square().sum().backward()
-    still = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
+    check_same(ours(name, case), original(name, case), case.size, give)
 
 
 def test_all_that_is_drawn_comes_from_the_seed_and_is_paired() -> None:

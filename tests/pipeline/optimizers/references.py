@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -38,10 +39,10 @@ def _adam(
     gradients: Sequence[Tensor],
     rates: Sequence[float],
     decay: float,
-    betas: Sequence[float],
-    eps: float,
     *,
     decoupled: bool,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
 ) -> Tensor:
     first = second = torch.zeros_like(theta)
     for t, (given, rate) in enumerate(zip(gradients, rates, strict=True), 1):
@@ -54,30 +55,10 @@ def _adam(
     return theta
 
 
-def adam(
-    theta: Tensor,
-    gradients: Sequence[Tensor],
-    rates: Sequence[float],
-    decay: float,
-    *,
-    betas: Sequence[float] = (0.9, 0.999),
-    eps: float = 1e-8,
-) -> Tensor:
-    """Kingma & Ba, ICLR 2015, algorithm 1, on the loss with an L2 penalty."""
-    return _adam(theta, gradients, rates, decay, betas, eps, decoupled=False)
-
-
-def adamw(
-    theta: Tensor,
-    gradients: Sequence[Tensor],
-    rates: Sequence[float],
-    decay: float,
-    *,
-    betas: Sequence[float] = (0.9, 0.999),
-    eps: float = 1e-8,
-) -> Tensor:
-    """Loshchilov & Hutter, ICLR 2019, algorithm 2."""
-    return _adam(theta, gradients, rates, decay, betas, eps, decoupled=True)
+adam = partial(_adam, decoupled=False)
+"""Kingma & Ba, ICLR 2015, algorithm 1, on the loss with an L2 penalty."""
+adamw = partial(_adam, decoupled=True)
+"""Loshchilov & Hutter, ICLR 2019, algorithm 2."""
 
 
 def lion(
