@@ -65,13 +65,13 @@ def read(
     batches = _batches([found for cell, found in sorted(results.items()) if cell not in kept])
     found = _each(partial(_batch, store.uri), batches, processes)
     for data, damaged, problems in told("reading", found, len(batches)):
-        if cache_file.head(data)["cells"]:
+        if (part := cache_file.Part(data)).cells:
             cache.keep(data)
-            reading.parts.append(_part(data))
+            reading.parts.append(part)
         reading.damaged |= set(damaged)
         reading.problems += problems
     if not reading.parts:  # no cell has finished: empty frames
-        reading.parts.append(_part(_reduced([], {})))
+        reading.parts.append(cache_file.Part(_reduced([], {})))
     return reading
 
 
@@ -80,12 +80,7 @@ def read_whole(store: Store, results: Mapping[str, dict[str, Any]]) -> Reading:
     own = [found for _, found in sorted(results.items())]
     tables, damaged, problems = _tables(store, own)
     data = _reduced([found for found in own if found["cell_id"] in tables], tables)
-    return Reading([_part(data)], set(damaged), problems, tables)
-
-
-def _part(data: bytes) -> cache_file.Part:
-    head = cache_file.head(data)
-    return cache_file.Part(data, head, set(head["cells"]))
+    return Reading([cache_file.Part(data)], set(damaged), problems, tables)
 
 
 def _batches(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

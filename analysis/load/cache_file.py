@@ -1,27 +1,29 @@
 """Reduced cells as bytes: what passes between processes, and what a cache keeps.
 
-A line of JSON (the cells with the digests of their results, where each table lies, the digest of
-the rest), then Arrow streams. No pickle: what reads it runs nothing.
+A shard is a ZIP file: ``cells.json`` (the cells, the digests of their results, and the reader's),
+and one Parquet file per reduction. No pickle: what reads it runs nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.ipc
+import pyarrow.parquet as pq
 
 from analysis.load import code_digest as made_by
-from analysis.load import sealed
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
+_CELLS = "cells.json"
 
 
 @cache
@@ -35,15 +37,14 @@ def reader() -> str:
 
 def encode(cells: Mapping[str, str], frames: Mapping[str, pd.DataFrame]) -> bytes:
     """The reductions of some cells, by id their digests."""
-    payload, places = io.BytesIO(), {}
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    for name, frame in frames.items():
-        table, start = _table(frame), payload.tell()
-        with pa.ipc.new_stream(payload, table.schema, options=options) as writer:
-            writer.write_table(table)
-        places[name] = [start, payload.tell()]
-    head = {"cells": dict(cells), "tables": places, "reader": reader()}
-    return sealed.sealed(head, payload.getvalue())
+    data = io.BytesIO()
+    with ZipFile(data, "w") as shard:
+        shard.writestr(_CELLS, json.dumps({"cells": dict(cells), "reader": reader()}))
+        for name, frame in frames.items():
+            table = io.BytesIO()
+            pq.write_table(_table(frame), table, compression="zstd")
+            shard.writestr(name, table.getvalue())
+    return data.getvalue()
 
 
 def _table(frame: pd.DataFrame) -> pa.Table:
@@ -55,48 +56,33 @@ def _table(frame: pd.DataFrame) -> pa.Table:
 
 
 class Part:
-    """Some cells' tables in a shard, each decoded when it is asked for.
+    """The tables of a shard, each decoded when it is asked for.
 
-    Raises:
-        ValueError: if the bytes are not those that were written.
+    Attributes:
+        cells: by id the digests of their results; empty where another reader made the shard.
+        wanted: the cells whose rows count, all at first.
     """
 
-    def __init__(self, data: bytes, head: Mapping[str, Any], wanted: set[str]) -> None:
-        """A shard, its head, and the cells whose rows count."""
-        self._payload = sealed.content(data, head)
-        self._places, self._wanted = head["tables"], wanted
-        self._whole = wanted >= set(head["cells"])
+    def __init__(self, data: bytes) -> None:
+        self._shard = ZipFile(io.BytesIO(data))
+        head = json.loads(self._shard.read(_CELLS))
+        self.cells: dict[str, str] = head["cells"] if head["reader"] == reader() else {}
+        self.wanted = set(self.cells)
 
     @property
     def names(self) -> set[str]:
         """Of its tables."""
-        return set(self._places)
+        return set(self._shard.namelist()) - {_CELLS}
 
     def table(self, name: str) -> pa.Table:
         """The rows of the cells that count."""
-        start, end = self._places[name]
-        table = pa.ipc.open_stream(pa.py_buffer(self._payload[start:end])).read_all()
-        return table if self._whole else _of_cells(table, self._wanted)
+        table = pq.ParquetFile(pa.BufferReader(self._shard.read(name))).read()
+        return table if self.wanted >= set(self.cells) else _of_cells(table, self.wanted)
 
 
 def _of_cells(table: pa.Table, wanted: set[str]) -> pa.Table:
     names = table.column("cell_id").cast(pa.string()).to_pandas()
     return table.filter(pa.array(names.isin(wanted)))
-
-
-def head(data: bytes) -> dict[str, Any]:
-    """What a shard says of itself; no cells if it is damaged or of another version of the reader.
-
-    The digest of the rest is checked by `Part`.
-    """
-    try:
-        found = sealed.said(data)
-        known = found["reader"] == reader() and isinstance(found["sha256"], str)
-        cells = {str(k): str(v) for k, v in found["cells"].items()}
-        tables = {str(k): (int(a), int(b)) for k, (a, b) in found["tables"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {"cells": {}}
-    return {**found, "cells": cells, "tables": tables} if known else {"cells": {}}
 
 
 def joined(parts: list[pa.Table], cells: Sequence[str]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from analysis.comparison import against
 from analysis.load.code_digest import versions
 from analysis.load.progress import told
 from analysis.render import MANIFEST, html, latex, markdown, table_files
-from analysis.render.figure_cache import Drawings
 from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import FILES, draw_all
 from analysis.render.table_layout import sheet
@@ -31,7 +30,6 @@ def write(
     seed: int,
     command: str,
     other: Study | None = None,
-    cache: Path | None = None,
     jobs: int = 1,
 ) -> None:
     """Write the report of a study, and remove what an earlier report wrote there and this does not.
@@ -44,12 +42,11 @@ def write(
         seed: of bootstraps and random tests.
         command: what the manifest says made it.
         other: a study to compare it with.
-        cache: folder of figures drawn earlier; used, and added to.
         jobs: processes that draw; more than one only where this process has no threads.
     """
     earlier = _earlier(folder)
     digests = {}
-    for name, content in _files(study, seed, other, Drawings(cache, study, seed), jobs):
+    for name, content in _files(study, seed, other, jobs):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -71,9 +68,7 @@ def _earlier(folder: Path) -> set[str]:
     return {name for name in names if Path(name).parent.as_posix() in ("tables", "figures")}
 
 
-def _files(
-    study: Study, seed: int, other: Study | None, kept: Drawings, jobs: int
-) -> Iterator[tuple[str, bytes]]:
+def _files(study: Study, seed: int, other: Study | None, jobs: int) -> Iterator[tuple[str, bytes]]:
     """The report's files one by one, so that one figure at a time is in memory."""
     basis = tables.TableInputs(study, seed)
     made = tables.build_tables(basis)
@@ -85,32 +80,17 @@ def _files(
         yield from _table_files(table, short)
     yield "tables/codebook.csv", table_files.codebook([*whole, *([found.table] if found else [])])
     shown, drawings = [], figures.build(basis, made)
-    for figure, images in _images(drawings, kept, jobs):
+    drawn = draw_all([(figure.draw, figure.name) for figure in drawings], jobs)
+    for figure, images in zip(drawings, told("drawing", drawn, len(drawings)), strict=True):
         for kind, content in images.items():
             yield _place(figure.name, kind), content
         shown.append(_shown(figure, images))
-    kept.tidy()
     answered = answers.build(basis, made, [figure.name for figure in drawings])
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
     page = compose(study, health, whole, sheets, answered, shown, compared)
     yield "results.json", table_files.as_json(_results(page, shown))
     yield "report.md", markdown.page(page).encode()
     yield "report.html", html.page(page).encode()
-
-
-def _images(
-    drawings: Sequence[figures.Figure], kept: Drawings, jobs: int
-) -> Iterator[tuple[figures.Figure, dict[str, bytes]]]:
-    """Each figure with its images; those that are not kept are drawn."""
-    known = {figure.name: kept.take(figure.name) for figure in drawings}
-    todo = [(figure.draw, figure.name) for figure in drawings if known[figure.name] is None]
-    new = draw_all(todo, jobs)
-    for figure in told("drawing", drawings, len(drawings)):
-        images = known.pop(figure.name)
-        if images is None:
-            images = next(new)
-            kept.keep(figure.name, images)
-        yield figure, images
 
 
 def _table_files(table: tables.Table, short: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:

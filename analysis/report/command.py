@@ -80,8 +80,8 @@ def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str
 
     study, *others = [side.study() for side in both]
     cache = None if options.strict else sides.cache(options)
-    how: Any = {"seed": options.seed, "command": _command(options), "cache": cache}
-    write(study, out, other=others[0] if others else None, jobs=options.jobs, **how)
+    how: Any = {"seed": options.seed, "command": _command(options), "jobs": options.jobs}
+    write(study, out, other=others[0] if others else None, **how)
     if cache and all(side.whole for side in both):
         written.remember(out, cache, source)
 

@@ -1,4 +1,4 @@
-"""Reductions and figures that are kept: the same report from them, or a new reading."""
+"""Reductions that are kept: the same report from them, or a new reading."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_damaged_or_stale_cache_is_made_anew(
     write_store(tmp_path / "store", **SMALL)
     cache = tmp_path / "cache"
     good = streamed(tmp_path / "store", cache)
-    [path] = cache.glob("*.shard")
+    [path] = cache.glob("*.zip")
     data = path.read_bytes()
     flipped = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
     changed = {"cut": data[: len(data) // 2], "flipped": flipped, "empty": b""}
@@ -161,16 +161,22 @@ def test_cells_of_an_old_schema_are_one_line(tmp_path: Path) -> None:
     assert line.endswith("(and 3 more cells so)")
 
 
-def test_reports_cold_cached_and_half_cached_are_the_same_bytes(tmp_path: Path) -> None:
+def test_reports_cold_cached_and_half_cached_are_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "BATCH", 2)
     write_store(tmp_path / "store", **{**SMALL, "normalizers": ["none", "batch"]})
     command = ["--storage", str(tmp_path / "store"), "--tracking", "none", "--out"]
     assert main([*command, str(tmp_path / "out")]) == 0
     cold = contents(tmp_path / "out")
-    for path in sorted((tmp_path / "out.cache").glob("*.figure"))[::2]:
-        path.write_bytes(path.read_bytes()[:-1])
-    (tmp_path / "out.cache/report.json").unlink()
-    assert main([*command, str(tmp_path / "out")]) == 0
-    assert contents(tmp_path / "out") == cold
+    shards = sorted((tmp_path / "out.cache").glob("*.zip"))
+    assert len(shards) == 2
+    for damaged in ([], shards[:1]):
+        for path in damaged:
+            path.write_bytes(path.read_bytes()[:-1])
+        (tmp_path / "out.cache/report.json").unlink()
+        assert main([*command, str(tmp_path / "out")]) == 0
+        assert contents(tmp_path / "out") == cold
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -148,7 +148,7 @@ def test_a_damaged_record_is_looked_at_each_time_and_strict_always_looks(
     file = next((folder / "store/cells").glob("*/training.parquet"))
     whole = file.read_bytes()
     file.write_bytes(b"damaged")
-    for path in (folder / "out.cache").glob("*.shard"):
+    for path in (folder / "out.cache").glob("*.zip"):
         path.unlink()
     for _ in range(2):
         assert SAID not in said(folder, capsys)
