@@ -120,15 +120,18 @@ class Trainings:
 
     def _first(self, cells: pd.DataFrame, probe: str) -> dict[str, str]:
         """By representative, the first of these cells that has the probe."""
+        return dict(self._with(cells, probe).groupby("representative")["cell_id"].first())
+
+    def _with(self, cells: pd.DataFrame, probe: str) -> pd.DataFrame:
+        """The cells that have the probe."""
         has = [probe in self._whole.cells[cell]["probes"] for cell in cells["cell_id"]]
-        return dict(cells[has].groupby("representative")["cell_id"].first())
+        return cells[np.array(has, dtype=bool)]  # an empty list would select columns
 
     def _primary(self, probe: str) -> dict[str, str]:
         """By representative, the cell that the probe is read of."""
         if not self._swept.get(probe):
             return self._first(self._cells, probe)
-        has = [probe in self._whole.cells[cell]["probes"] for cell in self._cells["cell_id"]]
-        cells = self._cells[has]
+        cells = self._with(self._cells, probe)
         labels = pd.Series([self._label(c, [probe]) for c in cells["cell_id"]], cells.index)
         found: dict[str, str] = {}
         for _, block in cells.assign(label=labels).groupby(BLOCK, sort=False):

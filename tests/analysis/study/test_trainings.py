@@ -162,3 +162,16 @@ def test_a_curve_that_a_time_limit_cut_agrees_with_the_whole_one(tmp_path: Path)
     runs = tables.TableInputs(study).runs
     assert len(runs) == 6
     assert set(runs["status"]) == {"ok"}
+
+
+def test_options_without_a_finished_cell_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    write_store(tmp_path, **GRID)
+    for count, name in ((4, "four"), (6, "six")):
+        add_variant(tmp_path, lengths(count), name=name)
+    store = Store(str(tmp_path))
+    for cell in store.plan("six")["cells"]:
+        store.clear_outcome(cell)
+    join(tmp_path, ["four", "six"], "swept")
+    smoothness = table(all_tables(load(str(tmp_path), sweeps=["swept"])), "table2")
+    runs = smoothness.groupby("probes")[f"{RANGE}_n"].sum().to_dict()
+    assert runs == {"landscape.lengths=4": 6}
