@@ -3,6 +3,9 @@
 Ray's schema passes a misspelt option of the provider or of a node, and Ray fills in what is
 missing by defaults of its own: nightly builds, a dashboard open to the world, an old image. Here
 each of these is a problem, and so is what would lose results or open a port.
+
+Every user edits the file (region, machines, another cloud, own machines), so the checks run on
+their file, before it costs money. Tests of the shipped file alone would find none of their errors.
 """
 
 from __future__ import annotations

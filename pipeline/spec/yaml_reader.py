@@ -93,7 +93,11 @@ class _Anchored(NamedTuple):
 
 
 class _Builder:
-    """Builds plain data from one document's events; it constructs no other object."""
+    """Builds plain data from one document's events; it constructs no other object.
+
+    Events, not the nodes of `yaml.compose`: the C parser composes nodes by recursion, and 50,000
+    open brackets crash the process before any limit on depth can count.
+    """
 
     def __init__(self, events: Iterable[yaml.Event], place: str) -> None:
         self.events: Iterator[Any] = iter(events)

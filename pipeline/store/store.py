@@ -108,6 +108,10 @@ class Store(Plans):
         trial of the cell that writes at the same time (of a worker that was taken for lost, of
         another sweep) and whose numbers differ: then the last one to write has all files.
 
+        Names of its own for each trial's records would not do instead. Storage that corrupts what
+        it is given is found by reading back, and nobody could delete a trial's records safely
+        while another trial of the cell may still name them.
+
         Returns:
             The result as written, with ``records``: rows and sha256 of each file, and ``sha256``
             of the result itself.

@@ -2,6 +2,7 @@
 
 A process is in a group, and so in all groups above it; each may have a limit. SLURM, Docker and
 Kubernetes bound a job's memory so, and the kernel kills a process of a group that is full.
+psutil knows the machine's memory alone, not these limits.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Ray's own guard of memory ends whichever worker is the youngest, and with it the sweep; the kernel's
 ends a process without a word. This one ends the trial that has taken too much, and says so.
+
+Two files of ``/proc`` contain the numbers. psutil reads the same files, does not know control
+groups, and is otherwise no dependency: Ray has a private copy, and a trial runs without Ray.
 """
 
 from __future__ import annotations
