@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.figures import plot
-    from analysis.load.sources import load
+    from analysis.load import load
     from pipeline.architectures._torchvision import normalized
     from pipeline.monitor.monitor import Monitor
     from pipeline.normalizers import Normalizer, Traits
@@ -20,7 +20,7 @@ _HOMES = {
     "Normalizer": "pipeline.normalizers",
     "Traits": "pipeline.normalizers",
     "UpdateRule": "pipeline.optimizers",
-    "load": "analysis.load.sources",
+    "load": "analysis.load",
     "normalized": "pipeline.architectures._torchvision",
 }
 _MODULES = {"plot": "analysis.figures.plot"}

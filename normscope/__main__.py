@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.cli.run import run
+from pipeline.cli import run
 
 _COMMANDS = {
     "sweep": ("pipeline.sweep.command", "run the cells of a sweep file"),
@@ -48,7 +48,7 @@ def _demo(options: list[str]) -> int:
         print(f"normscope demo [options of normscope sweep]: runs {_QUICKSTART}, then its report")
         return 0
     from analysis.report.command import main as report
-    from pipeline.cli.options import storage_parent
+    from pipeline.cli import storage_parent
     from pipeline.sweep.command import main as sweep
 
     storage = storage_parent().parse_known_args(options)[0].storage

@@ -16,11 +16,13 @@ from analysis.answers import (
 from analysis.answers import (
     tuning,
 )
-from analysis.answers.evidence import Evidence
-from analysis.tables.tables import Table, TableInputs
-from analysis.text.sentences import Answer
+from analysis.answers.evidence import Evidence, estimate
+from analysis.answers.matrix import MARKS, Cell, Matrix, matrix
+from analysis.answers.summary import summary
+from analysis.tables import Table, TableInputs
+from analysis.text import Answer
 
-__all__ = ["build"]
+__all__ = ["MARKS", "Cell", "Matrix", "build", "estimate", "matrix", "summary"]
 
 
 def build(basis: TableInputs, tables: Sequence[Table], figures: Sequence[str] = ()) -> list[Answer]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.reductions.record_views import View
-from analysis.text.sentences import Label, Sentence
+from analysis.reductions import View
+from analysis.text import Label, Sentence
 
 
 def no_normalizer(name: str) -> Sentence:

@@ -11,10 +11,10 @@ from analysis.answers import phases
 from analysis.answers.absent import no_architecture, no_normalizer
 from analysis.answers.evidence import Block, Evidence, effect_of, estimate, troubles
 from analysis.metrics import Measure
-from analysis.reductions.over_steps import is_weak
-from analysis.statistics.estimates import Estimate
-from analysis.tables.contrasts import Contrast
-from analysis.text.sentences import Claim, Finding, Label, Sentence, State, count
+from analysis.reductions import is_weak
+from analysis.statistics import Estimate
+from analysis.tables import Contrast
+from analysis.text import Claim, Finding, Label, Sentence, State, count
 
 _WEAK = ("; the target is above half of the loss at chance, so reaching it says little",)
 EVERY_PHASE = ("early", "late", "loss")

@@ -11,7 +11,7 @@ from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.paper_claims import CHANGE, ICS, STEPS, batch, compare, early, half
 from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, answer, ask
 from analysis.tables import contrasts
-from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence, State
+from analysis.text import Answer, Claim, Finding, Label, Sentence, State
 
 SHALLOW = 8
 """Weight layers up to which a network is called shallow."""

@@ -10,7 +10,7 @@ from analysis.answers.absent import no_normalizer
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.question import answer
 from analysis.statistics import estimates
-from analysis.text.sentences import (
+from analysis.text import (
     Answer,
     Claim,
     Finding,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from analysis.text.numbers import significant
-from analysis.text.sentences import Finding, Number, Sentence
+from analysis.text import Finding, Number, Sentence, significant
 
 DIGITS = 2
 _WORDS = {"×": "ratio", "of runs": "share", "relative": "gap"}

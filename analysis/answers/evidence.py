@@ -13,16 +13,20 @@ import pandas as pd
 
 from analysis import metrics
 from analysis.answers.absent import no_records
-from analysis.reductions.over_steps import BLOCK
-from analysis.reductions.record_views import VIEWS
-from analysis.statistics.estimates import Estimate
+from analysis.reductions import BLOCK, VIEWS
+from analysis.statistics import Estimate
 from analysis.study import label_order
-from analysis.tables import contrasts
-from analysis.tables.columns import Column
-from analysis.tables.contrasts import NO_CONTRAST, Contrast
-from analysis.tables.tables import Measure, Table, TableInputs, varying_in
-from analysis.text.numbers import triple
-from analysis.text.sentences import Label, Number, Part, Sentence, count
+from analysis.tables import (
+    NO_CONTRAST,
+    Column,
+    Contrast,
+    Measure,
+    Table,
+    TableInputs,
+    contrasts,
+    varying_in,
+)
+from analysis.text import Label, Number, Part, Sentence, count, triple
 from pipeline.seeds import derive
 
 

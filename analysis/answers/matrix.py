@@ -12,7 +12,7 @@ from typing import Literal
 
 from analysis.answers.effects import effect_range
 from analysis.answers.tally import PHASES
-from analysis.text.sentences import Answer, Finding, Sentence, State, count
+from analysis.text import Answer, Finding, Sentence, State, count
 
 CellState = Literal["supported", "contradicted", "mixed", "open", "not estimable", "shown"]
 MARKS: dict[CellState, tuple[str, str]] = {

@@ -8,7 +8,7 @@ from analysis.answers import dead, theorems
 from analysis.answers.comparison import EVERY_PHASE, Comparison, Side
 from analysis.answers.evidence import Block, Evidence
 from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, ask
-from analysis.text.sentences import Answer
+from analysis.text import Answer
 
 ALMOST = 5.0
 """Points of accuracy within which one trains as well as another."""

@@ -18,10 +18,9 @@ import pandas as pd
 from analysis.answers.evidence import Block, Evidence, effect_of, estimate, troubles
 from analysis.answers.tally import PHASES
 from analysis.metrics import Measure
-from analysis.reductions.over_steps import WINDOW
-from analysis.statistics.estimates import Estimate
-from analysis.statistics.simultaneous import LEAST_FREE, simultaneous
-from analysis.text.sentences import Claim, Finding, Label, Number, Sentence, State, count
+from analysis.reductions import WINDOW
+from analysis.statistics import LEAST_FREE, Estimate, simultaneous
+from analysis.text import Claim, Finding, Label, Number, Sentence, State, count
 
 WRONG = 0.025
 """Chance that an interval anywhere in a family misses the truth, on either side."""

@@ -10,16 +10,22 @@ import pandas as pd
 
 from analysis.answers.evidence import Evidence, estimate
 from analysis.statistics import estimates, regression
-from analysis.tables.association_table import quantity
-from analysis.tables.associations import HEADLINE, Kind, Verdict, of, verdict
-from analysis.tables.outcomes import stable_lr
-from analysis.tables.prediction_targets import SAID
-from analysis.text.sentences import Label, Sentence, count
+from analysis.tables import (
+    HEADLINE,
+    SAID,
+    Kind,
+    Verdict,
+    quantity,
+    relations_for,
+    stable_lr,
+    verdict,
+)
+from analysis.text import Label, Sentence, count
 
 
 def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
     """How many measures of the family may be said what of an outcome."""
-    found = [of(evidence.basis.relations, key, outlook) for key in HEADLINE]
+    found = [relations_for(evidence.basis.relations, key, outlook) for key in HEADLINE]
     return Counter(verdict(own).kind for own in found if own)
 
 
@@ -46,7 +52,7 @@ _FIRST: tuple[Kind, ...] = ("predicts", "associated")
 
 def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Sentence]:
     """One measure against one outcome, worded by rule; nothing where it was not measured."""
-    found = of(evidence.basis.relations, key, outlook)
+    found = relations_for(evidence.basis.relations, key, outlook)
     if not found:
         return []
     said, place = verdict(found), f"answers/{stem}/{key}/{outlook}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from analysis.answers.comparison import Comparison, find
 from analysis.answers.evidence import Evidence
 from analysis.answers.tally import tally
-from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence
+from analysis.text import Answer, Claim, Finding, Label, Sentence
 
 BY_INTERVAL = (
     "A comparison is as claimed if the whole interval of the paired effect is on the claim's side "

@@ -10,7 +10,7 @@ from analysis.answers.comparison import find
 from analysis.answers.evidence import Evidence, estimate
 from analysis.answers.paper_claims import DISTANCE, ICS, OUTPUT, batch, early
 from analysis.answers.question import BY_PHASE, answer
-from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence, count
+from analysis.text import Answer, Claim, Finding, Label, Sentence, count
 
 
 def original(evidence: Evidence) -> Answer:

@@ -25,8 +25,8 @@ from analysis.answers.paper_claims import (
 )
 from analysis.answers.prediction import descent, headline, kinds, stability, worded
 from analysis.answers.question import BY_INTERVAL, BY_PHASE, Question, ask
-from analysis.tables.associations import HEADLINE
-from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
+from analysis.tables import HEADLINE
+from analysis.text import Answer, Claim, Label, Part, Sentence, count
 
 _SHOWN = "A statement on the report itself; no test."
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from analysis.answers.effects import effects_named
 from analysis.answers.tally import PHASES, headline
-from analysis.text.sentences import Answer, Finding, Label, Part, Sentence, State, count
+from analysis.text import Answer, Finding, Label, Part, Sentence, State, count
 
 MOST = 3
 """Claims that have a sentence."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.answers.effects import effects_named
-from analysis.text.sentences import Finding, Label, Number, Part, Sentence, State, count
+from analysis.text import Finding, Label, Number, Part, Sentence, State, count
 
 PHASES = {"early": "early", "late": "late", "loss": "at matched loss"}
 """When a measure is read, in words: 5–25 % of the run, its second half, at the block's target."""

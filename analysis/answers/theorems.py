@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.answers.evidence import Block, Evidence, estimate
 from analysis.answers.question import answer
-from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence, count
+from analysis.text import Answer, Claim, Finding, Label, Sentence, count
 
 EQUAL = 1e-2
 """Relative gap up to which a theorem's two sides are equal: float32 and ε > 0 leave some."""

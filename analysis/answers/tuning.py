@@ -13,7 +13,7 @@ from analysis.metrics import Measure
 from analysis.statistics import rank_correlation
 from analysis.study import label_order
 from analysis.tables import tuning_ranks
-from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
+from analysis.text import Answer, Claim, Label, Part, Sentence, count
 
 VIEWS = {
     "tuned": "each at its best rate",

@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from analysis.statistics import estimates
-from analysis.statistics.estimates import Estimate
-from analysis.tables import contrasts
-from analysis.tables.columns import Column
-from analysis.tables.contrasts import ALPHA
+from analysis.statistics import Estimate, estimates
+from analysis.tables import ALPHA, Column, contrasts
 
 FEWEST_PAIRS = 2
 

@@ -14,17 +14,11 @@ from analysis.comparison.change import Change, change
 from analysis.comparison.merge import SIDES, alike, joined, marked
 from analysis.comparison.sentences import changed, lead, verdicts
 from analysis.metrics import Measure
-from analysis.reductions.over_steps import BLOCK
-from analysis.reductions.trainings import Trainings
+from analysis.reductions import BLOCK, Trainings
 from analysis.statistics import estimates
-from analysis.study import label_order
-from analysis.study.study import Study
-from analysis.tables import definitions
-from analysis.tables.columns import Column
-from analysis.tables.contrasts import ALPHA
-from analysis.tables.outcomes import ROW
-from analysis.tables.tables import Table, TableInputs, varying_in
-from analysis.text.sentences import Claim, Sentence
+from analysis.study import Study, label_order
+from analysis.tables import ALPHA, ROW, Column, Table, TableInputs, definitions, varying_in
+from analysis.text import Claim, Sentence
 from pipeline.seeds import derive
 
 PROBED = (

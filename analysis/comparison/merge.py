@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.study.labels import labelled
-from analysis.study.study import LABELS, Study
-from pipeline.spec.labels import varying_training
+from analysis.study import LABELS, Study, labelled
+from pipeline.spec import varying_training
 
 SIDES = ("here", "there")
 _MARK = "\x1f"

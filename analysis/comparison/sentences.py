@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.answers.evidence import estimate
+from analysis.answers import estimate
 from analysis.metrics import Measure
-from analysis.study.study import Study
-from analysis.text.sentences import Claim, Label, Part, Sentence, count
+from analysis.study import Study
+from analysis.text import Claim, Label, Part, Sentence, count
 
 
 def lead(here: Study, there: Study, cells: pd.DataFrame, alone: int, same: int) -> list[Sentence]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.figures.figure import Figure
 
 if TYPE_CHECKING:
-    from analysis.tables.tables import Table, TableInputs
+    from analysis.tables import Table, TableInputs
 
 __all__ = ["Figure", "build"]
 

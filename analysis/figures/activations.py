@@ -18,7 +18,7 @@ from analysis.figures.layout import few_ticks, say, sheet
 from analysis.figures.marks import mark
 from analysis.figures.single_lr import Slice, numbers, slices
 from analysis.figures.style import Look
-from analysis.reductions.curve_data import QUANTILES, chosen_layers
+from analysis.reductions import QUANTILES, chosen_layers
 
 CAPTION = (
     "Median (line), middle half (dark) and 5th to 95th percentile (light) of the pre-activations "

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.style import Look
-from analysis.statistics.estimates import weighted
-from analysis.study.label_order import names
-from analysis.study.study import Study
-from analysis.text.short_labels import short_labels
+from analysis.statistics import weighted
+from analysis.study import Study, names
+from analysis.text import short_labels
 
 
 @dataclass(frozen=True, kw_only=True)

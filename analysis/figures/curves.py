@@ -14,9 +14,9 @@ from analysis.figures.figure import Figure
 from analysis.figures.layout import few_ticks, fit, log_scale, say, sheet
 from analysis.figures.marks import mark
 from analysis.figures.style import Look
-from analysis.reductions.curve_specs import CURVES, Curve
-from analysis.statistics.bands import band
-from analysis.study.label_order import names
+from analysis.reductions import CURVES, Curve
+from analysis.statistics import band
+from analysis.study import names
 
 BAND = (
     "Lines: interquartile mean over runs; bands: its 95 % interval, absent where a single run is "

@@ -19,9 +19,9 @@ from analysis.figures.figure import Figure
 from analysis.figures.layout import NARROWEST, RowLabels, page_width, row_labels
 from analysis.figures.marks import Marked, Place, mark
 from analysis.figures.style import GREY, INK
-from analysis.study.label_order import names
-from analysis.tables.tables import Measure, Table
-from analysis.text.numbers import DIVERGED, significant
+from analysis.study import names
+from analysis.tables import Measure, Table
+from analysis.text import DIVERGED, significant
 
 CAPTION = (
     "{title}: the estimates of table “{table}”, over {runs} runs, {fewest} to {most} a cell. "

@@ -15,7 +15,7 @@ from analysis.figures import Figure, build
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from analysis.study.study import Study
+    from analysis.study import Study
 
 _DPI = 100
 
@@ -76,7 +76,7 @@ def _png(drawing: Drawing) -> bytes:
 
 
 def _figures(study: Study, seed: int) -> dict[str, Figure]:
-    from analysis.tables.tables import TableInputs, build_tables
+    from analysis.tables import TableInputs, build_tables
 
     basis = TableInputs(study, seed)
     return {each.name: each for each in build(basis, build_tables(basis))}

@@ -17,10 +17,8 @@ from analysis.figures.layout import log_across, say, sheet
 from analysis.figures.marks import mark
 from analysis.figures.style import Look
 from analysis.metrics import Probed
-from analysis.study.label_order import names
-from analysis.tables.associations import of
-from analysis.tables.prediction_targets import Readings
-from analysis.tables.tables import TableInputs
+from analysis.study import names
+from analysis.tables import Readings, TableInputs, relations_for
 
 MEASURES = (
     "landscape_gradient_difference_relative_early",
@@ -97,7 +95,7 @@ def _dots(panel: Axes, points: pd.DataFrame, legend: dict[str, Look]) -> None:
 
 def _psi(basis: TableInputs, item: Probed, points: pd.DataFrame) -> str:
     architecture = str(points["architecture"].iloc[0])
-    for relation in of(basis.relations, item.measure.key, "speed"):
+    for relation in relations_for(basis.relations, item.measure.key, "speed"):
         block = relation.block
         same = block and block["architecture"] == architecture
         if same and block["data"] == str(points["data"].iloc[0]):

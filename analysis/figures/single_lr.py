@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.figures.context import Scene, chosen_lr
-from analysis.study.label_order import names
+from analysis.study import names
 
 SAID = (
     "Learning rate {lr}: the one at which the fewest runs diverged or never left their initial "

@@ -24,12 +24,10 @@ from analysis.figures.layout import (
 )
 from analysis.figures.marks import mark
 from analysis.figures.style import INK
-from analysis.reductions.over_steps import BLOCK
-from analysis.statistics.bands import band
-from analysis.study.label_order import names
-from analysis.tables import contrasts
-from analysis.tables.columns import Column
-from analysis.tables.tables import Table, TableInputs
+from analysis.reductions import BLOCK
+from analysis.statistics import band
+from analysis.study import names
+from analysis.tables import Column, Table, TableInputs, contrasts
 from pipeline.seeds import derive
 
 RATES = (

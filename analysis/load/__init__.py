@@ -1,1 +1,16 @@
 """From a store, or MLflow alone, to a `Study`."""
+
+from analysis.load.code_digest import code, versions
+from analysis.load.progress import told
+from analysis.load.reader import Found, Reader
+from analysis.load.sources import load, opened
+
+__all__ = [
+    "Found",
+    "Reader",
+    "code",
+    "load",
+    "opened",
+    "told",
+    "versions",
+]

@@ -18,7 +18,7 @@ from analysis.load.cache import Cache
 from analysis.load.progress import told
 from analysis.reductions import summaries
 from analysis.study import concat
-from pipeline.store.store import Store, StoreError
+from pipeline.store import Store, StoreError
 
 BATCH = 128
 """Cells reduced at once: enough that a frame's overhead is small, few enough to be held."""

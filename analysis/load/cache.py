@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.load.cache_file import Part
-from pipeline.store.atomic_write import write_atomic
+from pipeline.store import write_atomic
 
 
 class Cache:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.store.store import Store, StoreError
+from pipeline.store import Store, StoreError
 
 _CURVE = "training.parquet"
 

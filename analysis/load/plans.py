@@ -8,11 +8,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.study.labels import Labels, labelled
-from analysis.study.study import LABELS
-from pipeline.spec.read import training_id
-from pipeline.store.plans import Plan, best_first, chosen
-from pipeline.store.store import Store, StoreError
+from analysis.study import LABELS, Labels, labelled
+from pipeline.spec import training_id
+from pipeline.store import Plan, Store, StoreError, best_first, chosen
 
 OWN = [name for name in LABELS if name != "probes"]
 """The labels that a plan has."""

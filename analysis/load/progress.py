@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from pipeline.cli.duration import duration
+from pipeline.cli import duration
 
 _EVERY = 10.0
 """Seconds between lines: a report that takes less says nothing."""

@@ -27,12 +27,10 @@ from analysis.load import (
     result_row as cells,
 )
 from analysis.load.cache import Cache
-from analysis.reductions import summaries
-from analysis.reductions.over_steps import is_stuck
-from analysis.study import concat, label_order
+from analysis.reductions import is_stuck, summaries
+from analysis.study import LABELS, RECORDS, Study, concat, label_order
 from analysis.study import setting_values as settings
-from analysis.study.study import LABELS, RECORDS, Study
-from pipeline.store.store import Store, StoreError
+from pipeline.store import Store, StoreError
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.load import provenance
-from pipeline.spec.labels import optimizer_label
-from pipeline.store.filesystem import json_bytes
-from pipeline.store.store import Store, StoreError
+from pipeline.spec import optimizer_label
+from pipeline.store import Store, StoreError, json_bytes
 
 FINISHED = ("ok", "diverged", "time_limit")
 """How a finished cell ended; ``time_limit``: its time limit cut it."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.load.reader import Reader
-from analysis.study.study import LABELS, Study
-from pipeline.store.store import Store
+from analysis.study import LABELS, Study
+from pipeline.store import Store
 
 __all__ = ["LABELS", "Study", "load", "opened"]
 

@@ -20,9 +20,7 @@ import pandas as pd
 from analysis.reductions.curve_specs import CURVES
 from analysis.reductions.over_steps import BLOCK
 from analysis.reductions.record_views import VIEWS
-from analysis.study import concat, label_order
-from analysis.study.labels import swept_options, variant_label
-from analysis.study.study import LABELS, Study
+from analysis.study import LABELS, Study, concat, label_order, swept_options, variant_label
 
 _CURVES = {curve.name: curve.table for curve in CURVES}
 _ENDINGS = ("ok", "diverged", "time_limit")

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.answers.matrix import Matrix, matrix
-from analysis.answers.summary import summary
-from analysis.study.label_order import names
-from analysis.study.study import Study
-from analysis.text.quotes import QUOTES, Quote
-from analysis.text.sentences import Answer, Claim, Label, Part, Sentence, count
+from analysis.answers import Matrix, matrix, summary
+from analysis.study import Study, names
+from analysis.text import QUOTES, Answer, Claim, Label, Part, Quote, Sentence, count
 
 if TYPE_CHECKING:
     from analysis.render.page import Shown

@@ -9,12 +9,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from analysis.answers.matrix import MARKS, Cell
+from analysis.answers import MARKS, Cell
 from analysis.render.compact_svg import compact
 from analysis.render.first_screen import anchor
 from analysis.render.page import Page
 from analysis.render.table_layout import RESCALES_MEANS
-from analysis.text.sentences import Label, Number, Sentence
+from analysis.text import Label, Number, Sentence
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("page.js", "figures.js")

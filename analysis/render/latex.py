@@ -11,7 +11,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from analysis.render.table_layout import RESCALES, RESCALES_MEANS, Cell, Row, Sheet
-from analysis.text.numbers import MISSING
+from analysis.text import MISSING
 
 _TEXT = {
     "\\": r"\textbackslash{}",

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.answers.matrix import MARKS, Matrix
-from analysis.answers.matrix import Cell as Verdict
+from analysis.answers import MARKS, Matrix
+from analysis.answers import Cell as Verdict
 from analysis.render.page import Compared, Page
 from analysis.render.table_layout import RESCALES_MEANS, Cell, Sheet
-from analysis.text.sentences import Claim, Label, Number, Part
+from analysis.text import Claim, Label, Number, Part
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 

@@ -11,10 +11,9 @@ import pandas as pd
 from analysis.comparison import Against
 from analysis.render.first_screen import Asked, FirstScreen, asked, first_screen
 from analysis.render.table_layout import Sheet, head
-from analysis.study.study import Study
-from analysis.tables.tables import Table
-from analysis.text.sentences import Answer, Label, Number, Part, Sentence, count, said
-from analysis.text.short_labels import in_answer, labels_of
+from analysis.study import Study
+from analysis.tables import Table
+from analysis.text import Answer, Label, Number, Part, Sentence, count, in_answer, labels_of, said
 
 GLANCE = (
     "What the paper claims (C), its critics (K) and its reviewers ask (Q), each answered from the "

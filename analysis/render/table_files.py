@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.metrics import Measure
-from analysis.tables.columns import FACTS
-from analysis.tables.tables import Table
+from analysis.tables import FACTS, Table
 
 _PARTS = {
     "estimate": "",

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from analysis.tables.headline import headline
-from analysis.tables.tables import Measure, Table
-from analysis.text import numbers
-from analysis.text.short_labels import shorten
+from analysis.tables import Measure, Table, headline
+from analysis.text import numbers, shorten
 
 RESCALES = "†"
 RESCALES_MEANS = f"{RESCALES} changes when weights before a normalizer are rescaled"

@@ -11,16 +11,14 @@ from typing import Any
 
 from analysis import answers, figures
 from analysis.comparison import against
-from analysis.load.code_digest import versions
-from analysis.load.progress import told
+from analysis.load import told, versions
 from analysis.render import MANIFEST, html, latex, markdown, table_files
 from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import FILES, draw_all
 from analysis.render.table_layout import sheet
-from analysis.study.study import Study
-from analysis.tables import tables
-from analysis.tables.variants import with_variants
-from analysis.text.short_labels import labels_of
+from analysis.study import Study
+from analysis.tables import tables, with_variants
+from analysis.text import labels_of
 
 
 def write(

@@ -1,6 +1,6 @@
 """``python -m analysis.report``."""
 
 from analysis.report.command import main
-from pipeline.cli.run import run
+from pipeline.cli import run
 
 run(main)

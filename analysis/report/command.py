@@ -8,18 +8,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.affinity import affinity
-from pipeline.cli.errors import exit_code, print_error
-from pipeline.cli.options import (
+from pipeline.cli import (
+    affinity,
     argument,
+    exit_code,
+    graceful_shutdown,
     local_folder,
     local_path,
     positive,
+    print_error,
     storage_location,
     storage_parent,
     tracking_parent,
 )
-from pipeline.cli.run import graceful_shutdown
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
@@ -101,7 +102,7 @@ def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
     if uri in (None, "none"):
         return
     from analysis.report.summary_note import counts, note
-    from pipeline.store.store import Store, StoreError
+    from pipeline.store import Store, StoreError
     from pipeline.tracking.client import TrackingError, attach_report, refuse_copy
 
     try:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.load.reader import Found, Reader
-from analysis.load.sources import opened
-from analysis.study.study import Study
-from pipeline.cli.mistakes import did_you_mean
-from pipeline.cli.options import storage_location
-from pipeline.store.store import Store
+from analysis.load import Found, Reader, opened
+from analysis.study import Study
+from pipeline.cli import did_you_mean, storage_location
+from pipeline.store import Store
 
 
 @dataclass

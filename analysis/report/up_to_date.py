@@ -10,10 +10,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load.code_digest import code, versions
-from analysis.load.reader import Found
+from analysis.load import Found, code, versions
 from analysis.render import MANIFEST
-from pipeline.store.atomic_write import write_atomic
+from pipeline.store import write_atomic
 
 _NOTE = "report.json"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.study.setting_values import flat
 from analysis.study.study import LABELS
-from pipeline.spec.labels import label, varying, varying_training, written
+from pipeline.spec import label, varying, varying_training, written
 
 Settings = Mapping[str, Any]
 Labels = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.metrics import Measure
-from analysis.reductions.over_steps import BLOCK
-from analysis.statistics.rank_correlation import ALPHA
-from analysis.tables.associations import HEADLINE, Relation, of
+from analysis.reductions import BLOCK
+from analysis.statistics import ALPHA
+from analysis.tables.associations import HEADLINE, Relation, relations_for
 from analysis.tables.columns import CELL
 from analysis.tables.contrasts import NO_CONTRAST
 
@@ -132,7 +132,7 @@ def _tied(relation: Relation) -> str:
 
 
 def _added(relation: Relation, relations: Sequence[Relation]) -> dict[str, Any]:
-    own = of(relations, relation.item.measure.key, relation.outlook)
+    own = relations_for(relations, relation.item.measure.key, relation.outlook)
     whole = next(r for r in own if not r.block)
     if relation.block and len(own) > 2:
         return _cell(math.nan, 0, "not estimable: one architecture")

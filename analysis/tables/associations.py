@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import Probed
-from analysis.reductions.over_steps import BLOCK
+from analysis.reductions import BLOCK
+from analysis.statistics import ALPHA, Psi
 from analysis.statistics import (
     estimates as stats,
 )
@@ -29,7 +30,6 @@ from analysis.statistics import (
 from analysis.statistics import (
     regression as regress,
 )
-from analysis.statistics.rank_correlation import ALPHA, Psi
 from analysis.tables.prediction_targets import (
     Arena,
     Outlook,
@@ -204,6 +204,6 @@ def verdict(found: Sequence[Relation]) -> Verdict:
     )
 
 
-def of(found: Sequence[Relation], key: str, outlook: str) -> list[Relation]:
+def relations_for(found: Sequence[Relation], key: str, outlook: str) -> list[Relation]:
     """The relations of one measure (by key) and one outcome."""
     return [r for r in found if r.item.measure.key == key and r.outlook == outlook]

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import Measure
-from analysis.reductions.over_steps import BLOCK
-from analysis.statistics import estimates
-from analysis.statistics.estimates import Estimate
+from analysis.reductions import BLOCK
+from analysis.statistics import Estimate, estimates
 from analysis.tables import contrasts
 from analysis.tables.contrasts import NO_CONTRAST, Contrast
 from analysis.tables.outcomes import ROW, spread_over_lr, stable_lr

@@ -8,8 +8,7 @@ import pandas as pd
 
 from analysis import metrics
 from analysis.metrics import Probed
-from analysis.reductions import over_steps
-from analysis.reductions.record_views import VIEWS
+from analysis.reductions import VIEWS, over_steps
 from analysis.tables import columns
 from analysis.tables.columns import Column
 from analysis.tables.outcomes import averaged, of_two, shared, tuned

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analysis.reductions.over_steps import BLOCK, learned_step, levels, reach_step
+from analysis.reductions import BLOCK, learned_step, levels, reach_step
 from analysis.statistics import estimates
 
 ROW = [*BLOCK, "normalizer"]

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import Probed
-from analysis.reductions import over_steps
-from analysis.reductions.over_steps import BLOCK
+from analysis.reductions import BLOCK, over_steps
 
 At = Literal["step", "loss", "end"]
 ENVIRONMENT = [*BLOCK, "lr", "seed"]

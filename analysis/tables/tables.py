@@ -10,11 +10,8 @@ import pandas as pd
 
 from analysis import metrics
 from analysis.metrics import Measure, Probed
-from analysis.reductions import summaries
-from analysis.reductions.over_steps import BLOCK, is_weak
-from analysis.reductions.trainings import Trainings
-from analysis.study import label_order
-from analysis.study.study import Study
+from analysis.reductions import BLOCK, Trainings, is_weak, summaries
+from analysis.study import Study, label_order
 from analysis.tables import association_table, columns, definitions
 from analysis.tables.associations import Relation, relations
 from analysis.tables.columns import Column

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.reductions.over_steps import BLOCK
+from analysis.reductions import BLOCK
 from analysis.tables.outcomes import ROW
 
 VIEWS = ("tuned", "of_two", "averaged", "shared")

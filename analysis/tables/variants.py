@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.reductions import summaries
-from analysis.reductions.record_views import VIEWS
-from analysis.reductions.trainings import Variant
+from analysis.reductions import VIEWS, Variant, summaries
 from analysis.study import label_order
 from analysis.tables import columns
 from analysis.tables.columns import Column

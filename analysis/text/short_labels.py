@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from analysis.study.label_order import names
-from analysis.study.study import Study
+from analysis.study import Study, names
 from analysis.text.sentences import Answer, Claim, Finding, Label, Sentence
 
 JOINT = " · "

@@ -10,8 +10,8 @@ from types import ModuleType
 
 from torch import nn
 
-from pipeline.catalog.class_path import file_of_class
-from pipeline.cli.mistakes import did_you_mean, quoted
+from pipeline.catalog import file_of_class
+from pipeline.cli import did_you_mean, quoted
 
 
 def user_class(path: str) -> type[nn.Module]:

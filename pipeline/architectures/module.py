@@ -10,7 +10,7 @@ from torch import nn
 from pipeline.architectures import Network
 from pipeline.architectures._torchvision import normalized
 from pipeline.architectures._user_class import user_class
-from pipeline.cli.mistakes import did_you_mean, quoted
+from pipeline.cli import did_you_mean, quoted
 from pipeline.data import Location, Task
 from pipeline.normalizers import Normalizer
 

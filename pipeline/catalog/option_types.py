@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from pipeline.cli.mistakes import quoted
+from pipeline.cli import quoted
 
 __all__ = [
     "AtLeastOne",

@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from pipeline.cli.mistakes import SpecError, quoted
+from pipeline.cli import SpecError, quoted
 
 KINDS = ("data", "architectures", "normalizers", "optimizers", "probes")
 VARIABLE = "NORMSCOPE_PARTS"

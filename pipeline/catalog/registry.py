@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.catalog import own_parts
 from pipeline.catalog.family_names import timm_names, torchvision_names
 from pipeline.catalog.own_parts import Folder
-from pipeline.cli.errors import exit_code
-from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.cli import SpecError, did_you_mean, exit_code, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from pipeline.catalog.option_types import AtLeastOne
-from pipeline.cli.mistakes import SpecError, did_you_mean, joined, quoted
+from pipeline.cli import SpecError, did_you_mean, joined, quoted
 
 Model = TypeVar("Model", bound=BaseModel)
 

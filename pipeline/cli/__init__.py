@@ -1,1 +1,64 @@
 """What all commands share: their end, their errors, their common options, and what they hide."""
+
+from pipeline.cli import options
+from pipeline.cli.affinity import affinity
+from pipeline.cli.duration import duration
+from pipeline.cli.errors import exit_code, print_error
+from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, quoted
+from pipeline.cli.options import (
+    SQLITE,
+    argument,
+    is_remote,
+    local_folder,
+    local_path,
+    positive,
+    set_parent,
+    storage_location,
+    storage_parent,
+    tracking_location,
+    tracking_parent,
+)
+from pipeline.cli.process import run
+from pipeline.cli.redaction import redact, redacted
+from pipeline.cli.signals import (
+    graceful_shutdown,
+    install_signal_handlers,
+    on_terminate,
+    stop_notice,
+    write_notice,
+)
+from pipeline.cli.streams import printable
+
+__all__ = [
+    "SQLITE",
+    "Mistakes",
+    "SpecError",
+    "affinity",
+    "argument",
+    "did_you_mean",
+    "duration",
+    "each",
+    "exit_code",
+    "graceful_shutdown",
+    "install_signal_handlers",
+    "is_remote",
+    "joined",
+    "local_folder",
+    "local_path",
+    "on_terminate",
+    "options",
+    "positive",
+    "print_error",
+    "printable",
+    "quoted",
+    "redact",
+    "redacted",
+    "run",
+    "set_parent",
+    "stop_notice",
+    "storage_location",
+    "storage_parent",
+    "tracking_location",
+    "tracking_parent",
+    "write_notice",
+]

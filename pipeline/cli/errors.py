@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from pipeline.cli.process import INTERRUPTED
 from pipeline.cli.redaction import redact
-from pipeline.cli.run import INTERRUPTED
 
 BAD_INPUT = 2
 """Exit code of a command that was given what it cannot use."""
@@ -24,7 +24,7 @@ def exit_code(action: Callable[[], int], interrupted: str) -> int:
     """
     try:
         return action()
-    except BrokenPipeError:  # the reader of what is printed has gone: see `pipeline.cli.run`
+    except BrokenPipeError:  # the reader of what is printed has gone: see `pipeline.cli.process`
         raise
     except (ValueError, OSError) as error:
         print_error(error)

@@ -1,6 +1,6 @@
 """``python -m pipeline.cluster``."""
 
-from pipeline.cli.run import run
+from pipeline.cli import run
 from pipeline.cluster.command import main
 
 run(main)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.cli import SpecError, did_you_mean, quoted
 
 _RAYS_OWN = {"SubnetIds"}
 """Keys that Ray takes itself and does not pass on."""

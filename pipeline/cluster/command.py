@@ -12,8 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.cli import exit_code, print_error
 from pipeline.cli import options as shared
-from pipeline.cli.errors import exit_code, print_error
 
 _ROOT = Path(__file__).resolve().parents[2]
 _EPILOG = """\
@@ -47,7 +47,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _slurm(options: argparse.Namespace) -> int:
     from pipeline.cluster.slurm import Request, script
-    from pipeline.spec.read import read_sweep
+    from pipeline.spec import read_sweep
 
     sweep = read_sweep(options.file, options.set)
     file = str(Path(options.file).resolve())
@@ -72,7 +72,7 @@ def _slurm(options: argparse.Namespace) -> int:
 def _kubernetes(options: argparse.Namespace) -> int:
     from pipeline.cluster.kubernetes import WORKDIR, Request, manifest
     from pipeline.cluster.validate import locked
-    from pipeline.spec.read import read_sweep
+    from pipeline.spec import read_sweep
 
     sweep = read_sweep(options.file, options.set)
     request = Request(

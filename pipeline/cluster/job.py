@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
-from pipeline.cli.mistakes import SpecError
-from pipeline.cli.redaction import redact
+from pipeline.cli import SpecError, redact
 from pipeline.cluster.checkout import Checkout, committed_checkout
 from pipeline.cluster.tunnel import tunnel
 from pipeline.cluster.validate import problems
-from pipeline.spec.read import Sweep
+from pipeline.spec import Sweep
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
-from pipeline.spec.yaml_reader import read
+from pipeline.cli import SpecError, did_you_mean, quoted
+from pipeline.spec import read_yaml
 
 File = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def problems(path: str | Path, lock: str | Path, schema: Check) -> list[SpecErro
         schema: Ray's own check, without which the file has no shape to look at.
     """
     try:
-        data, lines = read(path)
+        data, lines = read_yaml(path)
     except SpecError as error:
         return [error]
     if not isinstance(data, dict):

@@ -9,8 +9,7 @@ from typing import Any
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
-from pipeline.cli.errors import exit_code
-from pipeline.cli.mistakes import SpecError, did_you_mean
+from pipeline.cli import SpecError, did_you_mean, exit_code
 
 _EPILOG = """\
 examples:

@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from pipeline.catalog.class_path import file_of_class
+from pipeline.catalog import file_of_class
 from pipeline.data._folders import cache_folder
 from pipeline.data._image_tree import image_sources
 from pipeline.data._shards import parquet_sources
 from pipeline.data._sources import Source, data_error, files_below, is_data_error, local_source
-from pipeline.store.atomic_write import write_atomic
+from pipeline.store import write_atomic
 
 _SETTLED = 2.0
 """Seconds after which a change of a file shows in its times, whatever the clock's resolution."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.cli.options import local_folder
+from pipeline.cli import local_folder
 
 _DEFAULT = "~/.cache/normscope"
 

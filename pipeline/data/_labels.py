@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.cli.mistakes import did_you_mean
+from pipeline.cli import did_you_mean
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """``python -m pipeline.export``."""
 
-from pipeline.cli.run import run
+from pipeline.cli import run
 from pipeline.export.command import main
 
 run(main)

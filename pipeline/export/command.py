@@ -6,9 +6,8 @@ import argparse
 import importlib
 from pathlib import Path
 
-from pipeline.cli.errors import exit_code
-from pipeline.cli.options import argument, local_folder, storage_location, storage_parent
-from pipeline.store.store import Store
+from pipeline.cli import argument, exit_code, local_folder, storage_location, storage_parent
+from pipeline.store import Store
 
 _NEEDS = {"csv": "pandas", "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 """By target: the package that it needs."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.store.store import Store
+from pipeline.store import Store
 from pipeline.tracking.payload import parameters, points, run_name
 
 _FINAL = "final/"

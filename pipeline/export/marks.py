@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.export.finished import Finished, read
-from pipeline.store.store import Store
+from pipeline.store import Store
 
 
 def each_once(

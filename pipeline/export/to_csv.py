@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.export.finished import Finished, read, run_id
-from pipeline.store.store import Store
+from pipeline.store import Store
 
 
 def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:

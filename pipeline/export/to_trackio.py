@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.export.finished import Finished
 from pipeline.export.marks import each_once
-from pipeline.store.store import Store
+from pipeline.store import Store
 
 
 def export(sweep: str, digests: Mapping[str, str], folder: Path, store: Store) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.cli.options import storage_location
+from pipeline.cli import storage_location
 from pipeline.data import Batch
 from pipeline.monitor import study
 from pipeline.monitor.observed import LossFunction, ObservedNetwork
@@ -20,7 +20,7 @@ from pipeline.monitor.stages import Stage
 from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
 from pipeline.normalizers import Traits
 from pipeline.probes._vectors import parameters
-from pipeline.store.store import Store
+from pipeline.store import Store
 from pipeline.training.loop import Outcome
 from pipeline.trial.result import describe, tables
 

@@ -25,7 +25,7 @@ from pipeline.monitor.observed import ObservedNetwork
 from pipeline.normalizers import Traits
 from pipeline.probes._vectors import Params
 from pipeline.probes._view import View, set_noise
-from pipeline.spec.read import cadence_steps
+from pipeline.spec import cadence_steps
 from pipeline.training.probe_runner import Look, ProbeRunner, computed
 
 _TOLERANCE = 0.02

@@ -15,9 +15,9 @@ from filelock import FileLock
 from torch import nn
 
 from pipeline.catalog import registry as catalog
+from pipeline.spec import Cell
 from pipeline.spec.expand import resolve_probes
-from pipeline.spec.read import SCHEMA, Cell
-from pipeline.store.store import Store
+from pipeline.store import SCHEMA, Store
 from pipeline.trial.source_digest import code_digest
 
 PLACES = ("data", "architecture", "normalizer")

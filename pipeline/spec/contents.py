@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.catalog import PARTS, file_of_class
 from pipeline.catalog import registry as catalog
-from pipeline.catalog.class_path import PARTS, file_of_class
-from pipeline.cli.mistakes import SpecError
-from pipeline.cli.redaction import redact
+from pipeline.cli import SpecError, redact
 
 if TYPE_CHECKING:
     from pipeline.data._digest import Content
@@ -55,7 +54,7 @@ def name_of(location: str) -> str:
     return PurePosixPath(_absolute(location)).name or "/"
 
 
-def read(location: Location) -> Content | None:
+def content_of(location: Location) -> Content | None:
     """Read what a location contains; None where it cannot be read from this machine.
 
     Raises:
@@ -102,7 +101,7 @@ class Contents:
         known = (location.part, location.value)
         if known not in self._digests:
             try:
-                content = read(location)
+                content = content_of(location)
             except ValueError as error:
                 raise SpecError(redact(str(error)), location.key) from None
             self._digests[known] = content.digest if content else None

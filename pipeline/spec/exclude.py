@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.catalog.registry import find, parts, resolve
-from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.catalog import find, parts, resolve
+from pipeline.cli import SpecError, did_you_mean, quoted
 from pipeline.spec.optimizer import optimizer_of
 from pipeline.spec.read import KINDS
 from pipeline.spec.schema import DOTTED, SECTIONS

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.catalog.registry import find, parts, resolve
-from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, quoted
+from pipeline.catalog import find, parts, resolve
+from pipeline.cli import Mistakes, SpecError, did_you_mean, each, joined, quoted
 from pipeline.spec.contents import Contents
 from pipeline.spec.exclude import excluded, rule
 from pipeline.spec.labels import label, part_label, varying_training

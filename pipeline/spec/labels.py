@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.catalog.registry import parts
+from pipeline.catalog import parts
 from pipeline.spec.optimizer import IN_TRAINING
 
 

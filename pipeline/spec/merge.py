@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.cli.mistakes import SpecError
+from pipeline.cli import SpecError
 
 
 def is_merged(section: str, steps: Sequence[str]) -> bool:

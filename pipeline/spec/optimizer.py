@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.catalog.registry import parts
+from pipeline.catalog import parts
 
 IN_TRAINING = {"sgd": ("momentum",), "adam": ("betas",), "adamw": ("betas",)}
 """By optimizer: its options that are settings of ``training``."""

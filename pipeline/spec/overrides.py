@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, quoted
+from pipeline.cli import Mistakes, SpecError, did_you_mean, quoted
 from pipeline.spec.merge import is_merged
 from pipeline.spec.schema import DOTTED, Base, SweepFile
 from pipeline.spec.yaml_reader import parse

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean
+from pipeline.cli import Mistakes, SpecError, did_you_mean
 from pipeline.spec.overrides import assign_leaves, split_key
 
 

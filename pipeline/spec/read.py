@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
-from pipeline.cli.mistakes import SpecError
+from pipeline.cli import SpecError
 from pipeline.spec.contents import name_of
-from pipeline.spec.yaml_reader import read
-from pipeline.store.filesystem import SCHEMA
+from pipeline.spec.yaml_reader import read_yaml
+from pipeline.store import SCHEMA
 
 if TYPE_CHECKING:
-    from pipeline.cli.mistakes import Mistakes
+    from pipeline.cli import Mistakes
     from pipeline.spec.schema import SweepFile
 
 __all__ = ["Cell", "Resources", "SpecError", "Sweep", "cadence_steps", "plan", "read_sweep"]
@@ -99,12 +99,12 @@ def read_sweep(
     Raises:
         SpecError: with a line for every mistake in the file or the overrides.
     """
-    from pipeline.cli.mistakes import Mistakes
+    from pipeline.cli import Mistakes
     from pipeline.spec.expand import expand
     from pipeline.spec.overrides import override, reject_ineffective_overrides
     from pipeline.spec.profiles import with_profile
 
-    data, lines = read(path)
+    data, lines = read_yaml(path)
     places = {key: f"{path}:{line}" for key, line in lines.items()} | {"": str(path)}
     mistakes, cells, idle = Mistakes(), [], []
     try:
@@ -129,7 +129,7 @@ def read_sweep(
 def _structure(data: Any, mistakes: Mistakes) -> SweepFile:
     """Check a file's top level; what is wrong in a key that no cell depends on is collected."""
     from pipeline.catalog.validation import validate
-    from pipeline.cli.mistakes import each
+    from pipeline.cli import each
     from pipeline.spec.schema import SweepFile
 
     try:

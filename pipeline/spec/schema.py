@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.option_types import AtLeastOne, Betas, Decay, Fraction
 from pipeline.catalog.validation import Strict
-from pipeline.cli.mistakes import SpecError, quoted
+from pipeline.cli import SpecError, quoted
 
 MAX_SEEDS = 100_000
 

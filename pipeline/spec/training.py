@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.catalog.registry import parts, resolve
+from pipeline.catalog import parts, resolve
 from pipeline.catalog.validation import validate
-from pipeline.cli.mistakes import Mistakes, SpecError, quoted
+from pipeline.cli import Mistakes, SpecError, quoted
 from pipeline.spec.optimizer import IN_TRAINING
 from pipeline.spec.schema import Training
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
+from pipeline.cli import SpecError, did_you_mean, quoted
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 20
@@ -37,7 +37,7 @@ _CONSTANTS: dict[str, Any] = {
 }
 
 
-def read(path: str | Path) -> tuple[Any, dict[str, int]]:
+def read_yaml(path: str | Path) -> tuple[Any, dict[str, int]]:
     """Read a file into plain data and the line of every key path (``grid.training.lr[1]``).
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.cli.redaction import redacted
+from pipeline.cli import redacted
 from pipeline.store.atomic_write import write_atomic, write_first
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.cli.redaction import redact
+from pipeline.cli import redact
 from pipeline.store.filesystem import SCHEMA, Files, StoreError, json_bytes
 
 _FILE = "store.json"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.cli.redaction import redact
+from pipeline.cli import redact
 from pipeline.store.filesystem import StoreError, json_bytes, validate_name
 from pipeline.store.identity import Identity
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.cli.redaction import redacted
+from pipeline.cli import redacted
 
 _KEY = "sha256"
 

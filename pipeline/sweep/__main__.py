@@ -1,6 +1,6 @@
 """``python -m pipeline.sweep``."""
 
-from pipeline.cli.run import run
+from pipeline.cli import run
 from pipeline.sweep.command import main
 
 run(main)

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.redaction import redact
+from pipeline.cli import redact
 from pipeline.package_version import package_version
-from pipeline.spec.optimizer import optimizer_of
-from pipeline.spec.read import Cell
-from pipeline.store.atomic_write import write_atomic
+from pipeline.spec import Cell, optimizer_of
+from pipeline.store import write_atomic
 from pipeline.trial.source_digest import code_digest, source_digests
 
 if TYPE_CHECKING:

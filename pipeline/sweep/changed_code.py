@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from pipeline.spec.read import Cell
-from pipeline.store.store import Store, StoreError
+from pipeline.spec import Cell
+from pipeline.store import Store, StoreError
 from pipeline.sweep.progress import title
 from pipeline.trial.source_digest import source_digests
 

@@ -11,13 +11,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.cli import exit_code, graceful_shutdown, install_signal_handlers
 from pipeline.cli import options as shared
-from pipeline.cli.errors import exit_code
-from pipeline.cli.run import graceful_shutdown, install_signal_handlers
 
 if TYPE_CHECKING:
-    from pipeline.spec.read import Cell, Sweep
-    from pipeline.store.store import CellStates, Store
+    from pipeline.spec import Cell, Sweep
+    from pipeline.store import CellStates, Store
     from pipeline.sweep.budget import Limits
     from pipeline.sweep.durations import Estimate
     from pipeline.sweep.lease import Lease
@@ -52,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
-    from pipeline.spec.read import read_sweep
+    from pipeline.spec import read_sweep
 
     if options.sync and (study := _study(options)):
         return _sync(study, options)
@@ -68,9 +67,8 @@ def _read_and_do(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     """What the options ask for: to look at a sweep, to mirror it, or to run it."""
-    from pipeline.spec.read import plan
-    from pipeline.store.plans import plan_id
-    from pipeline.store.store import Store
+    from pipeline.spec import plan
+    from pipeline.store import Store, plan_id
     from pipeline.sweep import status as triage
     from pipeline.sweep.dry_run import show_preview
 
@@ -106,7 +104,7 @@ def _shard_of(sweep: Sweep, shard: Shard) -> Sweep:
 
 def _run_on_cluster(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a sweep on another cluster, with what else the command says, or stop it there."""
-    from pipeline.cluster.job import run_on_cluster
+    from pipeline.cluster import run_on_cluster
     from pipeline.sweep.dry_run import refuse_unbuildable
 
     if any((options.status, options.failures, options.dry_run, options.sync)):
@@ -125,7 +123,7 @@ def _run(
     sweep: Sweep, part: Sweep, store: Store, options: argparse.Namespace
 ) -> tuple[list[Cell], str]:
     """Run what is to be run of a sweep's part; gives those cells, and why it ended early."""
-    from pipeline.spec.read import plan
+    from pipeline.spec import plan
     from pipeline.sweep.lease import Lease
     from pipeline.sweep.node_check import refuse_memory
     from pipeline.sweep.status import to_run
@@ -246,7 +244,7 @@ def _budget(
 
 def _study(options: argparse.Namespace) -> Sweep | None:
     """The study of that name which `normscope.Monitor` made: there is no sweep file of it."""
-    from pipeline.store.store import Store
+    from pipeline.store import Store
     from pipeline.tracking.worker import planned
 
     options.storage = shared.storage_location(options.storage)
@@ -258,7 +256,7 @@ def _study(options: argparse.Namespace) -> Sweep | None:
 
 
 def _sync(sweep: Sweep, options: argparse.Namespace) -> int:
-    from pipeline.store.store import Store
+    from pipeline.store import Store
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
 

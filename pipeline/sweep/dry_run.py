@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.cli.duration import duration
-from pipeline.spec.read import Cell, Sweep
-from pipeline.store.store import Store
+from pipeline.cli import duration
+from pipeline.spec import Cell, Sweep
+from pipeline.store import Store
 from pipeline.sweep.buildable import check_networks, refusal
 from pipeline.sweep.changed_code import damage
 from pipeline.sweep.durations import Estimate, estimate

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline.spec.read import Cell
-from pipeline.store.store import Store, StoreError
+from pipeline.spec import Cell
+from pipeline.store import Store, StoreError
 
 _SAMPLE = 20
 """Results read for each architecture: enough for a mean, and quick in a large store."""

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.spec.read import Cell
+from pipeline.spec import Cell
 
 _OURS = "ours"
 

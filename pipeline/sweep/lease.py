@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.store.filesystem import SCHEMA
-from pipeline.store.store import Store, StoreError
+from pipeline.store import SCHEMA, Store, StoreError
 from pipeline.sweep.shard import Shard, exclude_each_other, lease_key
 
 HEARTBEAT_SECONDS = 15.0

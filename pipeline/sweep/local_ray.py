@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.cli.run import stop_notice, write_notice
+from pipeline.cli import stop_notice, write_notice
 
 _SOCKET = "ray/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 _LONGEST = 107

@@ -11,8 +11,8 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.cli.redaction import redact
-from pipeline.store.store import Store, StoreError
+from pipeline.cli import redact
+from pipeline.store import Store, StoreError
 
 UNSEEN = "does not see the store"
 _ADVICE = "give --storage a place that every machine sees: a folder that all mount, or s3://…"

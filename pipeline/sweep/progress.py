@@ -17,9 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.duration import duration
-from pipeline.cli.run import stop_notice
-from pipeline.spec.read import Cell
+from pipeline.cli import duration, stop_notice
+from pipeline.spec import Cell
 from pipeline.sweep.durations import Estimate
 
 _PLAIN_EVERY = 10.0

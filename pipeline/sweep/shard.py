@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.spec.read import Cell
+from pipeline.spec import Cell
 
 
 @dataclass(frozen=True)

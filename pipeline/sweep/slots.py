@@ -9,8 +9,7 @@ import pipeline.sweep.ray_settings  # noqa: F401 — before Ray
 # isort: split
 import ray
 
-from pipeline.spec.precision import refuse_tf32
-from pipeline.spec.read import Cell, Resources
+from pipeline.spec import Cell, Resources, refuse_tf32
 from pipeline.sweep.capacity import resources_at_full_size
 from pipeline.sweep.gpus import describe_sharing
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.cli.redaction import redact
-from pipeline.spec.read import Cell, Sweep
-from pipeline.store.store import CellStates, Store
+from pipeline.cli import redact
+from pipeline.spec import Cell, Sweep
+from pipeline.store import CellStates, Store
 from pipeline.sweep.changed_code import changed_code, damage, show_changed_code
 from pipeline.sweep.lease import describe
 from pipeline.sweep.progress import title

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 
 from ray.experimental.internal_kv import _internal_kv_exists, _internal_kv_put
 
-from pipeline.cli.errors import print_error
-from pipeline.cli.run import on_terminate
-from pipeline.store.store import Store, StoreError
+from pipeline.cli import on_terminate, print_error
+from pipeline.store import Store, StoreError
 from pipeline.sweep.remote_budget import RemoteBudget
 
 _EVERY = 1.0

@@ -26,8 +26,8 @@ from ray import tune
 from ray.exceptions import OutOfMemoryError
 
 from pipeline.catalog import own_parts
-from pipeline.spec.read import Cell, Resources
-from pipeline.store.store import Store, StoreError
+from pipeline.spec import Cell, Resources
+from pipeline.store import Store, StoreError
 from pipeline.sweep.capacity import resources_at_full_size
 from pipeline.sweep.node_check import UNSEEN, unseen
 from pipeline.sweep.remote_budget import is_admitted

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pipeline.store.store import Store
+from pipeline.store import Store
 from pipeline.tracking.owner import owner_tag
 from pipeline.tracking.payload import dataset, parameters, points, run_name, source_tags
 from pipeline.tracking.relocation import TrackingError, artifact_location, migration_lock

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.cli.options import SQLITE
-from pipeline.cli.redaction import redact
-from pipeline.store.store import Store, StoreError
+from pipeline.cli import SQLITE, redact
+from pipeline.store import Store, StoreError
 from pipeline.tracking.relocation import TrackingError
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
-from pipeline.cli.options import SQLITE
+from pipeline.cli import SQLITE
 
 _FOLDER = "mlflow-artifacts"
 _PLACES = "SELECT experiment_id, name, artifact_location FROM experiments"

@@ -24,7 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from pipeline.cli.redaction import redact
+from pipeline.cli import redact
 from pipeline.tracking.relocation import TrackingError, migration_lock, relocate
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -9,10 +9,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from pipeline.cli.errors import print_error
-from pipeline.cli.options import SQLITE
-from pipeline.spec.read import Sweep
-from pipeline.store.store import Store
+from pipeline.cli import SQLITE, print_error
+from pipeline.spec import Sweep
+from pipeline.store import Store
 
 
 def mirror_missing(sweep: Sweep, store: Store, uri: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.cli.options import SQLITE, is_remote, tracking_location
+from pipeline.cli import SQLITE, is_remote, tracking_location
 
 
 def existing_tracking(storage: str) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.store.store import Store
+from pipeline.store import Store
 from pipeline.tracking.relocation import TrackingError
 from pipeline.tracking.runs import CELL, artifact_files
 

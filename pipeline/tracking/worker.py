@@ -21,9 +21,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from pipeline.cli.errors import print_error
-from pipeline.spec.read import Cell, Resources, Sweep
-from pipeline.store.store import Store
+from pipeline.cli import print_error
+from pipeline.spec import Cell, Resources, Sweep
+from pipeline.store import Store
 from pipeline.tracking import sync
 
 _COMPLETE = "complete"

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.store.store import Store, StoreError
+from pipeline.store import Store, StoreError
 
 _DIGEST = hashlib.sha256().digest_size
 _LOG = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pipeline.data._objective import chance_loss
 from pipeline.optimizers import UpdateRule
 from pipeline.probes._vectors import parameters
 from pipeline.probes._view import set_noise
-from pipeline.spec.optimizer import optimizer_name
+from pipeline.spec import optimizer_name
 from pipeline.training import stopping
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoints

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.architectures import Table
 from pipeline.catalog import registry as catalog
 from pipeline.optimizers import Target, UpdateRule
-from pipeline.spec.optimizer import optimizer_of
+from pipeline.spec import optimizer_of
 
 _WEIGHT_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.architectures import Network
-from pipeline.spec.precision import refuse_tf32
+from pipeline.spec import refuse_tf32
 
 _TENSOR_CORES_WITH_TF32 = (8, 0)
 """Compute capability from which on NVIDIA's GPUs have TF32 (Ampere)."""

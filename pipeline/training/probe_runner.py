@@ -19,7 +19,7 @@ from pipeline.normalizers import Traits, compose
 from pipeline.probes._vectors import Params, buffers, parameters
 from pipeline.probes._view import Mode, Records, View, preserve_state
 from pipeline.seeds import derive
-from pipeline.spec.read import COMMON, cadence_steps
+from pipeline.spec import COMMON, cadence_steps
 from pipeline.training.batches import drawn_batch, other_batch, probe_batch
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.memory import PeakMemory

@@ -11,15 +11,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import registry as catalog
-from pipeline.cli.redaction import redact, redacted
+from pipeline.cli import redact, redacted
 from pipeline.data._sources import is_data_error
-from pipeline.spec.contents import SECTIONS, Contents, Location, locations, name_of, read
-from pipeline.spec.read import Cell, without_directories
-from pipeline.store.filesystem import SCHEMA
+from pipeline.spec import (
+    SECTIONS,
+    Cell,
+    Contents,
+    Location,
+    content_of,
+    locations,
+    name_of,
+    without_directories,
+)
+from pipeline.store import SCHEMA
 
 if TYPE_CHECKING:
     from pipeline.data import Dataset
-    from pipeline.store.store import Store
+    from pipeline.store import Store
 
 
 def load_data(config: Mapping[str, Any]) -> Dataset:
@@ -84,7 +92,7 @@ def data_lines(cells: Sequence[Cell]) -> list[str]:
                 "identifies it, trials compare its content, and cells have other ids than where "
                 "it can be read"
             )
-        elif content := read(location):
+        elif content := content_of(location):
             lines += [f"{location.key}: {redact(note)}" for note in content.notes]
     return lines
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.cli.redaction import redact
-from pipeline.spec.read import Cell
-from pipeline.store.filesystem import SCHEMA
+from pipeline.cli import redact
+from pipeline.spec import Cell
+from pipeline.store import SCHEMA
 
 
 def describe_failure(cell: Cell, error: str, trace: str) -> dict[str, Any]:

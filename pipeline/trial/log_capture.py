@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
-from pipeline.cli.redaction import redact
-from pipeline.cli.streams import printable
-from pipeline.store.store import Store, StoreError
+from pipeline.cli import printable, redact
+from pipeline.store import Store, StoreError
 
 _HEAD, _TAIL = 32_768, 32_768
 """Characters kept from the beginning and from the end."""

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from pipeline.spec.read import Cell
-from pipeline.store.filesystem import SCHEMA
+from pipeline.spec import Cell
+from pipeline.store import SCHEMA
 from pipeline.training.loop import Outcome
 from pipeline.trial import record_tables
 from pipeline.trial.provenance import provenance

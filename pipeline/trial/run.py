@@ -18,12 +18,17 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.errors import exit_code
-from pipeline.cli.options import set_parent, storage_location, storage_parent
-from pipeline.cli.run import graceful_shutdown
+from pipeline.cli import (
+    SpecError,
+    exit_code,
+    graceful_shutdown,
+    set_parent,
+    storage_location,
+    storage_parent,
+)
 from pipeline.data._folders import CacheError
-from pipeline.spec.read import Cell, Resources, SpecError, read_sweep
-from pipeline.store.store import Store, StoreError
+from pipeline.spec import Cell, Resources, read_sweep
+from pipeline.store import Store, StoreError
 from pipeline.trial.data_check import check_data, load_data, refuse_absent
 from pipeline.trial.failure import describe_failure
 from pipeline.trial.log_capture import CellLog, captured

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import registry as catalog
-from pipeline.spec.optimizer import optimizer_name
+from pipeline.spec import optimizer_name
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CORE = (

@@ -62,7 +62,7 @@ def test_help_that_nobody_reads_ends_silently() -> None:
 
 CODES = """
 import sys
-from pipeline.cli.run import run
+from pipeline.cli.process import run
 run(lambda: {code})
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.run import graceful_shutdown, install_signal_handlers
+from pipeline.cli.signals import graceful_shutdown, install_signal_handlers
 
 ROOT = Path(__file__).parents[2]
 BOTH = (signal.SIGINT, signal.SIGTERM)
@@ -58,7 +58,7 @@ def test_another_end_of_the_process_is_left_alone() -> None:
 
 SLOW_END = """
 import os, signal, time
-from pipeline.cli.run import graceful_shutdown
+from pipeline.cli.signals import graceful_shutdown
 with graceful_shutdown():
     try:
         os.kill(os.getpid(), signal.{first})

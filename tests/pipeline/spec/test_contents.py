@@ -96,8 +96,8 @@ def test_each_location_is_read_once(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    read = contents.read
-    monkeypatch.setattr(contents, "read", lambda each: calls.append(each.value) or read(each))
+    read = contents.content_of
+    monkeypatch.setattr(contents, "content_of", lambda each: calls.append(each.value) or read(each))
     root = make("set", 1)
     file = tmp_path / "many.yaml"
     data = {"name": "image_folder", "path": str(root), "size": 8}

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.cli.mistakes import SpecError
 from pipeline.spec import yaml_reader as yaml_file
-from pipeline.spec.yaml_reader import parse, read
+from pipeline.spec.yaml_reader import parse, read_yaml
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
@@ -153,29 +153,29 @@ def test_unreadable_contents(tmp_path: Path, content: bytes, message: str) -> No
     path = tmp_path / "file.yaml"
     path.write_bytes(content)
     with pytest.raises(SpecError) as caught:
-        read(path)
+        read_yaml(path)
     assert str(caught.value) == f"{path}{message}"
 
 
 def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
-    assert read(path) == ({"a": 1, "b": 2}, {"": 1, "a": 1, "b": 2})
+    assert read_yaml(path) == ({"a": 1, "b": 2}, {"": 1, "a": 1, "b": 2})
 
 
 def test_a_missing_file_names_the_nearest_one_there(tmp_path: Path) -> None:
     (tmp_path / "quickstart.yaml").write_text("a: 1")
     with pytest.raises(SpecError) as caught:
-        read(tmp_path / "quikstart.yaml")
+        read_yaml(tmp_path / "quikstart.yaml")
     assert "no such file; did you mean" in str(caught.value)
     assert "/quickstart.yaml'" in str(caught.value)
 
 
 def test_a_directory_and_an_impossible_path_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot be read: Is a directory"):
-        read(tmp_path)
+        read_yaml(tmp_path)
     with pytest.raises(SpecError, match="cannot be read"):
-        read("a\0b")
+        read_yaml("a\0b")
 
 
 def test_an_error_is_one_printable_line_and_survives_pickling() -> None:

@@ -61,7 +61,7 @@ def test_a_cluster_is_not_paid_for_what_cannot_run(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "pipeline.cluster.job.run_on_cluster",
+        "pipeline.cluster.run_on_cluster",
         lambda sweep, *_, **__: started.append(sweep.name) or 0,
     )
     there = ["--cluster", "http://127.0.0.1:1"]

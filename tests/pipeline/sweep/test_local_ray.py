@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from pipeline.cli.run import STOPPING
+from pipeline.cli.signals import STOPPING
 from pipeline.sweep import local_ray, ray_cluster
 from pipeline.sweep.local_ray import check_temporary_folder, use_own_token
 from tests.helpers.cells import REGRESSION, sweep_content
@@ -223,7 +223,7 @@ def test_a_cluster_that_starts_no_actor_is_refused(
 def test_native_messages_are_muted_and_the_answer_to_ctrl_c_is_not() -> None:
     code = (
         "import os, signal\n"
-        "from pipeline.cli.run import graceful_shutdown\n"
+        "from pipeline.cli.signals import graceful_shutdown\n"
         "from pipeline.sweep.local_ray import native_messages_muted\n"
         "try:\n"
         "    with graceful_shutdown(), native_messages_muted():\n"

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from pipeline.cli import run
+from pipeline.cli import signals
 from pipeline.cli.duration import duration
-from pipeline.cli.run import STOPPING, graceful_shutdown
+from pipeline.cli.signals import STOPPING, graceful_shutdown
 from pipeline.spec.read import Cell
 from pipeline.sweep import progress
 from pipeline.sweep.durations import Estimate
@@ -281,4 +281,4 @@ def test_the_panel_answers_ctrl_c_itself(clock: Clock) -> None:
         with pytest.raises(KeyboardInterrupt), graceful_shutdown():
             signal.raise_signal(signal.SIGINT)
     assert STOPPING in file.getvalue()
-    assert run._show_notice is run.write_notice
+    assert signals._show_notice is signals.write_notice
