@@ -11,9 +11,9 @@ from pipeline.cli import run
 
 _COMMANDS = {
     "sweep": ("pipeline.sweep.command", "run the cells of a sweep file"),
-    "trial": ("pipeline.trial.run", "run one cell in this process"),
+    "trial": ("pipeline.trial.command", "run one cell in this process"),
     "report": ("analysis.report.command", "turn finished cells into a report"),
-    "catalog": ("pipeline.catalog.registry", "list what a sweep file can name"),
+    "catalog": ("pipeline.catalog.command", "list what a sweep file can name"),
     "cluster": ("pipeline.cluster.command", "check a cluster file"),
     "export": ("pipeline.export.command", "export finished cells to another tracker or to CSV"),
     "check": ("pipeline.contract.command", "check that a part keeps the rules of all parts"),

@@ -18,7 +18,7 @@ OPEN = {
     "pipeline.tracking": {"client", "payload", "sync", "uri", "worker"},
     "pipeline.training": {
         *("batches", "checkpoint", "initialization", "layout", "live_note", "local_notes"),
-        *("loop", "optimizer", "precision", "probe_runner", "stopping"),
+        *("loop", "optimizer", "outcome", "precision", "probe_runner", "stopping"),
     },
     "pipeline.trial": {
         *("data_check", "failure", "kernel_kill", "result", "run", "source_digest"),

@@ -2,10 +2,13 @@
 
 from pipeline.catalog import own_parts, registry
 from pipeline.catalog.class_path import PARTS, file_of_class
+from pipeline.catalog.part_source import POSITIONAL, Option
 from pipeline.catalog.registry import find, parts, resolve
 
 __all__ = [
     "PARTS",
+    "POSITIONAL",
+    "Option",
     "file_of_class",
     "find",
     "own_parts",

@@ -1,6 +1,6 @@
 """``python -m pipeline.catalog``."""
 
-from pipeline.catalog.registry import main
+from pipeline.catalog.command import main
 from pipeline.cli import run
 
 run(main)

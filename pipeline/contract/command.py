@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalog import own_parts
+from pipeline.catalog import POSITIONAL, own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.cli import SpecError, did_you_mean, exit_code
 
@@ -52,9 +52,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _kinds(name: str) -> list[str]:
     """The kinds that have a part of that name."""
-    found = [kind for kind in catalog.POSITIONAL if name in catalog.parts(kind)]
+    found = [kind for kind in POSITIONAL if name in catalog.parts(kind)]
     if not found:
-        known = {each for kind in catalog.POSITIONAL for each in catalog.parts(kind)}
+        known = {each for kind in POSITIONAL for each in catalog.parts(kind)}
         raise SpecError(f"no part {name!r}; {did_you_mean(name, known)}")
     return found
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", help="the part's name, as in a sweep file")
-    parser.add_argument("--kind", choices=list(catalog.POSITIONAL), help="one kind (all)")
+    parser.add_argument("--kind", choices=list(POSITIONAL), help="one kind (all)")
     parser.add_argument(
         "--parts", action="append", metavar="FOLDER", help="a folder of parts; repeatable"
     )

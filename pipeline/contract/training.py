@@ -15,7 +15,8 @@ from pipeline.data import Dataset, Split, Task
 from pipeline.normalizers import Normalizer, compose
 from pipeline.spec.training import resolve_training
 from pipeline.training.initialization import calibrate, initialize
-from pipeline.training.loop import Outcome, train
+from pipeline.training.loop import train
+from pipeline.training.outcome import Outcome
 
 _PROBES: dict[str, dict[str, Any]] = {
     "gradient_ics": {"every": 1},

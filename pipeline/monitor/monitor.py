@@ -21,7 +21,7 @@ from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
 from pipeline.normalizers import Traits
 from pipeline.probes._vectors import parameters
 from pipeline.store import Store
-from pipeline.training.loop import Outcome
+from pipeline.training.outcome import Outcome
 from pipeline.trial.result import describe, tables
 
 _EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")

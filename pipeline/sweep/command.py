@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import exit_code, graceful_shutdown, install_signal_handlers
 from pipeline.cli import options as shared
+from pipeline.sweep.arguments import parser
 
 if TYPE_CHECKING:
     from pipeline.spec import Cell, Sweep
@@ -23,28 +24,13 @@ if TYPE_CHECKING:
     from pipeline.sweep.remote_budget import RemoteBudget
     from pipeline.sweep.shard import Shard
 
-_EPILOG = """\
-examples:
-  python -m pipeline.sweep sweeps/quickstart.yaml --dry-run     show what would run
-  python -m pipeline.sweep sweeps/quickstart.yaml               run the cells without a result
-  python -m pipeline.sweep sweeps/quickstart.yaml --set seeds=5 run two more seeds
-  python -m pipeline.sweep sweeps/quickstart.yaml --limit 4     try the first four cells
-  python -m pipeline.sweep sweeps/quickstart.yaml --failures    list failed cells by error
-
-Finished cells run again only with --rerun-changed. Lost cells run again, in three runs at most.
-Failed cells, and cells that were lost in three runs, run again with --retry-failed.
-Ctrl-C stops the sweep and keeps finished cells; run the same command again to resume.
-A second Ctrl-C stops at once.
-SIGTERM and --stop let running cells save checkpoints first.
-exit codes: 0 all cells done, 1 some failed, 2 bad input, 3 budget used up, 130 interrupted
-"""
 _BUDGET_USED = 3
 """Exit code of a run that has left cells to a later one, since its budget was used up."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a sweep; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     words = sys.argv[1:] if arguments is None else arguments
     interrupted = "finished cells are kept; run the same command again to go on"
     return exit_code(lambda: _read_and_do(options, words), interrupted)
@@ -266,101 +252,3 @@ def _sync(sweep: Sweep, options: argparse.Namespace) -> int:
         raise ValueError("--sync: tracking is none; say where MLflow is with --tracking")
     print(f"{sweep.name}: {mirroring.sync(sweep, store, uri)}")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.sweep",
-        description="Run the cells of a sweep file that have no result yet, on Ray.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        parents=[
-            shared.set_parent(),
-            shared.storage_parent(),
-            shared.tracking_parent(
-                "MLflow's URI, or none (MLFLOW_TRACKING_URI, else a SQLite file in the storage)"
-            ),
-        ],
-    )
-    parser.add_argument(
-        "file", metavar="FILE", help="the sweep file (YAML); for --sync also a Monitor's study"
-    )
-    parser.add_argument(
-        "--cluster", metavar="WHERE", help="run it there: a `ray up` file, or a dashboard's address"
-    )
-    parser.add_argument(
-        "--concurrency", type=shared.positive, metavar="N", help="cells run at once"
-    )
-    parser.add_argument("--limit", type=shared.positive, metavar="N", help="run at most N cells")
-    parser.add_argument(
-        "--shard",
-        type=_shard,
-        metavar="I/N",
-        help="run part I of N alone; N drivers of one sweep then run side by side",
-    )
-    parser.add_argument(
-        "--max-hours",
-        type=_hours,
-        default=math.inf,
-        metavar="H",
-        help="hard limit of this run: running cells then end by checkpoints",
-    )
-    parser.add_argument(
-        "--max-gpu-hours",
-        type=_hours,
-        default=math.inf,
-        metavar="H",
-        help="the same in GPU-hours, a cell counted with its share of a GPU",
-    )
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="run failed and time-limited cells again too"
-    )
-    parser.add_argument(
-        "--rerun-changed",
-        action="store_true",
-        help="run done cells again whose code has changed since; --status lists them",
-    )
-    parser.add_argument(
-        "--price",
-        type=_price,
-        metavar="P",
-        help="price per GPU-hour; --dry-run uses it to estimate the cost",
-    )
-    instead = parser.add_mutually_exclusive_group()
-    for name, meaning in _INSTEAD.items():
-        instead.add_argument(name, action="store_true", help=meaning)
-    return parser
-
-
-_INSTEAD = {
-    "--dry-run": "show what would run and for how long; start nothing",
-    "--status": "count cells by state",
-    "--failures": "list failed cells grouped by error, with a command that reproduces each",
-    "--sync": "make MLflow agree with the store",
-    "--stop": "end the sweep where it runs now: running cells save checkpoints",
-}
-"""What can be asked for instead of running."""
-
-
-def _hours(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError("more than 0")
-    return value
-
-
-def _shard(text: str) -> Shard:
-    from pipeline.sweep.shard import parse_shard
-
-    try:
-        return parse_shard(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _price(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError("at least 0")
-    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -34,6 +33,7 @@ from pipeline.training.optimizer import (
     set_learning_rate,
     update_rule,
 )
+from pipeline.training.outcome import Outcome
 from pipeline.training.probe_runner import ProbeRunner, traits_of
 from pipeline.training.step import EagerStep
 
@@ -45,38 +45,6 @@ _EVALUATED: dict[SplitName, str] = {
 """What the loss and the accuracy of a split are called: ``train_loss`` is that of the batch."""
 _CHECK_EVERY = 50
 """Steps between two looks at the losses: a look waits for the device."""
-
-
-@dataclass
-class Outcome:
-    """What one run of the loop found."""
-
-    diverged_step: int | None = None
-    timed_out: bool = False
-    """Whether time ran out before the last step."""
-    curve: dict[str, list[Any]] = field(default_factory=dict)
-    """Columns with a row for each step: step, lr, train_loss, train_accuracy."""
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    """Rows: step, and loss and accuracy of each split in evaluation mode (`_EVALUATED`)."""
-    probes: dict[str, list[dict[str, list[Any]]]] = field(default_factory=dict)
-    """By probe: blocks of columns, one block a step."""
-    chance_loss: float = math.nan
-    """Training loss of the best constant prediction (`objective.chance_loss`)."""
-    steps_taken: int = 0
-    """Updates made: more than the curve shows where a divergence was found late."""
-    training_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    probe_seconds: dict[str, float] = field(default_factory=dict)
-    probe_memory: dict[str, int | None] = field(default_factory=dict)
-    """By probe: peak bytes beyond what was allocated before it; None where it is not known."""
-    peak_memory: int | None = None
-    """Peak bytes of the whole run."""
-    earlier_seconds: float = 0.0
-    """Wall time of earlier trials up to the checkpoint that this one went on from."""
-    cuda_graph: bool = False
-    """Whether the steps were replays of a CUDA graph."""
-    why_eager: str | None = None
-    """Why they were not, where a graph was asked for on a GPU."""
 
 
 def train(

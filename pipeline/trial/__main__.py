@@ -1,6 +1,6 @@
 """``python -m pipeline.trial``."""
 
 from pipeline.cli import run
-from pipeline.trial.run import main
+from pipeline.trial.command import main
 
 run(main)

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.spec import Cell
 from pipeline.store import SCHEMA
-from pipeline.training.loop import Outcome
+from pipeline.training.outcome import Outcome
 from pipeline.trial import record_tables
 from pipeline.trial.provenance import provenance
 

@@ -14,7 +14,8 @@ from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
 from pipeline.spec.schema import SweepFile
 from pipeline.training.initialization import calibrate, initialize
-from pipeline.training.loop import Outcome, train
+from pipeline.training.loop import train
+from pipeline.training.outcome import Outcome
 from pipeline.trial import run as trial
 
 REGRESSION: dict[str, Any] = {

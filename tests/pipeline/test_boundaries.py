@@ -130,7 +130,7 @@ def test_what_reads_sweep_files_and_stores_never_imports_torch(name: str) -> Non
     assert not reached(graph(at_once=False), name) & {"/torch", "/torchvision"}
 
 
-@pytest.mark.parametrize("name", ["trial.run", "sweep.command"])
+@pytest.mark.parametrize("name", ["trial.command", "sweep.command"])
 def test_commands_import_nothing_heavy_at_once(name: str) -> None:
     """`--help` and a mistake in the sweep file must not wait for torch."""
     heavy = {"torch", "torchvision", "ray", "mlflow", "pandas", "numpy", "pyarrow", "pydantic"}

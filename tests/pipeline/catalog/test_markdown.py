@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.catalog import POSITIONAL
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.markdown import listing, normalizers_page
 
@@ -18,7 +19,7 @@ def test_the_page_in_the_docs_is_in_step_with_the_code() -> None:
     assert page == normalizers_page(), f"make it anew: {right}"
 
 
-@pytest.mark.parametrize("kind", sorted(catalog.POSITIONAL))
+@pytest.mark.parametrize("kind", sorted(POSITIONAL))
 def test_a_listing_names_every_part_and_option(kind: str) -> None:
     text = listing(kind)
     for part in catalog.parts(kind).values():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.catalog import POSITIONAL, Option
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.validation import Cadence
 from pipeline.spec.read import SpecError
@@ -27,7 +28,7 @@ def test_parts_are_the_public_functions_of_a_folder(small: Path) -> None:
     assert list(found) == ["batch", "group", "none", "rms", "weight_standardization"]
     assert found["rms"].summary == "RMS."
     assert found["rms"].module == f"{small.name}.normalizers.more"
-    assert found["group"].options["eps"] == catalog.Option("eps", "float", 1e-5, False, False)
+    assert found["group"].options["eps"] == Option("eps", "float", 1e-5, False, False)
 
 
 def test_a_location_is_known_as_one(small: Path) -> None:
@@ -133,7 +134,7 @@ def test_load_imports_the_function(small: Path, monkeypatch: pytest.MonkeyPatch)
     assert catalog.load(catalog.parts("normalizers")["none"]).__doc__ == "Nothing."
 
 
-@pytest.mark.parametrize("kind", catalog.POSITIONAL)
+@pytest.mark.parametrize("kind", POSITIONAL)
 def test_all_parts_of_the_project_can_be_read_and_have_right_defaults(kind: str) -> None:
     for part in catalog.parts(kind).values():
         if part.name.startswith("timm/") and part.name != "timm/resnet18":

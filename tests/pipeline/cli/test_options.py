@@ -15,7 +15,7 @@ from pipeline.cli.options import is_remote, local_folder, storage_location, trac
 from pipeline.store.store import Store
 from pipeline.sweep import command as sweep
 from pipeline.tracking.uri import tracking_uri
-from pipeline.trial import run as trial
+from pipeline.trial.command import main as trial_main
 from tests.helpers.cells import REGRESSION, cell, sweep_content
 
 ROOT = Path(__file__).parents[3]
@@ -115,7 +115,7 @@ def test_every_command_reads_the_same_variable(
     there = tmp_path / "home/there"
     monkeypatch.setenv("NORMSCOPE_STORAGE", "~/there")
     only = cell(REGRESSION).cell_id
-    assert trial.main([file, "--cell", only]) == 0
+    assert trial_main([file, "--cell", only]) == 0
     assert Store(str(there)).finished() == {only}
     assert sweep.main([file, "--tracking", "none"]) == 0
     assert f"1 of 1 cells done, in {there}" in capsys.readouterr().out
@@ -170,7 +170,7 @@ def test_a_home_of_nobody_is_refused(
     assert end.value.code == 2
     assert "~nobody-here/x: this machine has no user nobody-here" in capsys.readouterr().err
     monkeypatch.setenv("NORMSCOPE_STORAGE", "~nobody-here/x")
-    assert trial.main([file, "--cell", ""]) == 2
+    assert trial_main([file, "--cell", ""]) == 2
     assert "this machine has no user nobody-here" in capsys.readouterr().err
     assert not list(tmp_path.glob("~*"))
 

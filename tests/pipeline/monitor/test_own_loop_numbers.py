@@ -18,7 +18,7 @@ from pipeline.probes._view import set_noise
 from pipeline.spec.read import Cell
 from pipeline.store.store import Store
 from pipeline.training.batches import Batches
-from pipeline.training.loop import Outcome
+from pipeline.training.outcome import Outcome
 from pipeline.trial.result import tables
 from tests.helpers import cells
 from tests.helpers.training_fixtures import CHEAP

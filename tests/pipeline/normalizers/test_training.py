@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pipeline.data import Dataset
-from pipeline.training.loop import Outcome, train
+from pipeline.training.loop import train
+from pipeline.training.outcome import Outcome
 from tests.helpers.cells import cell, parts_of
 from tests.helpers.normalizer_blocks import NAMES
 

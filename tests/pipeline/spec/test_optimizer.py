@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalog import registry as catalog
+from pipeline.catalog.part_source import read_part
 from pipeline.spec.labels import optimizer_label
 from pipeline.spec.read import Cell, SpecError, read_sweep
 from tests.helpers import tiny_catalog as small_parts
@@ -156,4 +156,4 @@ def test_a_part_that_is_no_optimizer_is_refused(arguments: str, problem: str) ->
     (function,) = ast.parse(text).body
     given: Any = function
     with pytest.raises(TypeError, match=problem):
-        catalog._part("optimizers", "m", Path("net.py"), given)
+        read_part("optimizers", "m", Path("net.py"), given)

@@ -168,7 +168,7 @@ def test_a_worker_computes_the_same_bits_as_a_process_of_its_own(
     file, storage = finished
     cells = [cell.cell_id for cell in read_sweep(file).cells]
     code = (
-        "import sys; from pipeline.trial.run import main\n"
+        "import sys; from pipeline.trial.command import main\n"
         f"for cell in {cells[::-1]}:\n"
         f"    assert main([{str(file)!r}, '--cell', cell, '--storage', {str(tmp_path)!r}]) == 0"
     )

@@ -15,7 +15,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import CellStates, Store
 from pipeline.sweep.command import main
 from pipeline.sweep.status import to_run
-from pipeline.trial import run as trial
+from pipeline.trial.command import main as trial_main
 from pipeline.trial.source_digest import source_digests
 
 
@@ -188,7 +188,7 @@ def test_failures_by_cause_with_a_command_that_shows_one(
     assert words[:3] == ["python", "-m", "pipeline.trial"]
     cell = read_sweep(file).cells[2].cell_id
     assert words[words.index("--cell") + 1] == cell
-    assert trial.main(words[3:]) in (0, 1)
+    assert trial_main(words[3:]) in (0, 1)
     assert cell in Store(store.uri).finished() | Store(store.uri).failed()
 
 

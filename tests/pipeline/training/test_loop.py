@@ -18,8 +18,9 @@ from pipeline.spec.read import Cell
 from pipeline.training import loop as training
 from pipeline.training import step as steps
 from pipeline.training.batches import Batches
-from pipeline.training.loop import Outcome, train
+from pipeline.training.loop import train
 from pipeline.training.optimizer import learning_rate, optimizer
+from pipeline.training.outcome import Outcome
 from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of, run
 from tests.helpers.exact_means import exact_copy
 

@@ -16,7 +16,8 @@ from pipeline.probes._view import View
 from pipeline.store.store import Store
 from pipeline.training.batches import Batches
 from pipeline.training.precision import check_precision, step_precision
-from pipeline.trial.run import main, run_trial
+from pipeline.trial.command import main
+from pipeline.trial.run import run_trial
 from tests.helpers import cells
 from tests.helpers.training_fixtures import (
     ALL,

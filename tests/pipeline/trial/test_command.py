@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.spec.read import read_sweep
 from pipeline.store.store import Store
-from pipeline.trial.run import main
+from pipeline.trial.command import main
 from tests.helpers.cells import DROPPED, NOISY, REGRESSION, cell, sweep_content
 
 

@@ -19,6 +19,7 @@ from pipeline.store.store import Store
 from pipeline.sweep.dry_run import show_preview
 from pipeline.trial import data_check
 from pipeline.trial import run as trial
+from pipeline.trial.command import main as trial_main
 from pipeline.trial.data_check import check_data, data_lines, load_data
 from pipeline.trial.run import run_and_record, run_trial
 from tests.helpers.cells import IMAGES, TRAINING, cell
@@ -206,6 +207,6 @@ def test_one_cell_alone_needs_its_data_here(
 ) -> None:
     file = sweep_file(tmp_path, Path("/absent/set"))
     words = ["--cell", only_cell(tmp_path, Path("/absent/set")).cell_id]
-    assert trial.main([str(file), *words, "--storage", str(tmp_path / "results")]) == 2
+    assert trial_main([str(file), *words, "--storage", str(tmp_path / "results")]) == 2
     error = capsys.readouterr().err
     assert error == "data.path: /absent/set does not exist on this machine\n"

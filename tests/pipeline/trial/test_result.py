@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.spec.read import Cell
-from pipeline.training.loop import Outcome
+from pipeline.training.outcome import Outcome
 from pipeline.trial import provenance as provenance_module
 from pipeline.trial.provenance import provenance
 from pipeline.trial.result import describe, tables
