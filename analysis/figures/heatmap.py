@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.layout import NARROWEST, RowLabels, page_width, row_labels
+from analysis.figures.layout import CHARACTER, page_width
 from analysis.figures.marks import Marked, Place, mark
 from analysis.figures.style import GREY, INK
 from analysis.study import names
@@ -28,9 +28,8 @@ CAPTION = (
     "Hatched: more than half of the runs, over all learning rates, diverged. Grey: no estimate, or "
     "one without a number because the runs diverged."
 )
-HEIGHT, LINE, NARROW = 0.26, 0.13, 0.42
-"""Of a cell, in inches: its height, what each further line of a name adds to it, and the width
-below which it has no number."""
+HEIGHT, NARROW = 0.26, 0.42
+"""Of a cell, in inches: its height, and the width below which it has no number."""
 SCALE = 0.85
 """Width of the scale beside, with its labels, in inches."""
 HATCH = "////"
@@ -115,7 +114,7 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
     panel.set(xlabel="architecture", ylabel="normalizer")
     panel.tick_params(length=0)
     panel.set_xticklabels(panel.get_xticklabels(), rotation=25, ha="right")
-    panel.set_yticklabels(_labels(grid).texts, rotation=0)
+    panel.set_yticklabels(panel.get_yticklabels(), rotation=0)
     for label, name in zip(panel.get_yticklabels(), grid.values.index, strict=True):
         mark(label, str(name))
     return drawing
@@ -138,17 +137,10 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
     return Map(measure=measure, values=values, low=low, high=high, diverged=share > 0.5)
 
 
-def _labels(grid: Map) -> RowLabels:
-    room = page_width() - 0.4 - SCALE - NARROWEST["every"]
-    return row_labels(map(str, grid.values.index), room)
-
-
 def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
-    labels = _labels(grid)
-    left = 0.4 + labels.width
+    left = 0.4 + CHARACTER * max(len(name) for name in grid.values.index)
     bottom = 0.45 + 0.03 * max(len(name) for name in grid.values.columns)
-    width = page_width() - left - SCALE
-    height = (HEIGHT + LINE * (labels.lines - 1)) * len(grid.values)
+    width, height = page_width() - left - SCALE, HEIGHT * len(grid.values)
     full = (page_width(), bottom + height + 0.3)
     drawing = Marked(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])

@@ -7,10 +7,9 @@ a paper. Panels that would be too narrow to read go on to the next line.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -79,32 +78,6 @@ class Sheet:
     def each(self) -> list[Axes]:
         """All panels, row by row."""
         return [panel for row in self.panels for panel in row]
-
-
-class RowLabels(NamedTuple):
-    """Names beside the rows of a drawing: texts, width in inches, lines of the longest."""
-
-    texts: list[str]
-    width: float
-    lines: int
-
-
-def row_labels(names: Iterable[str], room: float) -> RowLabels:
-    """Names in lines of at most ``room`` inches, broken after ``+ _ ,`` and before ``(``."""
-    texts = [_broken(name, max(int(room / CHARACTER), 1)) for name in names]
-    lines = [text.split("\n") for text in texts]
-    width = CHARACTER * max(len(line) for each in lines for line in each)
-    return RowLabels(texts, width, max(map(len, lines)))
-
-
-def _broken(name: str, most: int) -> str:
-    parts = re.split(r"(?<=[+_,])|(?=\()", name)
-    lines = [""]
-    for part in (whole[i : i + most] for whole in parts for i in range(0, len(whole), most)):
-        if len(lines[-1] + part) > most:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
 
 
 def page_width() -> float:

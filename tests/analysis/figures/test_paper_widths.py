@@ -12,12 +12,10 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 
 from analysis.figures.activations import LEFT
-from analysis.figures.heatmap import Map, _layout
 from analysis.figures.landscape import _with_start
-from analysis.figures.layout import log_scale, row_labels, sheet
+from analysis.figures.layout import log_scale, sheet
 from analysis.figures.scatter import linear_width, symmetric
 from analysis.figures.style import RC
-from analysis.metrics import Measure
 from analysis.render.save_figure import drawn
 
 
@@ -46,36 +44,6 @@ def test_a_label_beside_wide_ticks_is_not_cut_off() -> None:
         panel.set(ylim=(-4, 4), yticks=[-2.5, 0.0, 2.5], ylabel="pre-activation\n(its own units)")
         page.drawing.draw_without_rendering()
         assert panel.yaxis.label.get_window_extent().x0 >= 0
-
-
-LONG = "weight_standardization+group(groups=2)"
-
-
-@pytest.mark.parametrize(
-    ("room", "expected"),
-    [
-        (3.0, LONG),
-        (1.2, "weight_\nstandardization+\ngroup(groups=2)"),
-        (0.7, "weight_\nstandardiz\nation+\ngroup\n(groups=2)"),
-    ],
-)
-def test_a_long_name_beside_a_row_is_broken_to_fit_its_room(room: float, expected: str) -> None:
-    labels = row_labels(["batch", LONG], room)
-    assert labels.texts == ["batch", expected]
-    assert labels.width <= room
-    assert labels.lines == expected.count("\n") + 1
-
-
-@pytest.mark.parametrize("width", [5.5, 3.25])
-def test_a_matrix_with_a_long_name_has_a_readable_panel(
-    width: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(matplotlib.rcParams, "figure.figsize", (width, width))
-    frame = pd.DataFrame({"vgg11": [1.0, 2.0]}, index=pd.Index(["batch", LONG]))
-    measure = Measure(key="loss", title="loss", definition="the loss")
-    grid = Map(measure=measure, values=frame, low=frame, high=frame, diverged=frame > 5)
-    _, panel, _ = _layout(grid)
-    assert panel.get_position().width * width >= 0.79
 
 
 def test_type_has_eight_points() -> None:
