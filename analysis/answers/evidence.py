@@ -38,9 +38,18 @@ class Block:
     labels: Mapping[str, str]
     runs: pd.DataFrame
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Its labels, in the order of `BLOCK`."""
+        return tuple(self.labels[label] for label in BLOCK)
+
     def of(self, normalizer: str) -> pd.DataFrame:
         """The block's runs of one normalizer."""
-        return self.runs[self.runs["normalizer"] == normalizer]
+        return self._by_normalizer.get(normalizer, self.runs.iloc[:0])
+
+    @cached_property
+    def _by_normalizer(self) -> dict[str, pd.DataFrame]:
+        return {str(name): own for name, own in self.runs.groupby("normalizer", sort=False)}
 
 
 class Evidence:
@@ -53,6 +62,8 @@ class Evidence:
             for name, columns in basis.columns.items()
             for column in columns
         }
+        self._wide: dict[tuple[str, str], pd.DataFrame] = {}
+        self._indices: dict[int, dict[Any, Any]] = {}
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -117,10 +128,9 @@ class Evidence:
     def contrast(self, key: str, block: Block, subject: str, reference: str) -> Contrast:
         """Subject against reference, on the pairs of runs of the block."""
         column = self.columns[key][1]
-        rows = self._rows(column, block, (subject, reference))
-        if not column.pair or rows["normalizer"].nunique() < 2:
+        if not column.pair or not {subject, reference} <= set(self._paired(key, block)):
             return NO_CONTRAST
-        wide = contrasts.paired(rows, column.value, column.pair)
+        wide = self._paired(key, block)[[subject, reference]]
         rng = self.generator(key, block, subject, reference)
         return contrasts.against(wide, reference, column.measure, rng).get(subject, NO_CONTRAST)
 
@@ -132,20 +142,37 @@ class Evidence:
         self, key: str, block: Block, subject: str, reference: str
     ) -> dict[float, np.ndarray]:
         """By learning rate of the block, the paired differences (of logarithms, for a ratio)."""
-        column, rates = self.columns[key][1], sorted(set(block.runs["lr"]))
-        rows = self._rows(column, block, (subject, reference))
-        wide = contrasts.paired(rows, column.value, column.pair)
-        d, lr = contrasts.differences(wide, subject, reference, column.measure)
+        measure, rates = self.columns[key][1].measure, sorted(set(block.runs["lr"]))
+        wide = self._paired(key, block)
+        d, lr = contrasts.differences(wide, subject, reference, measure)
         return {float(rate): d[np.asarray(lr) == rate] for rate in rates}
 
     def runs_behind(self, key: str, block: Block, names: Sequence[str]) -> frozenset[str]:
         """The runs that a comparison of some normalizers rests on."""
-        rows = self._rows(self.columns[key][1], block, names)
+        rows = self._rows(key, block)
+        rows = rows[rows["normalizer"].isin(list(names))]
         return frozenset(rows["cell_id"].astype(str)) if "cell_id" in rows else frozenset()
 
-    def _rows(self, column: Column, block: Block, names: Sequence[str]) -> pd.DataFrame:
-        rows = column.runs[column.runs["normalizer"].isin(list(names))]
-        return rows[(rows[BLOCK] == pd.Series(dict(block.labels))[BLOCK]).all(axis=1)]
+    def _paired(self, key: str, block: Block) -> pd.DataFrame:
+        """`contrasts.paired` of all normalizers of a block: many comparisons ask for it."""
+        if (key, block.name) not in self._wide:
+            column = self.columns[key][1]
+            rows = self._rows(key, block)
+            self._wide[key, block.name] = contrasts.paired(rows, column.value, column.pair)
+        return self._wide[key, block.name]
+
+    def _rows(self, key: str, block: Block) -> pd.DataFrame:
+        """The runs of a block, with what pairs them and the measure's value."""
+        column = self.columns[key][1]
+        wanted = dict.fromkeys(["cell_id", "normalizer", *column.pair, column.value])
+        rows = column.runs[[name for name in wanted if name in column.runs]]
+        return rows.iloc[self._places(column.runs).get(block.place, [])]
+
+    def _places(self, runs: pd.DataFrame) -> dict[Any, Any]:
+        """Positions of the runs of each block; most measures share one frame of runs."""
+        if id(runs) not in self._indices:
+            self._indices[id(runs)] = runs.groupby(BLOCK).indices
+        return self._indices[id(runs)]
 
 
 def estimate(key: str, values: Sequence[float], digits: int) -> Sentence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.layout import CHARACTER, page_width
+from analysis.figures.layout import CHARACTER, broken, extent, page_width
 from analysis.figures.marks import Marked, Place, mark
 from analysis.figures.style import GREY, INK
 from analysis.study import names
@@ -87,7 +88,7 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
 
     grid = matrix(scene, table, measure)
     drawing, panel, scale = _layout(grid)
-    narrow = panel.get_position().width * page_width() / len(grid.values.columns) < NARROW
+    narrow = _is_narrow(panel.get_position().width * page_width(), grid)
     finite = grid.values.to_numpy()[np.isfinite(grid.values.to_numpy())]
     norm = _norm(finite)
     panel.set_facecolor(GREY)
@@ -113,8 +114,9 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
     scale.yaxis.set_minor_formatter(NullFormatter())
     panel.set(xlabel="architecture", ylabel="normalizer")
     panel.tick_params(length=0)
-    panel.set_xticklabels(panel.get_xticklabels(), rotation=25, ha="right")
-    panel.set_yticklabels(panel.get_yticklabels(), rotation=0)
+    turned: dict[str, Any] = {"rotation": 90} if narrow else {"rotation": 25, "ha": "right"}
+    panel.set_xticklabels(panel.get_xticklabels(), **turned)
+    panel.set_yticklabels(broken(list(map(str, grid.values.index))), rotation=0)
     for label, name in zip(panel.get_yticklabels(), grid.values.index, strict=True):
         mark(label, str(name))
     return drawing
@@ -138,9 +140,12 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
 
 
 def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
-    left = 0.4 + CHARACTER * max(len(name) for name in grid.values.index)
-    bottom = 0.45 + 0.03 * max(len(name) for name in grid.values.columns)
-    width, height = page_width() - left - SCALE, HEIGHT * len(grid.values)
+    margin, line = extent(broken(list(map(str, grid.values.index))))
+    left = 0.4 + margin
+    width = page_width() - left - SCALE
+    height_of_letter = CHARACTER if _is_narrow(width, grid) else 0.03
+    bottom = 0.45 + height_of_letter * max(len(name) for name in grid.values.columns)
+    height = max(HEIGHT, line + 0.05) * len(grid.values)
     full = (page_width(), bottom + height + 0.3)
     drawing = Marked(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])
@@ -155,6 +160,11 @@ def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
     ]
     drawing.legend(handles=marks, loc="upper left", ncols=2, bbox_to_anchor=(0, 1))
     return drawing, panel, scale
+
+
+def _is_narrow(width: float, grid: Map) -> bool:
+    """Whether cells are too narrow for a number, and for slanted names below them."""
+    return width / len(grid.values.columns) < NARROW
 
 
 def _norm(finite: np.ndarray) -> Normalize:

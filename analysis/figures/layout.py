@@ -7,6 +7,7 @@ a paper. Panels that would be too narrow to read go on to the next line.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +38,38 @@ BETWEEN_COLUMNS, BETWEEN_ROWS, X_LABEL = 0.18, 0.28, 0.17
 NARROWEST = {"first": 1.0, "every": 0.8}
 """Width of the narrowest readable panel: one that shares its row's labels, one with its own."""
 LEGEND_LINE, CHARACTER, HANDLE = 0.17, 0.068, 0.65
+LINE = 0.14
+"""Height of a line of a label that is broken into several."""
+_MARGIN = 0.34
+"""Share of the width that row labels may take."""
+
+
+def broken(labels: Sequence[str]) -> list[str]:
+    """Row labels, broken into lines that leave most of the width to the panels."""
+    return [_broken(label, int(_MARGIN * page_width() / CHARACTER)) for label in labels]
+
+
+def extent(labels: Sequence[str]) -> tuple[float, float]:
+    """Width and height in inches of the largest of some labels of one or more lines."""
+    lines = [label.split("\n") for label in labels]
+    longest = max(len(line) for each in lines for line in each)
+    return CHARACTER * longest, LINE * max(map(len, lines))
+
+
+def _broken(label: str, room: int) -> str:
+    if len(label) <= room:
+        return label
+    members = [_words(member, room) for member in re.split(r"(?<=\+)", label)]
+    return "\n".join(line.rstrip() for lines in members for line in lines)
+
+
+def _words(member: str, room: int) -> list[str]:
+    lines = [""]
+    for piece in re.split(r"(?<=[ _(])", member):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > room:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.figures.context import Scene, settings
 from analysis.figures.figure import Figure
-from analysis.figures.layout import CHARACTER, few_ticks, log_across, log_scale, sheet
+from analysis.figures.layout import broken, extent, few_ticks, log_across, log_scale, sheet
 from analysis.figures.marks import mark
 from analysis.figures.style import INK
 from analysis.reductions import BLOCK
@@ -159,8 +159,9 @@ def forest(scene: Scene, cells: pd.DataFrame) -> Drawing:
     """A panel a setting, a row a normalizer, the reference's line at 1."""
     cells = cells.assign(setting=settings(cells, scene.study.planned))
     columns, rows = names(cells["setting"]), names(cells["normalizer"])[::-1]
-    left = 0.35 + CHARACTER * max(map(len, rows))
-    page = sheet([""], columns, height=0.3 + 0.18 * len(rows), left=left)
+    margin, line = extent(broken(rows))
+    height = 0.3 + max(0.18, line + 0.05) * len(rows)
+    page = sheet([""], columns, height=height, left=0.35 + margin)
     for panel, setting in zip(page.panels[0], columns, strict=True):
         own = cells[cells["setting"] == setting].set_index("normalizer")
         for y, name in enumerate(rows):
@@ -173,7 +174,7 @@ def forest(scene: Scene, cells: pd.DataFrame) -> Drawing:
                 mark(panel.plot(ends, [y, y], color=look.color), name)
         panel.axvline(1, color=INK, linewidth=0.8)
         log_across(panel)
-        panel.set_yticks(range(len(rows)), rows)
+        panel.set_yticks(range(len(rows)), broken(rows))
         panel.set_ylim(-0.6, len(rows) - 0.4)
     page.panels[0][0].set_ylabel("normalizer")
     page.label_once()

@@ -24,6 +24,7 @@ from pipeline.cli import (
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
+    from analysis.study.study import Study
 
 _EPILOG = """\
 examples:
@@ -33,6 +34,8 @@ examples:
                                                             from MLflow alone, and attached there
   python -m analysis.report quickstart --storage s3://bucket/results --out reports/paper
   python -m analysis.report new --against old               and what changed from another sweep
+  python -m analysis.report quickstart --save q.study       also all that it reads, in one file
+  python -m analysis.report --from q.study                  the same report, without the store
 
 The report is report.html, and the same as report.md; tables/ and figures/ are ready for a paper.
 The same results and seed give the same bytes. An unfinished sweep is reported as far as it is.
@@ -52,7 +55,38 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     with graceful_shutdown():
-        return _write_and_attach(options)
+        return _write_from(options) if options.from_file else _write_and_attach(options)
+
+
+def _write_from(options: argparse.Namespace) -> int:
+    """The report of a study file, which says all: no store and no MLflow is asked."""
+    from analysis.load.study_file import read_study
+    from analysis.render.write import write
+
+    _refuse_beside_from(options)
+    study = read_study(Path(options.from_file))
+    out = Path(options.out or Path("reports") / "+".join(study.sweeps))
+    write(study, out, seed=options.seed, command=_command(options), jobs=options.jobs)
+    print(f"report: {out / 'report.html'}")
+    return 0
+
+
+def _refuse_beside_from(options: argparse.Namespace) -> None:
+    beside = {
+        "SWEEP": options.sweeps,
+        "--storage": options.storage,
+        "--tracking": options.tracking not in (None, "none"),
+        "--tracking-store": options.tracking_store,
+        "--plan": options.plan,
+        "--against": options.against,
+        "--strict": options.strict,
+        "--save": options.save,
+    }
+    if given := [name for name, value in beside.items() if value]:
+        raise ValueError(
+            f"--from {options.from_file}: the file says all that the report is of; "
+            f"leave out {', '.join(given)}"
+        )
 
 
 def _write_and_attach(options: argparse.Namespace) -> int:
@@ -64,7 +98,8 @@ def _write_and_attach(options: argparse.Namespace) -> int:
         out = Path(options.out or Path("reports") / "+".join(own.found.sweeps))
         both = [own, *([other] if other else [])]
         source = written.source([side.found for side in both], options.seed, _command(options))
-        known = not options.strict and written.holds(out, sides.cache(options), source)
+        known = not (options.strict or options.save)
+        known = known and written.holds(out, sides.cache(options), source)
         if not known:
             _write(options, both, out, source)
     for note in [note for side in both for note in side.found.notes]:
@@ -80,11 +115,23 @@ def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str
     from analysis.report import up_to_date as written
 
     study, *others = [side.study() for side in both]
+    if options.save:
+        _save(study, Path(options.save))
     cache = None if options.strict else sides.cache(options)
     how: Any = {"seed": options.seed, "command": _command(options), "jobs": options.jobs}
     write(study, out, other=others[0] if others else None, **how)
     if cache and all(side.whole for side in both):
         written.remember(out, cache, source)
+
+
+def _save(study: Study, path: Path) -> None:
+    from analysis.load.study_file import write_study
+
+    try:
+        write_study(study, path)
+    except OSError as error:
+        raise ValueError(f"--save {path}: {error.strerror}") from error
+    print(f"study: {path}")
 
 
 def _attach(options: argparse.Namespace, sweeps: list[str], out: Path) -> None:
@@ -128,6 +175,7 @@ def _command(options: argparse.Namespace) -> str:
     against = ["--against", options.against] if options.against else []
     against += [word for each in options.against_plan for word in ("--against-plan", each)]
     plans = [word for each in options.plan for word in ("--plan", each)]
+    plans += ["--from", Path(options.from_file).name] if options.from_file else []
     words = ["python -m analysis.report", *options.sweeps, *plans, *against, *strict]
     words += ["--seed", str(options.seed)]
     return " ".join(words)
@@ -177,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write (reports/SWEEP)",
     )
+    _add_study_file(parser)
     parser.add_argument(
         "--strict", action="store_true", help="stop at a damaged file instead of listing it"
     )
@@ -191,3 +240,21 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that read records and draw figures (all cores)",
     )
     return parser
+
+
+def _add_study_file(parser: argparse.ArgumentParser) -> None:
+    kind = argument(local_folder)
+    parser.add_argument(
+        "--save",
+        type=kind,
+        metavar="FILE",
+        help="also write all that the report reads to one file, some kilobytes a cell: to commit, "
+        "or to publish beside a paper",
+    )
+    parser.add_argument(
+        "--from",
+        dest="from_file",
+        type=kind,
+        metavar="FILE",
+        help="make the report of such a file; no store is read, and none is needed",
+    )

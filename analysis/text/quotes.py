@@ -38,12 +38,21 @@ QUOTES: Mapping[str, Quote] = {
         "less stable distributions than even the standard, non-BatchNorm network",
         f"{_PAPER}, on noisy BatchNorm",
     ),
+    "C4": Quote(
+        "adding the same amount of noise to the activations of the standard (non-BatchNorm) "
+        "network prevents it from training entirely",
+        f"{_PAPER}, on noisy BatchNorm",
+    ),
     "C5": Quote(
         "in a certain sense BatchNorm might not even be reducing internal covariate shift",
         _INTRODUCTION,
     ),
     "C6": Quote("it makes the optimization landscape significantly smoother", _ABSTRACT),
     "C7": Quote("a more predictive and stable behavior of the gradients", _ABSTRACT),
+    "C8": Quote(
+        "observe consistent differences between these networks",
+        f"{_PAPER}, on “effective” β-smoothness with and without BatchNorm",
+    ),
     "C10": Quote("this smoothening effect is not uniquely tied to BatchNorm", _INTRODUCTION),
     "C11": Quote("larger range of learning rates and faster network convergence", _INTRODUCTION),
     "C12": Quote(
@@ -58,6 +67,11 @@ QUOTES: Mapping[str, Quote] = {
     "K2": Quote(
         "batch-normalization does not consistently produce smaller λ_max",
         "Kaur et al., arXiv 2206.10654, abstract",
+    ),
+    "K3": Quote(
+        "a different normalization scheme that fulfills all the alternative explanations except "
+        "reduction in ICS",
+        "Awais et al., IEEE TNNLS 2020, abstract",
     ),
     "K4": Quote(
         "such control is just a bounding of ICS rather than a reduction of ICS",

@@ -64,15 +64,15 @@ def local_path(location: str) -> str:
 
 
 def local_folder(location: str) -> str:
-    """`local_path` of a folder that must be on this machine.
+    """`local_path` of a folder or file that must be on this machine.
 
     Raises:
         ValueError: if it is empty or a URI.
     """
-    folder = local_path(location)
-    if not folder or is_remote(folder):
-        raise ValueError(f"{location} must be a folder of this machine")
-    return folder
+    path = local_path(location)
+    if not path or is_remote(path):
+        raise ValueError(f"{location} must be on this machine")
+    return path
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -11,12 +13,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
+from analysis.figures import build
 from analysis.figures.activations import LEFT
 from analysis.figures.landscape import _with_start
-from analysis.figures.layout import log_scale, sheet
+from analysis.figures.layout import broken, log_scale, sheet
 from analysis.figures.scatter import linear_width, symmetric
 from analysis.figures.style import RC
+from analysis.load.sources import load
 from analysis.render.save_figure import drawn
+from analysis.tables import tables
+from tests.helpers.synthetic_store import write_store
 
 
 def at_width(width: float, **options: Any) -> Drawing:
@@ -98,3 +104,34 @@ def test_a_logarithmic_axis_has_at_least_two_ticks(high: float) -> None:
     log_scale(panel)
     low, top = panel.get_ylim()
     assert sum(low <= tick <= top for tick in panel.get_yticks()) >= 2
+
+
+LONG = "weight_standardization+evonorm_s0(channels_per_group=4)"
+
+
+@pytest.mark.parametrize("width", [5.5, 3.25])
+def test_long_names_leave_room_for_what_they_name(width: float, tmp_path: Path) -> None:
+    """Names of compositions are longer than a column is wide."""
+    names = ["none", "batch", LONG]
+    write_store(tmp_path, normalizers=names, seeds=[0, 1], steps=20)
+    basis = tables.TableInputs(load(str(tmp_path)))
+    found = {f.name: f for f in build(basis, tables.build_tables(basis))}
+    for name in ("heatmap_steps_to_target", "forest_steps_to_target"):
+        with matplotlib.rc_context({**RC, "figure.figsize": (width, width)}):  # type: ignore[arg-type]
+            drawing = found[name].draw()
+            drawing.draw_without_rendering()
+        panel = drawing.axes[0]
+        assert panel.get_position().width * width > 0.4
+        texts = panel.get_yticklabels()
+        assert {text.get_text().replace("\n", "") for text in texts} <= set(names)
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(box.x0 >= 0 for box in boxes)
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_names_break_between_members_then_between_words() -> None:
+    with matplotlib.rc_context({**RC, "figure.figsize": (5.5, 5.5)}):  # type: ignore[arg-type]
+        assert broken(["batch", LONG]) == [
+            "batch",
+            "weight_standardization+\nevonorm_s0(channels_per_\ngroup=4)",
+        ]

@@ -14,6 +14,7 @@ import pytest
 
 from analysis import answers
 from analysis.load.sources import Study, load
+from analysis.load.study_file import write_study
 from analysis.render.page import Health, compose
 from analysis.render.table_layout import sheet
 from analysis.report.command import main
@@ -32,6 +33,10 @@ SMALL: dict[str, Any] = {
 
 def report(store: Path, out: Path, *arguments: str) -> dict[str, bytes]:
     assert main([*arguments, "--storage", str(store), "--out", str(out)]) == 0
+    return contents(out)
+
+
+def contents(out: Path) -> dict[str, bytes]:
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -43,7 +48,7 @@ def report(store: Path, out: Path, *arguments: str) -> dict[str, bytes]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, bytes]]:
     store, out = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("out")
     write_store(store, **SMALL)
-    return store, out, report(store, out)
+    return store, out, report(store, out, "--save", str(store / "saved.study"))
 
 
 def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> None:
@@ -58,12 +63,18 @@ def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> 
     assert all({f"{name}.svg", f"{name}.pdf"} <= files for name in figures)
 
 
-def test_again_in_another_order_the_same_bytes(
+def test_cells_in_another_order_and_a_study_file_give_the_same_bytes(
     written: tuple[Path, Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
     write_store(tmp_path / "store", **SMALL, order=1)
-    again = report(tmp_path / "store", tmp_path / "out")
-    assert again == written[2]
+    file, out = tmp_path / "again.study", tmp_path / "out"
+    write_study(load(str(tmp_path / "store"), records=False), file)
+    assert file.read_bytes() == (written[0] / "saved.study").read_bytes()
+    assert main(["--from", str(file), "--out", str(out)]) == 0
+    again = contents(out)
+    command = json.loads(again.pop("manifest.json"))["command"]
+    assert command == "python -m analysis.report --from again.study --seed 0"
+    assert again == {n: c for n, c in written[2].items() if n != "manifest.json"}
 
 
 def test_the_manifest_names_runs_and_files(
@@ -156,6 +167,10 @@ def test_bad_input_is_one_line(
     assert "did you mean 'synthetic'" in wrong
     (tmp_path / "file").write_text("")
     failing(capsys, "--storage", str(store), "--out", str(tmp_path / "file" / "out"))
+    failing(capsys, "--storage", str(store), "--save", str(tmp_path / "file" / "saved"))
+    said = failing(capsys, "one", "--from", "saved.study", "--strict")
+    assert "leave out SWEEP, --strict" in said
+    assert "none.study: no such file" in failing(capsys, "--from", "none.study")
 
 
 def test_nothing_finished_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

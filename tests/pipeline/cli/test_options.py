@@ -180,7 +180,7 @@ def test_a_report_is_written_to_a_folder(out: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as end:
         report.main(["one", "--out", out])
     assert end.value.code == 2
-    assert "must be a folder of this machine" in capsys.readouterr().err
+    assert "must be on this machine" in capsys.readouterr().err
 
 
 def test_the_home_folder_in_out(tmp_path: Path) -> None:
