@@ -4,6 +4,7 @@ from analysis.load.code_digest import code, versions
 from analysis.load.progress import told
 from analysis.load.reader import Found, Reader
 from analysis.load.sources import load, opened
+from analysis.load.study_file import read_study, write_study
 
 __all__ = [
     "Found",
@@ -11,6 +12,8 @@ __all__ = [
     "code",
     "load",
     "opened",
+    "read_study",
     "told",
     "versions",
+    "write_study",
 ]

@@ -19,9 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from analysis.study.study import Study
-from pipeline.store import seal
-from pipeline.store.atomic_write import write_atomic
+from analysis.study import Study
+from pipeline.store import is_altered, sealed, write_atomic
 
 LAYOUT = 1
 _FACTS = "study.json"
@@ -45,7 +44,7 @@ def write_study(study: Study, path: Path) -> None:
     tables = {f"{name}.parquet": _parquet(frame) for name, frame in sorted(frames.items())}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
     plain = {name: getattr(study, name) for name in _PLAIN}
-    facts = seal.sealed({"layout": LAYOUT, "tables": digests, **plain})
+    facts = sealed({"layout": LAYOUT, "tables": digests, **plain})
     members = {_FACTS: json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n", **tables}
     write_atomic(str(path.absolute()), _zip(members))
 
@@ -82,7 +81,7 @@ def _check(path: Path, facts: Mapping[str, Any], members: Mapping[str, bytes]) -
         for name, content in members.items()
         if name != _FACTS
     }
-    if seal.is_altered(facts) or digests != facts["tables"]:
+    if is_altered(facts) or digests != facts["tables"]:
         raise _damaged(path)
 
 

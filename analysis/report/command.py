@@ -24,7 +24,7 @@ from pipeline.cli import (
 
 if TYPE_CHECKING:
     from analysis.report.inputs import Side
-    from analysis.study.study import Study
+    from analysis.study import Study
 
 _EPILOG = """\
 examples:
@@ -60,7 +60,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write_from(options: argparse.Namespace) -> int:
     """The report of a study file, which says all: no store and no MLflow is asked."""
-    from analysis.load.study_file import read_study
+    from analysis.load import read_study
     from analysis.render.write import write
 
     _refuse_beside_from(options)
@@ -125,7 +125,7 @@ def _write(options: argparse.Namespace, both: list[Side], out: Path, source: str
 
 
 def _save(study: Study, path: Path) -> None:
-    from analysis.load.study_file import write_study
+    from analysis.load import write_study
 
     try:
         write_study(study, path)

@@ -9,10 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.load.sources import load
-from analysis.load.study_file import read_study, write_study
-from analysis.study.study import Study
-from pipeline.store import seal
+from analysis.load import load, read_study, write_study
+from analysis.study import Study
+from pipeline.store import sealed
 from tests.analysis import freeze
 
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
@@ -101,7 +100,7 @@ def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_another_layout_is_named(file: Path) -> None:
     def later(members: dict[str, bytes]) -> dict[str, bytes]:
         known = json.loads(members["study.json"])
-        known = seal.sealed({**{k: v for k, v in known.items() if k != "sha256"}, "layout": 2})
+        known = sealed({**{k: v for k, v in known.items() if k != "sha256"}, "layout": 2})
         return {**members, "study.json": json.dumps(known).encode()}
 
     rewrite(file, later)

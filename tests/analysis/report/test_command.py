@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from analysis import answers
+from analysis.load import write_study
 from analysis.load.sources import Study, load
-from analysis.load.study_file import write_study
 from analysis.render.page import Health, compose
 from analysis.render.table_layout import sheet
 from analysis.report.command import main
