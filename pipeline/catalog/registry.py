@@ -15,15 +15,23 @@ import argparse
 import ast
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
+from pipeline.catalog.declarations import (
+    OF_EVERY_OPTIMIZER,
+    POSITIONAL,
+    Part,
+    declared,
+    functions,
+    option_type,
+    unreadable,
+)
 from pipeline.catalog.family_names import timm_names, torchvision_names
-from pipeline.catalog.own_parts import Folder
+from pipeline.catalog.own_scan import scan_folder
 from pipeline.cli.errors import exit_code
 from pipeline.cli.mistakes import SpecError, did_you_mean, quoted
 
@@ -31,68 +39,35 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
-POSITIONAL = {"data": 0, "architectures": 2, "normalizers": 0, "optimizers": 0, "probes": 1}
-"""The kinds of part, and how many positional arguments a part of each takes."""
-
 FAMILIES = {"torchvision": torchvision_names, "timm": timm_names}
 """Packages whose classifiers are architectures, and what lists their names."""
 _OPTIONAL = "timm"
-_OPEN = ("architectures", "module")
-"""The one part that hands other options on, to a class of the user's."""
-_SCALARS = {"int": int, "float": float, "bool": bool, "str": str, "Location": str}
-
-
-@dataclass(frozen=True)
-class Option:
-    """A keyword-only parameter of a part."""
-
-    name: str
-    annotation: str
-    default: Any
-    required: bool
-    location: bool
-    """It locates data, whose content enters the cell id (`pipeline.spec.contents`)."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A dataset, architecture, normalizer, optimizer or probe."""
-
-    kind: str
-    name: str
-    module: str
-    summary: str
-    options: dict[str, Option]
-    folder: Folder | None = None
-    """Where it is from, if it is not ours."""
-    source: str = ""
-    """Digest of its source, if it is not ours."""
-    passes_on: bool = False
-    """It takes any other option, for what it is made of (``**options``)."""
-
-
-OF_EVERY_OPTIMIZER = {
-    "clip": Option("clip", "Positive | None", None, False, False),
-    "decay_norms": Option("decay_norms", "bool", True, False, False),
-}
-"""Options of every optimizer beside its own; the training loop itself applies them."""
-_OF_TRAINING = ("lr", "weight_decay", *OF_EVERY_OPTIMIZER)
-"""What an optimizer is told by the loop, and so has no option for."""
 
 
 def parts(kind: str) -> dict[str, Part]:
-    """List the parts of a kind by name, sorted.
+    """List the parts of a kind by name, sorted; of own folders those that can be read (`faults`).
 
     Raises:
-        TypeError: if a file there defines a part in a way that the catalog cannot read.
+        TypeError: if a file of ours defines a part in a way that the catalog cannot read.
     """
     own = own_parts.folders()
     if not own:
         return _scan(ROOT, kind)
     found = dict(_scan(ROOT, kind))
     for folder in own.values():
-        found |= _scan_folder(folder, kind)
+        found |= scan_folder(folder, kind).parts
     return found
+
+
+def faults(kind: str) -> dict[str, str]:
+    """By name: what own folders define but what is no part, and why it is none."""
+    scans = [scan_folder(folder, kind) for folder in own_parts.folders().values()]
+    return {name: problem for scan in scans for name, problem in scan.faults.items()}
+
+
+def passed_over() -> list[str]:
+    """A line for every file, or function, of own folders that is no part."""
+    return list(dict.fromkeys(line for kind in POSITIONAL for line in faults(kind).values()))
 
 
 def load(part: Part) -> Callable[..., Any]:
@@ -147,28 +122,39 @@ def find(kind: str, name: str, where: str) -> Part:
     """Look a part up by the name that stands at the key path ``where``.
 
     Raises:
-        SpecError: if there is none, with the nearest name.
+        SpecError: if there is none, with the nearest name, or if its file is wrong.
     """
     known = parts(kind)
     if name not in known:
+        if fault := faults(kind).get(name):
+            raise SpecError(fault, where)
         if kind == "architectures" and name.startswith(f"{_OPTIONAL}/") and not timm_names():
             raise SpecError(f"{quoted(name)} needs timm: pip install timm", where)
         noun = "dataset" if kind == "data" else kind.removesuffix("s")
-        raise SpecError(f"no {noun} {quoted(name)}; {_nearest(name, known)}", where)
+        raise SpecError(f"no {noun} {quoted(name)}; {nearest(name, known, kind)}", where)
     return known[name]
 
 
-def _nearest(name: str, known: Mapping[str, Part]) -> str:
-    """Say the nearest right name: of a family's, if the name has a slash or is one of them."""
-    whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in known]
+def nearest(name: str, known: Iterable[str], kind: str = "") -> str:
+    """Say the nearest right name: of a family's, if the name has a slash or is one of them.
+
+    Args:
+        name: the wrong one.
+        known: names of parts.
+        kind: of all of them, if it is one.
+    """
+    every = set(known)
+    whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in every]
     wanted = whole[0] if whole else name
-    members = {k: k.partition("/")[0] for k in known if k.partition("/")[0] in FAMILIES}
-    named, slash, _ = wanted.partition("/")
-    if slash and named in members.values():
-        return did_you_mean(wanted, [k for k, family in members.items() if family == named])
-    own = {k for k in known if k not in members}
-    others = members if slash else {f"{family}/<name>" for family in members.values()}
-    return did_you_mean(wanted, own | {*others})
+    members = {k: k.partition("/")[0] for k in every if k.partition("/")[0] in FAMILIES}
+    family, slash, _ = wanted.partition("/")
+    command = f"python -m pipeline.catalog {kind}".rstrip()
+    if slash and family in members.values():
+        mine = [k for k, other in members.items() if other == family]
+        many = family == _OPTIONAL  # so many that the catalog does not list them either
+        return did_you_mean(wanted, mine, f"{family}.list_models()" if many else command)
+    others = members if slash else {f"{other}/<name>" for other in members.values()}
+    return did_you_mean(wanted, every - {*members} | {*others}, command)
 
 
 def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
@@ -198,7 +184,7 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
     fields: dict[str, Any] = {}
     part = parts(kind)[name]
     for option in part.options.values():
-        type_ = _type(ast.parse(option.annotation, mode="eval").body)
+        type_ = option_type(ast.parse(option.annotation, mode="eval").body)
         fields[option.name] = (type_, ... if option.required else option.default)
     own = Open if part.passes_on else Strict
     base = ProbeSettings if kind == "probes" else own
@@ -216,43 +202,16 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
 def _scan(root: Path, kind: str) -> dict[str, Part]:
     found: dict[str, Part] = {}
     for file in sorted((root / kind).glob("[!_]*.py")):
-        for function in _functions(file, file.read_text(encoding="utf-8")):
+        for function in functions(file, file.read_text(encoding="utf-8")):
             if function.name in found:
                 other = found[function.name].module
-                raise _unreadable(file, function, f"{other} defines a part of that name too")
+                raise unreadable(file, function, f"{other} defines a part of that name too")
             module = f"{root.name}.{kind}.{file.stem}"
-            found[function.name] = _part(kind, module, file, function)
+            found[function.name] = declared(kind, module, file, function)
     for family in FAMILIES:
         if (root / kind / f"_{family}" / "__init__.py").exists():
             found |= _family(family, kind, f"{root.name}.{kind}._{family}")
     return dict(sorted(found.items()))
-
-
-@cache
-def _scan_folder(folder: Folder, kind: str) -> dict[str, Part]:
-    """The parts of a kind of a folder that is not ours.
-
-    Raises:
-        SpecError: if a file there is not what a part's has to be.
-    """
-    found: dict[str, Part] = {}
-    for name, text in folder.files.items():
-        place = Path(name)
-        if place.parent != Path(kind) or place.stem.startswith("_"):
-            continue
-        try:
-            for function in _functions(place, text):
-                module = f"{folder.package}.{kind}.{place.stem}"
-                part = _part(kind, module, place, function)
-                source = own_parts.part_digest(folder, name)
-                whole = f"{folder.prefix}/{part.name}"
-                if whole in found:
-                    other = found[whole].module.rpartition(".")[2]
-                    raise _unreadable(place, function, f"{other}.py defines it too")
-                found[whole] = replace(part, name=whole, folder=folder, source=source)
-        except (TypeError, SyntaxError) as error:
-            raise SpecError(f"parts of {folder.prefix}: {error}") from None
-    return found
 
 
 def _family(family: str, kind: str, module: str) -> dict[str, Part]:
@@ -262,99 +221,6 @@ def _family(family: str, kind: str, module: str) -> dict[str, Part]:
         whole: Part(kind, whole, module, summary.format(family.capitalize(), name), {})
         for name, whole in ((name, f"{family}/{name}") for name in FAMILIES[family]())
     }
-
-
-def _functions(file: Path, text: str) -> Iterator[ast.FunctionDef]:
-    tree = ast.parse(text, filename=str(file))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            yield node
-
-
-def _part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part:
-    arguments = function.args
-    passes_on = arguments.kwarg is not None and (kind, function.name) == _OPEN
-    if arguments.vararg or (arguments.kwarg and not passes_on):
-        raise _unreadable(file, function, "a part has no *args or **kwargs")
-    if len(arguments.posonlyargs) + len(arguments.args) != POSITIONAL[kind]:
-        expected = f"a part of {kind} takes {POSITIONAL[kind]} positional arguments"
-        raise _unreadable(file, function, f"{expected}; options are keyword-only, after a *")
-    summary = (ast.get_docstring(function) or "").partition("\n")[0]
-    if not summary:
-        raise _unreadable(file, function, "a part has a docstring: its line in the catalog")
-    options = {
-        argument.arg: _option(file, function, argument, default)
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    }
-    if kind == "optimizers":
-        _refuse_options_of_training(file, function, options)
-        options |= OF_EVERY_OPTIMIZER
-    return Part(kind, function.name, module, summary, options, passes_on=passes_on)
-
-
-def _refuse_options_of_training(
-    file: Path, function: ast.FunctionDef, options: Mapping[str, Option]
-) -> None:
-    for name, option in options.items():
-        if name in _OF_TRAINING:
-            problem = f"its option {name!r} is one of the training's; take another name"
-            raise _unreadable(file, function, problem)
-        if option.location:
-            raise _unreadable(file, function, f"its option {name!r}: an optimizer reads no data")
-
-
-def _option(
-    file: Path, function: ast.FunctionDef, argument: ast.arg, default: ast.expr | None
-) -> Option:
-    name, annotation = argument.arg, argument.annotation
-    if name == "name" or annotation is None:
-        raise _unreadable(
-            file, function, f"its option {name!r} needs an annotation, or another name"
-        )
-    try:
-        _type(annotation)
-        value = None if default is None else ast.literal_eval(default)
-    except (KeyError, ValueError) as error:
-        text = (
-            f"its option {name!r} is not of a type, or its default no literal, that YAML can give"
-        )
-        raise _unreadable(file, function, text) from error
-    written = ast.unparse(annotation)
-    value = list(value) if isinstance(value, tuple) else value
-    return Option(name, written, value, default is None, "Location" in written)
-
-
-def _type(annotation: ast.expr) -> Any:
-    """Read int, float, bool, str, Location, Literal[...], list[X], Sequence[X] and X | None.
-
-    And the bounded types of `pipeline.catalog.option_types` by name: Positive, Span, NonEmpty[X]
-    and their like.
-    """
-    match annotation:
-        case ast.Name(id=name):
-            return _SCALARS[name] if name in _SCALARS else _bounded(name)
-        case ast.Constant(value=None):
-            return None
-        case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
-            return _type(left) | None
-        case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=item):
-            return list[_type(item)]
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
-            values = ast.literal_eval(choices)
-            return Literal[values if isinstance(values, tuple) else (values,)]
-        case ast.Subscript(value=ast.Name(id=name), slice=item):
-            return _bounded(name)[_type(item)]
-    raise ValueError(f"unknown annotation {ast.unparse(annotation)}")
-
-
-def _bounded(name: str) -> Any:
-    from pipeline.catalog import option_types as options  # brings pydantic
-
-    return {known: getattr(options, known) for known in options.__all__}[name]
-
-
-def _unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeError:
-    return TypeError(f"{file}:{function.lineno}: {function.name}: {problem}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.cli.errors import exit_code
-from pipeline.cli.mistakes import SpecError, did_you_mean
+from pipeline.cli.mistakes import SpecError
 
 _EPILOG = """\
 examples:
@@ -36,6 +37,8 @@ def _check(options: argparse.Namespace) -> int:
     if options.parts:
         own_parts.use([os.path.abspath(path) for path in options.parts], Path(), "--parts")
     kinds = [options.kind] if options.kind else _kinds(options.name)
+    for line in catalog.passed_over():
+        print(f"passed over: {line}", file=sys.stderr)
     broken = 0
     for kind in kinds:
         config = catalog.resolve(kind, _config(kind, options), options.name)
@@ -53,10 +56,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _kinds(name: str) -> list[str]:
     """The kinds that have a part of that name."""
+    for kind in catalog.POSITIONAL:
+        if name in catalog.faults(kind):
+            catalog.find(kind, name, "")
     found = [kind for kind in catalog.POSITIONAL if name in catalog.parts(kind)]
     if not found:
         known = {each for kind in catalog.POSITIONAL for each in catalog.parts(kind)}
-        raise SpecError(f"no part {name!r}; {did_you_mean(name, known)}")
+        raise SpecError(f"no part {name!r}; {catalog.nearest(name, known)}")
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalog import registry as catalog
+from pipeline.catalog.declarations import Option
 from pipeline.catalog.validation import Cadence
 from pipeline.spec.read import SpecError
 from tests.helpers import tiny_catalog as small_parts
@@ -27,7 +28,7 @@ def test_parts_are_the_public_functions_of_a_folder(small: Path) -> None:
     assert list(found) == ["batch", "group", "none", "rms", "weight_standardization"]
     assert found["rms"].summary == "RMS."
     assert found["rms"].module == f"{small.name}.normalizers.more"
-    assert found["group"].options["eps"] == catalog.Option("eps", "float", 1e-5, False, False)
+    assert found["group"].options["eps"] == Option("eps", "float", 1e-5, False, False)
 
 
 def test_a_location_is_known_as_one(small: Path) -> None:
@@ -106,6 +107,32 @@ def test_what_is_refused_and_how(small: Path, kind: str, config: object, message
     with pytest.raises(SpecError) as caught:
         catalog.resolve(kind, config, "w")
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        (
+            "architectures",
+            "timm/resnet10",
+            "did you mean 'timm/resnet10t'? known: timm/resnet10t, ",
+        ),
+        ("architectures", "timm/zzzzz", "; known: timm/"),
+        ("architectures", "torchvision/resnet19", "did you mean 'torchvision/resnet18'? known: "),
+        ("normalizers", "zzz", "; known: batch, batch_instance, "),
+    ],
+)
+def test_of_many_names_a_message_has_the_near_ones_and_what_lists_all(
+    kind: str, name: str, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        catalog.find(kind, name, "w")
+    message = str(caught.value)
+    assert said in message
+    assert len(message) < 330
+    assert message.count(", ") == 5
+    lists = "timm.list_models()" if "timm" in name else f"python -m pipeline.catalog {kind}"
+    assert f" in all; {lists} lists them)" in message
 
 
 @pytest.mark.parametrize(
