@@ -42,6 +42,13 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = {"torchvision": torchvision_names, "timm": timm_names}
 """Packages whose classifiers are architectures, and what lists their names."""
 _OPTIONAL = "timm"
+_RETURNS = {
+    "data": ("pipeline.data", "Dataset"),
+    "architectures": ("pipeline.architectures", "Network"),
+    "normalizers": ("pipeline.normalizers", "Normalizer"),
+    "optimizers": ("pipeline.optimizers", "UpdateRule"),
+}
+"""What a part's function returns: a class of a room that this one does not import."""
 
 
 def parts(kind: str) -> dict[str, Part]:
@@ -75,7 +82,10 @@ def load(part: Part) -> Callable[..., Any]:
     name, _, member = part.name.partition("/")
     if part.folder:
         own_parts.importable(part.folder)
-        return getattr(importlib.import_module(part.module), member)
+        try:
+            return getattr(importlib.import_module(part.module), member)
+        except SystemExit:
+            raise ImportError(f"{part.name}: its file ends the process as it is imported") from None
     function = getattr(importlib.import_module(part.module), name)
     return functools.partial(function, member) if member else function
 
@@ -89,10 +99,28 @@ def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
         kind: which folder.
         config: ``name`` and options, as `resolve` returns them.
         arguments: the part's positional arguments.
+
+    Raises:
+        TypeError: if the part's function returns something else than a part of its kind does.
     """
     apart = {"name", *(OF_EVERY_OPTIMIZER if kind == "optimizers" else ())}
     options = {key: value for key, value in config.items() if key not in apart}
-    return load(parts(kind)[config["name"]])(*arguments, **options)
+    found = load(parts(kind)[config["name"]])(*arguments, **options)
+    if kind in _RETURNS:
+        home, name = _RETURNS[kind]
+        if not isinstance(found, getattr(importlib.import_module(home), name)):
+            given = "None" if found is None else f"a {type(found).__name__}"
+            problem = f"{_noun(kind)} {config['name']} returns {given}, not {_article(name)} {name}"
+            raise TypeError(problem)
+    return found
+
+
+def _noun(kind: str) -> str:
+    return "dataset" if kind == "data" else kind.removesuffix("s")
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "AEIOU" else "a"
 
 
 def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> dict[str, Any]:
@@ -130,8 +158,7 @@ def find(kind: str, name: str, where: str) -> Part:
             raise SpecError(fault, where)
         if kind == "architectures" and name.startswith(f"{_OPTIONAL}/") and not timm_names():
             raise SpecError(f"{quoted(name)} needs timm: pip install timm", where)
-        noun = "dataset" if kind == "data" else kind.removesuffix("s")
-        raise SpecError(f"no {noun} {quoted(name)}; {nearest(name, known, kind)}", where)
+        raise SpecError(f"no {_noun(kind)} {quoted(name)}; {nearest(name, known, kind)}", where)
     return known[name]
 
 

@@ -13,7 +13,6 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from pipeline.catalog import registry as catalog
-from pipeline.contract.kind import made_as
 from pipeline.normalizers import Normalizer, relu
 from pipeline.probes._vectors import as_leaves
 from pipeline.probes._view import preserve_state, set_noise
@@ -30,7 +29,7 @@ def make(config: dict[str, Any]) -> Normalizer:
     Raises:
         TypeError: if the part returns something else.
     """
-    return made_as("normalizers", config, Normalizer)
+    return catalog.make("normalizers", config)
 
 
 def block(norm: Normalizer, *, maps: bool = True) -> Any:

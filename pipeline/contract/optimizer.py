@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.contract.kind import made_as
+from pipeline.catalog import registry as catalog
 from pipeline.optimizers import Target, UpdateRule
 from pipeline.training.checkpoint import decode, encode
 from pipeline.training.optimizer import set_learning_rate
@@ -25,7 +25,7 @@ def make(config: dict[str, Any]) -> UpdateRule:
     Raises:
         TypeError: if the part returns something else.
     """
-    return made_as("optimizers", config, UpdateRule)
+    return catalog.make("optimizers", config)
 
 
 class Trained:
