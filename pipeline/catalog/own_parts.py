@@ -118,7 +118,7 @@ def install(texts: Mapping[str, Mapping[str, str]]) -> None:
 
 def part_digest(folder: Folder, file: str) -> str:
     """Digest of a part's file and of all files of its folder that it imports."""
-    return _digest(folder.files, _reached(folder.files, file))
+    return _digest(folder.files, reached(folder.files, file))
 
 
 def write(files: Mapping[str, str], root: Path) -> None:
@@ -205,7 +205,8 @@ def _digest(files: Mapping[str, str], names: Sequence[str] | Mapping[str, str] |
     return sha.hexdigest()[:16]
 
 
-def _reached(files: Mapping[str, str], start: str) -> set[str]:
+def reached(files: Mapping[str, str], start: str) -> set[str]:
+    """A file of a folder, and all files of it that this one imports, directly or not."""
     found: set[str] = set()
     waiting = [start]
     while waiting:

@@ -17,8 +17,9 @@ from pipeline.monitor import study
 from pipeline.monitor.observed import LossFunction, ObservedNetwork
 from pipeline.monitor.runner import OwnLoopObserver, samples_of
 from pipeline.monitor.stages import Stage
-from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
+from pipeline.monitor.steps import DIVERGENCE, Curve, Taken, optimizers_watched
 from pipeline.normalizers import Traits
+from pipeline.package_version import versions_of
 from pipeline.probes._vectors import parameters
 from pipeline.store.store import Store
 from pipeline.training.loop import Outcome
@@ -91,6 +92,7 @@ class Monitor:
         self._curve, self._taken = Curve(), 0
         self._evaluations: list[dict[str, Any]] = []
         self._batch_size, self._optimizers = 0, ""
+        self._packages: set[str] = set()
         self._within = False
         self._observer: OwnLoopObserver | None = None
         self._network: ObservedNetwork | None = None
@@ -120,7 +122,7 @@ class Monitor:
         with self._marked(), optimizers_watched(self._root.parameters()) as seen:
             yield
         rate = seen.rates[0] if seen.rates else self._last_rate()
-        self._note_optimizers(seen.optimizers, seen.rates)
+        self._note_optimizers(seen)
         self._curve.append(rate, loss)
         self._taken += 1
         if before is not None:
@@ -180,6 +182,7 @@ class Monitor:
         seconds = time.perf_counter() - self._began
         result = describe(cell, outcome, self._root, "", seconds, sources)
         result["provenance"] |= {"data_digest": None, "own_loop": self._provenance(self._observer)}
+        result["provenance"]["versions"] |= versions_of(self._packages)
         study.add_to_plan(self._store, self._name, cell)
         self._store.write_result(result, tables(outcome))
         return cell.cell_id
@@ -266,10 +269,11 @@ class Monitor:
             )
         return float(self._labels["lr"])
 
-    def _note_optimizers(self, names: Sequence[str], rates: Sequence[float]) -> None:
-        self._optimizers = self._optimizers or "+".join(dict.fromkeys(names))
+    def _note_optimizers(self, seen: Taken) -> None:
+        self._optimizers = self._optimizers or "+".join(dict.fromkeys(seen.optimizers))
+        self._packages |= seen.packages
         text = "learning rates of parameter groups differ; the first is recorded"
-        if len(set(rates)) > 1 and text not in self._notes:
+        if len(set(seen.rates)) > 1 and text not in self._notes:
             self._notes.append(text)
 
 

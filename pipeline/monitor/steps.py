@@ -29,6 +29,8 @@ class Taken:
     optimizers: list[str] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     """Learning rates of their parameter groups that hold the network's parameters."""
+    packages: set[str] = field(default_factory=set)
+    """The packages that their classes are of."""
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def optimizers_watched(parameters: Iterable[nn.Parameter]) -> Iterator[Taken]:
         ]
         if rates:
             taken.optimizers.append(type(optimizer).__name__)
+            taken.packages.add(type(optimizer).__module__.partition(".")[0])
             taken.rates += rates
 
     handles = register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def other() -> Normalizer:
     """Nothing."""
     return Normalizer()
 ''',
-    "_shared.py": "FACTOR = 1.0\n",
+    "_shared.py": "import yaml\n\nFACTOR = 1.0\n",
     "data/blobs.py": '''
 import torch
 
@@ -216,6 +217,8 @@ def test_a_trial_runs_own_parts_as_they_were_read(tmp_path: Path) -> None:
         "normalizers/mine/scaled",
         "probes/mine/size",
     }
+    versions = result["provenance"]["versions"]
+    assert versions["PyYAML"] == version("PyYAML")  # a file that the part imports imports it
     table = store.records(result, "mine-size")
     assert table is not None
     assert table.num_rows == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,28 @@ def test_learning_rates_are_those_of_the_optimizers(tmp_path: Path) -> None:
     assert result["settings"]["training"]["optimizer"] == "SGD+Adam"
     assert "learning rates of parameter groups differ" in str(result["provenance"]["own_loop"])
     assert result["summary"]["test_accuracy"] == 0.5
+
+
+class Slow(torch.optim.SGD):
+    """An optimizer of another package."""
+
+
+def test_versions_of_what_the_network_and_the_optimizer_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slow, "__module__", "yaml.slow")
+    network = nn.Sequential(made("nested"))
+
+    def loop(network: nn.Module, monitor: Monitor) -> None:
+        optimizer = Slow(network.parameters(), lr=0.1)
+        inputs, targets = batch(0)
+        loss = LOSS(network(inputs), targets)
+        loss.backward()
+        with monitor.step(inputs, targets, loss):
+            optimizer.step()
+
+    versions = finished(network, tmp_path, loop)["provenance"]["versions"]
+    assert versions["PyYAML"] == version("PyYAML")
 
 
 def test_probe_batches_are_of_the_samples(tmp_path: Path) -> None:
