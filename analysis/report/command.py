@@ -12,8 +12,8 @@ from pipeline.cli.affinity import affinity
 from pipeline.cli.errors import exit_code, print_error
 from pipeline.cli.options import (
     argument,
-    local_folder,
     local_path,
+    output_folder,
     positive,
     storage_location,
     storage_parent,
@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out",
-        type=argument(local_folder),
+        type=argument(output_folder),
         metavar="FOLDER",
         help="where to write (reports/SWEEP)",
     )

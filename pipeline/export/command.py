@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 from pipeline.cli.errors import exit_code
-from pipeline.cli.options import argument, local_folder, storage_location, storage_parent
+from pipeline.cli.options import argument, output_folder, storage_location, storage_parent
 from pipeline.store.store import Store
 
 _NEEDS = {"csv": "pandas", "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=sorted(_NEEDS), required=True, help="what to export to")
     parser.add_argument(
         "--folder",
-        type=argument(local_folder),
+        type=argument(output_folder),
         help="local folder of the export (exports/NAME/TARGET)",
     )
     return parser

@@ -25,8 +25,6 @@ from pipeline.store.store import Store
 from pipeline.training.loop import Outcome
 from pipeline.trial.result import describe, tables
 
-_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
-
 
 class Monitor:
     """Measures the steps of a training loop, and saves the run as a cell of a store.
@@ -121,7 +119,7 @@ class Monitor:
         before = parameters(network) if due else None
         with self._marked(), optimizers_watched(self._root.parameters()) as seen:
             yield
-        rate = seen.rates[0] if seen.rates else self._last_rate()
+        rate = seen.rates[0] if seen.rates else self._last_rate(seen)
         self._note_optimizers(seen)
         self._curve.append(rate, loss)
         self._taken += 1
@@ -147,21 +145,18 @@ class Monitor:
                 accuracies are shares, from 0 to 1.
 
         Raises:
-            ValueError: for another name, or an accuracy that is no share.
+            ValueError: for another name, what is no number, or an accuracy that is no share.
         """
-        unknown = [name for name in numbers if name not in _EVALUATED]
-        if unknown:
-            raise ValueError(f"no number {unknown[0]!r}; there are {', '.join(_EVALUATED)}")
-        for name, value in numbers.items():
-            if name.endswith("accuracy") and (value < 0 or value > 1):  # NaN is not known
-                raise ValueError(f"{name}={value:g}: must be a share, from 0 to 1")
-        row = {"step": self._taken, **{k: float(v) for k, v in numbers.items()}}
+        row = {"step": self._taken, **study.checked_numbers(numbers)}
         if self._evaluations and self._evaluations[-1]["step"] == self._taken:
             row = self._evaluations.pop() | row
         self._evaluations.append(row)
 
     def finish(self, **numbers: float) -> str | None:
         """Save the run, with numbers of the trained network as in `evaluated`.
+
+        A run whose loss became NaN or infinite, or 100 times the first, is saved too. Its status is
+        ``diverged``, it ends at that step, and it has no numbers of a trained network.
 
         Returns:
             The id of its cell; None on other ranks than 0.
@@ -259,14 +254,12 @@ class Monitor:
             notes.append("probe batches are samples of the first step's batch")
         return {"notes": notes, "unmeasured": dict(observer.unmeasured)}
 
-    def _last_rate(self) -> float:
+    def _last_rate(self, seen: Taken) -> float:
+        """The rate of a step that moved no parameter of this network by an optimizer of torch."""
         if self._curve.rates:
             return self._curve.rates[-1]
         if self._labels["lr"] is None:
-            raise ValueError(
-                "monitor.step: no optimizer of torch stepped within it, so the learning rate is "
-                "not known; put optimizer.step() within it, or give labels={'lr': ...}"
-            )
+            raise ValueError(f"monitor.step: {seen.without_rate}")
         return float(self._labels["lr"])
 
     def _note_optimizers(self, seen: Taken) -> None:
@@ -275,6 +268,8 @@ class Monitor:
         text = "learning rates of parameter groups differ; the first is recorded"
         if len(set(seen.rates)) > 1 and text not in self._notes:
             self._notes.append(text)
+        if seen.strangeness and (note := f"monitor.step: {seen.strangeness}") not in self._notes:
+            self._notes.append(note)
 
 
 def _unwrapped(network: nn.Module) -> nn.Module:

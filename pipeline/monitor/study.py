@@ -15,6 +15,7 @@ from filelock import FileLock
 from torch import nn
 
 from pipeline.catalog import registry as catalog
+from pipeline.cli.mistakes import quoted
 from pipeline.spec.expand import resolve_probes
 from pipeline.spec.read import SCHEMA, Cell
 from pipeline.store.store import Store
@@ -23,6 +24,7 @@ from pipeline.trial.source_digest import code_digest
 PLACES = ("data", "architecture", "normalizer")
 """Labels that say what a run is made of."""
 _LABELS = (*PLACES, "lr", "seed", "training")
+_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -58,6 +60,26 @@ def checked_labels(labels: Mapping[str, Any], network: nn.Module) -> dict[str, A
         "seed": labels.get("seed", 0),
         "training": ", ".join([*training, *others]),
     }
+
+
+def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of an evaluation by name.
+
+    Raises:
+        ValueError: for another name, what is no number, or an accuracy that is no share.
+    """
+    found: dict[str, float] = {}
+    for name, value in numbers.items():
+        if name not in _EVALUATED:
+            raise ValueError(f"no number {name!r}; there are {', '.join(_EVALUATED)}")
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):  # of torch: more than one element
+            text = quoted(value) if isinstance(value, str) else f"a {type(value).__name__}"
+            raise ValueError(f"{name}: must be one number, not {text}") from None
+        if name.endswith("accuracy") and (found[name] < 0 or found[name] > 1):  # NaN is not known
+            raise ValueError(f"{name}={found[name]:g}: must be a share, from 0 to 1")
+    return found
 
 
 def checked_probes(probes: Mapping[str, Any], steps: int | None) -> dict[str, Any]:

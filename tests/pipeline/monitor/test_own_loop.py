@@ -212,6 +212,46 @@ def test_a_run_that_diverges_ends_there(tmp_path: Path) -> None:
     assert {row["step"] for row in rows_of(tmp_path, result, "gradient_ics")} <= {0, 1, 2}
 
 
+@pytest.mark.parametrize("last", [0, 3])
+def test_a_run_that_is_finished_with_nan_is_diverged(last: int, tmp_path: Path) -> None:
+    """A loss that is not finite at any step, the last one too, whatever finish is told."""
+    network = made("nested")
+    monitor = monitor_of(network, tmp_path)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(4):
+        inputs, targets = batch(step)
+        loss = LOSS(network(inputs), targets) * (float("nan") if step == last else 1.0)
+        with monitor.step(inputs, targets, loss):
+            optimizer.step()
+    cell_id = monitor.finish(test_accuracy=0.9)
+    assert cell_id is not None
+    result = Store(str(tmp_path)).result(cell_id)
+    assert (result["status"], result["diverged_step"]) == ("diverged", last)
+    assert result["summary"]["test_accuracy"] is None
+    assert "diverged" in str(Monitor.finish.__doc__)
+
+
+def test_an_optimizer_of_another_network_is_told(tmp_path: Path) -> None:
+    network, other = made("nested"), nn.Linear(3, 2)
+    stranger = torch.optim.SGD(other.parameters(), lr=0.1)
+    inputs, targets = batch(0)
+    monitor = monitor_of(network, tmp_path)
+    says = r"stepped within it \(SGD\) has no parameter of the network; make it of network\.para"
+    refused = pytest.raises(ValueError, match=says)
+    with refused, monitor.step(inputs, targets, 1.0):
+        stranger.step()
+    # An optimizer may hold copies of the parameters; then a label has the rate, and a note is kept.
+    known = monitor_of(network, tmp_path, labels={"lr": 0.1})
+    for _ in range(2):
+        with known.step(inputs, targets, LOSS(network(inputs), targets)):
+            stranger.step()
+    cell_id = known.finish()
+    assert cell_id is not None
+    notes = Store(str(tmp_path)).result(cell_id)["provenance"]["own_loop"]["notes"]
+    told = [note for note in notes if "has no parameter of the network" in note]
+    assert len(told) == 1
+
+
 # Cells --------------------------------------------------------------------------------------------
 
 
@@ -268,6 +308,9 @@ def test_what_a_loop_hands_over_wrongly_is_said_where_it_does(tmp_path: Path) ->
     for wrong in (91.0, -3.0):
         with pytest.raises(ValueError, match="must be a share, from 0 to 1"):
             monitor.evaluated(test_accuracy=wrong)
+    for none, what in ((None, "a NoneType"), ("0.9x", "'0.9x'"), (torch.ones(2), "a Tensor")):
+        with pytest.raises(ValueError, match=f"test_accuracy: must be one number, not {what}"):
+            monitor.evaluated(test_accuracy=none)  # pyright: ignore
 
 
 def test_a_step_that_is_never_taken_is_an_error(tmp_path: Path) -> None:
