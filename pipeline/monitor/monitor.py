@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.cli.options import storage_location
 from pipeline.data import Batch
 from pipeline.monitor import study
+from pipeline.monitor.arguments import (
+    check_first,
+    check_loss,
+    check_options,
+    check_tensors,
+    checked_traits,
+    ranks,
+    refuse_shared_statistics,
+    unwrapped,
+)
 from pipeline.monitor.observed import LossFunction, ObservedNetwork
 from pipeline.monitor.runner import OwnLoopObserver, samples_of
 from pipeline.monitor.stages import Stage
@@ -70,23 +80,22 @@ class Monitor:
         probes: Mapping[str, Any],
         name: str,
         labels: Mapping[str, Any] | None = None,
-        storage: str | None = None,
+        storage: str | os.PathLike[str] | None = None,
         stages: Sequence[str | Stage] | None = None,
         samples: tuple[Tensor, Tensor] | None = None,
         traits: Traits | None = None,
         steps: int | None = None,
     ) -> None:
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"network: must be a torch.nn.Module, not a {type(network).__name__}")
-        self._root, self._loss_fn = _unwrapped(network), loss_fn
-        self._rank, self._ranks = _ranks()
-        _refuse_shared_statistics(self._root, self._ranks)
-        self._store = Store(storage_location(storage))
+        check_options(loss_fn, labels, samples, stages, steps)
+        self._root, self._loss_fn = unwrapped(network), loss_fn
+        self._rank, self._ranks = ranks()
+        refuse_shared_statistics(self._root, self._ranks)
+        self._store = Store(study.checked_storage(storage))
         self._name = study.checked_name(name, self._store)
         self._labels = study.checked_labels(labels or {}, self._root)
         self._probes = study.checked_probes(probes, steps)
         self._stages, self._samples, self._steps = stages, samples, steps
-        self._traits = traits or Traits()
+        self._traits = checked_traits(traits)
         self._curve, self._taken = Curve(), 0
         self._evaluations: list[dict[str, Any]] = []
         self._batch_size, self._optimizers = 0, ""
@@ -112,10 +121,12 @@ class Monitor:
             return
         if self._within:
             raise ValueError("monitor.step: it is within another one; one is around one update")
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise ValueError(f"monitor.step: loss must be one number, not {loss.numel()}: its mean")
+        check_loss(loss)
         observer, network = self._prepared(inputs, targets)
         step, due = self._taken, observer.due(self._taken) and self._curve.diverged_step is None
+        if due and network.is_other():
+            observer.give_up(step, "its trained parameters are others than at the first step")
+            due = False
         before = parameters(network) if due else None
         with self._marked(), optimizers_watched(self._root.parameters()) as seen:
             yield
@@ -184,11 +195,9 @@ class Monitor:
 
     def _prepared(self, inputs: Tensor, targets: Tensor) -> tuple[OwnLoopObserver, ObservedNetwork]:
         """The observer, made of the first step's batch and the parameters before it."""
-        for name, given in (("inputs", inputs), ("targets", targets)):
-            if not isinstance(given, Tensor):
-                kind = type(given).__name__
-                raise ValueError(f"monitor.step: {name} must be one tensor, not a {kind}")
+        check_tensors(inputs, targets)
         if self._observer is None or self._network is None:
+            check_first(self._root, inputs, targets)
             network = ObservedNetwork(self._root, self._loss_fn, inputs.detach(), self._stages)
             device = next(self._root.parameters()).device
             own = self._samples
@@ -270,31 +279,3 @@ class Monitor:
             self._notes.append(text)
         if seen.strangeness and (note := f"monitor.step: {seen.strangeness}") not in self._notes:
             self._notes.append(note)
-
-
-def _unwrapped(network: nn.Module) -> nn.Module:
-    """The user's own network within what data parallelism and torch.compile put around it."""
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while True:
-        inner = getattr(network, "_orig_mod", None)
-        if isinstance(network, parallel):
-            inner = network.module
-        if not isinstance(inner, nn.Module):
-            return network
-        network = inner
-
-
-def _ranks() -> tuple[int, int]:
-    """This process's rank, and how many there are."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def _refuse_shared_statistics(network: nn.Module, ranks: int) -> None:
-    if ranks > 1 and any(isinstance(m, nn.SyncBatchNorm) for m in network.modules()):
-        raise ValueError(
-            "network: SyncBatchNorm waits for all ranks, and rank 0 measures alone; "
-            "take BatchNorm, or measure in a run of one process"
-        )

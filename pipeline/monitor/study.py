@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
+import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from torch import nn
 
 from pipeline.catalog import registry as catalog
 from pipeline.cli.mistakes import quoted
+from pipeline.cli.options import is_remote, output_folder, storage_location
 from pipeline.spec.expand import resolve_probes
 from pipeline.spec.read import SCHEMA, Cell
 from pipeline.store.store import Store
@@ -26,6 +29,21 @@ PLACES = ("data", "architecture", "normalizer")
 _LABELS = (*PLACES, "lr", "seed", "training")
 _EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def checked_storage(storage: str | os.PathLike[str] | None) -> str:
+    """Where a run will be saved.
+
+    Raises:
+        ValueError: if it is a file, or below one.
+    """
+    location = storage_location(None if storage is None else os.fspath(storage))
+    if is_remote(location):
+        return location
+    try:
+        return output_folder(location)
+    except ValueError as error:
+        raise ValueError(f"storage: {error}") from None
 
 
 def checked_name(name: str, store: Store) -> str:
@@ -49,7 +67,7 @@ def checked_labels(labels: Mapping[str, Any], network: nn.Module) -> dict[str, A
     """
     for key, kind in (("lr", int | float), ("seed", int)):
         value = labels.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value < math.inf:
             raise ValueError(f"labels.{key}: must be a number of at least 0, not {value!r}")
     others = [f"{key}={value}" for key, value in sorted(labels.items()) if key not in _LABELS]
     training = [str(labels["training"])] if labels.get("training") else []

@@ -33,7 +33,7 @@ def with_update(rows: dict[str, Any]) -> dict[str, Any]:
     own = frame[frame["direction"] == "gradient"].assign(direction="update")
     own[[*QUANTITIES]] = own[[*QUANTITIES]].mul(own["range"].map(TIMES), axis=0)
     both = pd.concat([frame, own], ignore_index=True)
-    return {name: both[name].to_numpy() for name in both}
+    return {str(name): both[name].to_numpy() for name in both}
 
 
 def inputs(folder: Path) -> TableInputs:
@@ -54,7 +54,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory, plain: TableInputs) -> Tab
         return inputs(tmp_path_factory.mktemp("updated"))
 
 
-def smoothness(basis: TableInputs) -> pd.DataFrame:
+def smoothness(basis: TableInputs) -> pd.Series:
     table = next(table for table in build_tables(basis) if table.name == "table2_smoothness")
     assert "(no run recorded landscape along the update)" not in table.caption
     return table.cells.set_index(["measure", "normalizer"])["estimate"]
@@ -71,7 +71,7 @@ def test_along_the_update_are_columns_of_their_own(
         along = found[measure.replace("landscape_update", "landscape"), name]
         np.testing.assert_allclose(found[measure, name], 3 * along, rtol=1e-12)
     assert len({measure for measure, _ in added}) == 9
-    assert found["landscape_update_effective_beta_early", "batch"] > 0
+    assert found.loc[("landscape_update_effective_beta_early", "batch")] > 0
 
 
 def test_the_update_foretells_nothing_twice(studied: TableInputs) -> None:

@@ -1,11 +1,10 @@
-"""A monitor in a user's loop: stages, what cannot be measured, what is recorded, bad input."""
+"""A monitor in a user's loop: stages, what cannot be measured, what is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,31 +14,20 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.observed import ObservedNetwork
 from pipeline.monitor.stages import Stage
 from pipeline.probes._layers import parameters_by_layer
-from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from tests.pipeline.monitor.networks import LOSS, SIZE, Nested, batch, data, made, plain, several
-
-EVERY: dict[str, Any] = {"gradient_ics": {"every": 1}}
-
-
-def monitor_of(network: nn.Module, folder: Path, **options: Any) -> Monitor:
-    given: dict[str, Any] = {"probes": EVERY, "name": "study", "storage": str(folder), **options}
-    return Monitor(network, LOSS, **given)
-
-
-def finished(network: nn.Module, folder: Path, loop: Any = plain, **options: Any) -> dict[str, Any]:
-    monitor = monitor_of(network, folder, **options)
-    loop(network, monitor)
-    cell_id = monitor.finish(test_accuracy=0.5)
-    assert cell_id is not None
-    return Store(str(folder)).result(cell_id)
-
-
-def rows_of(folder: Path, result: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    table = Store(str(folder)).records(result, name)
-    assert table is not None
-    return table.to_pylist()
-
+from tests.pipeline.monitor.networks import (
+    EVERY,
+    LOSS,
+    SIZE,
+    Nested,
+    batch,
+    data,
+    finished,
+    made,
+    monitor_of,
+    rows_of,
+    several,
+)
 
 # Stages -------------------------------------------------------------------------------------------
 
@@ -269,48 +257,6 @@ def test_runs_of_a_study_have_cells_by_label(tmp_path: Path) -> None:
         "seed": 0,
         "training": "width=2",
     }
-
-
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"name": "My Study"}, "name: must be lower-case letters"),
-        ({"probes": {"gradient_isc": {"every": 1}}}, "no probe 'gradient_isc'.*gradient_ics"),
-        ({"probes": {"gradient_ics": {"log": 3}}}, r"give Monitor\(steps=...\)"),
-        ({"labels": {"lr": "high"}}, "labels.lr: must be a number"),
-    ],
-)
-def test_bad_arguments_are_refused(options: dict[str, Any], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=problem):
-        monitor_of(made("nested"), tmp_path, **options)
-
-
-def test_the_name_of_a_sweep_file_is_refused(tmp_path: Path) -> None:
-    plan = {"schema": SCHEMA, "name": "study", "description": "", "cells": []}
-    Store(str(tmp_path)).write_plan(plan)
-    with pytest.raises(ValueError, match="study is a sweep file's"):
-        monitor_of(made("nested"), tmp_path)
-
-
-def test_what_a_loop_hands_over_wrongly_is_said_where_it_does(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"network: must be a torch\.nn\.Module, not a function"):
-        monitor_of(lambda x: x, tmp_path)  # pyright: ignore
-    with pytest.raises(ValueError, match="probes: must be a mapping"):
-        monitor_of(made("nested"), tmp_path, probes=["gradient_ics"])
-    monitor = monitor_of(made("nested"), tmp_path)
-    inputs, targets = batch(0)
-    summed = pytest.raises(ValueError, match="loss must be one number, not 3")
-    with summed, monitor.step(inputs, targets, torch.zeros(3)):
-        pass
-    nested = pytest.raises(ValueError, match="within another one")
-    with nested, monitor.step(inputs, targets, 1.0), monitor.step(inputs, targets, 1.0):
-        pass
-    for wrong in (91.0, -3.0):
-        with pytest.raises(ValueError, match="must be a share, from 0 to 1"):
-            monitor.evaluated(test_accuracy=wrong)
-    for none, what in ((None, "a NoneType"), ("0.9x", "'0.9x'"), (torch.ones(2), "a Tensor")):
-        with pytest.raises(ValueError, match=f"test_accuracy: must be one number, not {what}"):
-            monitor.evaluated(test_accuracy=none)  # pyright: ignore
 
 
 def test_a_step_that_is_never_taken_is_an_error(tmp_path: Path) -> None:
