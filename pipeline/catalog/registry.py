@@ -102,10 +102,15 @@ def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
 
     Raises:
         TypeError: if the part's function returns something else than a part of its kind does.
+        RuntimeError: if it would end the process.
     """
     apart = {"name", *(OF_EVERY_OPTIMIZER if kind == "optimizers" else ())}
     options = {key: value for key, value in config.items() if key not in apart}
-    found = load(parts(kind)[config["name"]])(*arguments, **options)
+    function = load(parts(kind)[config["name"]])
+    try:
+        found = function(*arguments, **options)
+    except SystemExit:
+        raise RuntimeError(f"{_noun(kind)} {config['name']} ends the process") from None
     if kind in _RETURNS:
         home, name = _RETURNS[kind]
         if not isinstance(found, getattr(importlib.import_module(home), name)):

@@ -43,6 +43,10 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
         modules["residual"] = residual
     if norm.activation is not relu:
         modules["activation"] = norm.activation(_CHANNELS)
+    for name, module in modules.items():
+        if not isinstance(module, nn.Module):
+            part = {"layer": "weight", "norm": "features"}.get(name, name)
+            raise TypeError(f"its {part} returns {_kind(module)}, not a torch.nn.Module")
     made = nn.Sequential(modules).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -51,6 +55,10 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
             parameter.copy_(drawn)
     set_noise(made, 0, 0)
     return made
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def inputs(*, maps: bool = True, seed: int = 0) -> Tensor:

@@ -53,7 +53,11 @@ class Trained:
             {"params": self.parameters[-2:], "weight_decay": decay[1]},
         ]
         matrices = frozenset(p for p in self.parameters if p.ndim > 1)
-        self.optimizer: Any = rule.make(Target(groups, matrices, lr, fused))
+        made: Any = rule.make(Target(groups, matrices, lr, fused))
+        if not isinstance(made, torch.optim.Optimizer):
+            kind = type(made).__name__
+            raise TypeError(f"its make returns a {kind}, not a torch.optim.Optimizer")
+        self.optimizer: Any = made
         if rule.averages:
             self.optimizer.train()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
@@ -103,6 +104,9 @@ OTHERS = {
     ("probes", "the same bits twice in training"): "return {'value': [random.random()]}",
     ("probes", "no trace: training with probes and without is bitwise the same"): (
         "next(view.network.parameters()).data.add_(1e-3)\n    return {'value': [1.0]}"
+    ),
+    ("probes", "other probes measure the same beside it"): (
+        "[each.add_(1) for each in view.before.values()]\n    return {'value': [1.0]}"
     ),
 }
 _OPTIMIZER = '''
@@ -284,6 +288,48 @@ def test_what_is_no_part_of_its_kind_is_told_once(kind: str, tmp_path: Path) -> 
     assert broken(kind, {"name": "mine/net"}) == {MADE: f"TypeError: {problem}"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        ("normalizers", "raise SystemExit", "RuntimeError: normalizer mine/net ends the process"),
+        (
+            "normalizers",
+            "from pipeline.normalizers import Normalizer\n"
+            "    return Normalizer(features=lambda channels: None)",
+            "TypeError: its features returns None, not a torch.nn.Module",
+        ),
+        (
+            "normalizers",
+            "import torch\n    torch.set_default_dtype(torch.float64)\n"
+            "    from pipeline.normalizers import Normalizer\n    return Normalizer()",
+            "it changes torch's default dtype",
+        ),
+        (
+            "optimizers",
+            "from pipeline.optimizers import UpdateRule\n"
+            "    return UpdateRule(make=lambda target: None)",
+            "TypeError: its make returns a NoneType, not a torch.optim.Optimizer",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_told_once(
+    kind: str, body: str, problem: str, tmp_path: Path
+) -> None:
+    written(tmp_path, kind, f"def net():\n    '''Net.'''\n    {body}\n")
+    assert broken(kind, {"name": "mine/net"}) == {MADE: problem}
+    assert torch.get_default_dtype() is torch.float32
+
+
+@pytest.mark.parametrize("what", ["None", "{}"])
+def test_a_probe_that_returns_no_columns_is_told(what: str, tmp_path: Path) -> None:
+    written(tmp_path, "probes", f"def net(view):\n    '''Net.'''\n    return {what}\n")
+    found = broken("probes", {"name": "mine/net", "every": 1})
+    assert all(
+        "probe mine/net: must return columns by name, not" in each for each in found.values()
+    )
+    assert "the same bits twice in training" in found
+
+
 @pytest.mark.parametrize("kind", ["normalizers", "architectures", "optimizers", "data", "probes"])
 @pytest.mark.parametrize(
     ("top", "problem"),
@@ -323,7 +369,8 @@ def test_a_package_that_is_missing_is_told_once(
 
 def test_every_rule_has_a_part_that_breaks_it() -> None:
     rules = {(kind, rule) for kind, own in _RULES.items() for rule in own}
-    training = {rule for kind, rule in rules if kind == "probes"}
+    training = {rule for kind, own in _RULES.items() if kind == "normalizers" for rule in own}
+    training &= {rule for kind, rule in rules if kind == "probes"}
     shown = {("normalizers", rule) for rule in NORMALIZERS} | set(OTHERS)
     shown |= {("optimizers", rule) for rule in OPTIMIZERS}
     assert rules - shown == {("architectures", rule) for rule in training}
