@@ -52,7 +52,7 @@ def _scan_file(found: Scan, folder: Folder, kind: str, name: str, text: str) -> 
         defined = list(functions(place, text))
         source = part_digest(folder, name)
     except (SyntaxError, ValueError, RecursionError) as error:
-        _note(found, folder, _DEFINED.findall(text) or [place.stem], _unparsed(name, error))
+        _note(found, folder, [*_DEFINED.findall(text), place.stem], _unparsed(name, error))
         return
     for function in defined:
         whole = f"{folder.prefix}/{function.name}"

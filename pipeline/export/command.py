@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 from pipeline.cli.errors import exit_code
+from pipeline.cli.mistakes import did_you_mean
 from pipeline.cli.options import argument, output_folder, storage_location, storage_parent
 from pipeline.store.store import Store
 
@@ -41,6 +42,9 @@ def _export(options: argparse.Namespace) -> int:
     from pipeline.export.finished import digests  # brings pandas
 
     store = Store(storage_location(options.storage))
+    if options.name not in (known := store.plans()):
+        right = did_you_mean(options.name, known)
+        raise ValueError(f"no sweep {options.name!r} in {store.uri}; {right}")
     folder = Path(options.folder or f"exports/{options.name}/{options.to}")
     cells = digests(store, options.name)
     folder.mkdir(parents=True, exist_ok=True)

@@ -321,6 +321,7 @@ BAD = "def bad():\n    '''A.'''\n"
     [
         ("bad.py", "def bad(x):\n    '''A.'''\n", "bad.py:1: bad: a part of normalizers takes 0 p"),
         ("bad.py", "def bad(:\n", "bad.py:1: invalid syntax"),
+        ("bad.py", "def half(:\n", "bad.py:1: invalid syntax"),  # named by its file
         ("bad.py", "x = 1\n\ndef bad():\n    return (\n", "bad.py:4: "),
         ("bad.py", f"from .._half import X\n{BAD}", "_half.py:1: "),
         ("bad.py", f"{BAD}\0", "bad.py"),
