@@ -1,4 +1,4 @@
-"""The loss landscape along the gradient (Santurkar et al. 2018, Fig. 4), a row a normalizer."""
+"""The loss landscape along a line (Santurkar et al. 2018, Fig. 4), a row a normalizer."""
 
 from __future__ import annotations
 
@@ -53,8 +53,18 @@ MEASURED = tuple(
     name for quantity in QUANTITIES for name in (quantity.line, *(quantity.band or ())) if name
 )
 
+LINES = {
+    "gradient": ("landscape_", "along the gradient", "along the gradient"),
+    "update": (
+        "landscape_update_",
+        "along the optimizer's step",
+        "along the step −Δθ/η as the optimizer made it",
+    ),
+}
+"""By the record's direction: the start of the figure's name, its title, and the line in words."""
+
 CAPTION = (
-    "Moving from θ along the gradient, by steps in the range tied to the learning rate: the loss "
+    "Moving from θ {along}, by steps in the range tied to the learning rate: the loss "
     "(line at θ, band from the smallest to the largest on the way, θ included), the band of the "
     "gradient's change; effective β, the largest change over the distance moved. Each edge and "
     "line is the interquartile mean over runs ({runs} runs, {fewest} to {most} a row); the bands "
@@ -64,19 +74,24 @@ CAPTION = (
 
 
 def build(scene: Scene) -> list[Figure]:
-    """One figure a setting, at its one learning rate."""
+    """One figure a direction and setting, at its one learning rate."""
     frame = scene.rows("records/landscape")
     if frame is None or not {"range", "direction", *MEASURED} <= set(frame):
         return []
-    frame = frame[(frame["range"] == "lr") & (frame["direction"] == "gradient")]
-    return [_figure(scene, part) for part in slices(scene, frame)]
+    frame = frame[frame["range"] == "lr"]
+    return [
+        _figure(scene, direction, part)
+        for direction in LINES
+        for part in slices(scene, frame[frame["direction"] == direction])
+    ]
 
 
-def _figure(scene: Scene, part: Slice) -> Figure:
+def _figure(scene: Scene, direction: str, part: Slice) -> Figure:
+    start, title, along = LINES[direction]
     return Figure(
-        name=f"landscape_{part.slug}",
-        title=f"Loss landscape along the gradient: {part.setting}",
-        caption=CAPTION.replace("{lr}", part.said),
+        name=f"{start}{part.slug}",
+        title=f"Loss landscape {title}: {part.setting}",
+        caption=CAPTION.replace("{along}", along).replace("{lr}", part.said),
         numbers=numbers(part),
         draw=partial(draw, scene, part),
     )

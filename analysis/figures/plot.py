@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 from analysis.figures import Figure, build
+from pipeline.cli import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -54,7 +55,8 @@ def figure(study: Study, name: str, *, width: float = 5.5, seed: int = 0) -> Dra
     known = _figures(study, seed)
     found = [known[name]] if name in known else [f for k, f in known.items() if k.startswith(name)]
     if not found:
-        raise ValueError(f"the study has no figure {name!r}; it has {', '.join(known) or 'none'}")
+        right = did_you_mean(name, known, "normscope.plot.names(study)")
+        raise ValueError(f"the study has no figure {name!r}; {right}")
     settings: Any = {**RC, "figure.figsize": (width, width)}
     with matplotlib.rc_context(settings):
         drawing: Any = found[0].draw()
@@ -82,11 +84,16 @@ def _figures(study: Study, seed: int) -> dict[str, Figure]:
     return {each.name: each for each in build(basis, build_tables(basis))}
 
 
+_made: list[Plot] = []
+"""All plots of this module."""
+
+
 def _plot(start: str) -> Plot:
     def draw(study: Study, which: str = "", *, width: float = 5.5, seed: int = 0) -> Drawing:
         return figure(study, f"{start}{which}", width=width, seed=seed)
 
     draw.__doc__ = f"Draw the figure {start}…; ``which`` is the rest of its name, else the first."
+    _made.append(draw)
     return draw
 
 
@@ -104,3 +111,11 @@ forest = _plot("forest_")
 cost = _plot("cost")
 speed = _plot("speed_")
 descent = _plot("descent")
+
+
+_PLOTS = sorted(name for name, value in globals().items() if value in _made)
+
+
+def __getattr__(name: str) -> Any:
+    text = f"module 'normscope.plot' has no figure {name!r}; {did_you_mean(name, _PLOTS)}"
+    raise AttributeError(text)

@@ -75,6 +75,12 @@ class Plans:
                 raise ValueError(f"--plan {wanted}: no such plan; there are {known}")
 
     def _note(self, plan: Plan, others: Sequence[Plan]) -> None:
+        """Note other plans than the one that is shown.
+
+        Each run of a loop of one's own makes a plan that has one cell more: those are no others.
+        """
+        if plan.content.get("own_loop"):
+            others = [each for each in others if not set(each.cells) <= set(plan.cells)]
         if others:
             also = "; ".join(each.describe() for each in others)
             self.notes.append(

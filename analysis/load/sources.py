@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ __all__ = ["LABELS", "Study", "load", "opened"]
 
 
 def load(
-    storage: str | None = None,
+    storage: str | os.PathLike[str] | None = None,
     *names: str,
     tracking: str | None = None,
     sweeps: Sequence[str] = (),
@@ -53,7 +54,7 @@ def load(
 
 @contextmanager
 def opened(
-    storage: str | None,
+    storage: str | os.PathLike[str] | None,
     tracking: str | None = None,
     sweeps: Sequence[str] = (),
     tracking_store: str | None = None,

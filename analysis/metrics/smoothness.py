@@ -63,6 +63,26 @@ _RANDOM_PREDICTIVENESS = replace(
     title="gradient change, random directions",
     definition=f"max ‖∇L(θ+sd)−∇L(θ)‖₂/‖∇L(θ)‖₂ {_RANDOM}.",
 )
+
+_UPDATE = (
+    "over steps s along d = −Δθ/η, Δθ being the step as the optimizer made it, s in the range tied "
+    "to the learning rate"
+)
+_UPDATE_RANGE = replace(
+    _LOSS_RANGE,
+    title="loss range / loss, along the update",
+    definition=f"(max L − min L)/L(θ) {_UPDATE}.",
+)
+_UPDATE_PREDICTIVENESS = replace(
+    _PREDICTIVENESS,
+    title="gradient change, along the update",
+    definition=f"max ‖∇L(θ−sd)−∇L(θ)‖₂/‖∇L(θ)‖₂ {_UPDATE}.",
+)
+_UPDATE_BETA = replace(
+    _BETA,
+    title="effective β, along the update",
+    definition=f"max ‖∇L(θ−sd)−∇L(θ)‖₂/‖sd‖₂ {_UPDATE}.",
+)
 _LAMBDA_MAX = Measure(
     key="lambda_max",
     title="λ_max",
@@ -131,11 +151,13 @@ _GAP_42 = replace(
 
 _PHASED = (_ABSOLUTE_RANGE, _LOSS_RANGE, _PREDICTIVENESS, _BETA)
 _TWICE = (_LEAST_COSINE, _SCALED_BETA)
+_UPDATED = (_UPDATE_RANGE, _UPDATE_PREDICTIVENESS, _UPDATE_BETA)
 SMOOTHNESS = [
     *(c for own in _PHASED for c in probed("landscape", own, "early", "late", "loss")),
     *(c for own in _TWICE for c in probed("landscape", own, "early", "late")),
     *probed("landscape_random", _RANDOM_RANGE, "early", "late", "loss"),
     *probed("landscape_random", _RANDOM_PREDICTIVENESS, "early", "late", "loss"),
+    *(c for own in _UPDATED for c in probed("landscape_update", own, "early", "late", "loss")),
     *probed("curvature", _LAMBDA_MAX, "early", "late", "loss"),
     *probed("curvature", _TRACE, "early", "late"),
     *probed("curvature", _ALONG_G, "early", "late"),

@@ -21,13 +21,14 @@ class View:
 
     Attributes:
         table: its name. needs: columns without which no row can be chosen. rows: chooses them.
-        of: which, in words.
+        of: which, in words. extra: no table says that it has none.
     """
 
     table: str
     needs: tuple[str, ...] = ()
     rows: Callable[[pd.DataFrame], pd.DataFrame] = _all
     of: str = ""
+    extra: bool = False
 
     @property
     def said(self) -> str:
@@ -38,7 +39,7 @@ class View:
 def _line(direction: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def rows(frame: pd.DataFrame) -> pd.DataFrame:
         lines = frame[frame["direction"] == direction]
-        wanted = ("lr",) if direction == "gradient" else ("relative", "common", "lr")
+        wanted = ("relative", "common", "lr") if direction == "random" else ("lr",)
         known = [name for name in wanted if (lines["range"] == name).any()]
         return lines[lines["range"] == known[0]] if known else lines.iloc[:0]
 
@@ -79,6 +80,9 @@ VIEWS = {
     "landscape": View("landscape", ("range", "direction"), _line("gradient")),
     "landscape_random": View(
         "landscape", ("range", "direction"), _line("random"), "along random directions"
+    ),
+    "landscape_update": View(
+        "landscape", ("range", "direction"), _line("update"), "along the update", extra=True
     ),
     "distribution_ics": View("distribution_ics", (), _place("activation")),
     "distribution_output": View("distribution_ics", (), _place("output"), "at place output"),

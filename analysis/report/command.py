@@ -15,6 +15,7 @@ from pipeline.cli import (
     graceful_shutdown,
     local_folder,
     local_path,
+    output_folder,
     positive,
     print_error,
     storage_location,
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out",
-        type=argument(local_folder),
+        type=argument(output_folder),
         metavar="FOLDER",
         help="where to write (reports/SWEEP)",
     )

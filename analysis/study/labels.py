@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.study.setting_values import flat
 from analysis.study.study import LABELS
-from pipeline.spec import label, varying, varying_training, written
+from pipeline.spec import training_label, varying, varying_training, written
 
 Settings = Mapping[str, Any]
 Labels = dict[str, Any]
@@ -35,7 +35,7 @@ def labelled(
     found = {
         cell: {
             **own[cell],
-            "training": label(settings["training"], names),
+            "training": training_label(settings["training"], names),
             "probes": probes_label(settings["probes"], options),
         }
         for cell, settings in cells.items()

@@ -67,7 +67,7 @@ def missing(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> str:
     absent: dict[str, dict[str, None]] = {}
     known = held(wanted, probes)
     for item in wanted:
-        if item not in known:
+        if item not in known and not VIEWS[item.record].extra:
             absent.setdefault(VIEWS[item.record].said, {})[item.quantity] = None
     said = [f"{', '.join(what)} (no run recorded {where})" for where, what in absent.items()]
     return f"Not estimable: {'; '.join(said)}." if said else ""

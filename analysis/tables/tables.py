@@ -151,8 +151,9 @@ def columns_of(
 _RELATE = [
     item
     for item in [*metrics.SMOOTHNESS, *metrics.ICS]
-    if item.when == "early" and item.measure.better
+    if item.when == "early" and item.measure.better and item.record != "landscape_update"
 ]
+"""Along the update of plain gradient descent are the numbers along the gradient: one comparison."""
 
 
 def build(study: Study, seed: int = 0) -> list[Table]:

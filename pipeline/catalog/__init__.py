@@ -2,13 +2,14 @@
 
 from pipeline.catalog import own_parts, registry
 from pipeline.catalog.class_path import PARTS, file_of_class
-from pipeline.catalog.part_source import POSITIONAL, Option
+from pipeline.catalog.declarations import POSITIONAL, Option, Part
 from pipeline.catalog.registry import find, parts, resolve
 
 __all__ = [
     "PARTS",
     "POSITIONAL",
     "Option",
+    "Part",
     "file_of_class",
     "find",
     "own_parts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.catalog.part_source import POSITIONAL
+from pipeline.catalog.declarations import POSITIONAL
 from pipeline.cli import exit_code
 
 

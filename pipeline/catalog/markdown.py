@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.catalog import registry as catalog
-from pipeline.catalog.part_source import Part
+from pipeline.catalog.declarations import Part
 
 _LISTED = 200
 """Names at most that a listing has of a family."""

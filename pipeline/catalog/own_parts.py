@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -44,6 +44,8 @@ class Folder:
     prefix: str
     files: Mapping[str, str]
     """Text of its Python files by their paths within it, sorted."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Files that could not be read, with the reason; workers are not given them."""
 
     @cached_property
     def digest(self) -> str:
@@ -91,7 +93,10 @@ def use(given: object, beside: Path, where: str = "parts") -> None:
         raise SpecError(f"must be a list of folders, or prefix: folder, not {quoted(given)}", where)
     for prefix, path, key in named:
         if not isinstance(path, str):
-            raise SpecError(f"must be a folder's path, not {quoted(path)}", key)
+            right = ""
+            if isinstance(path, Mapping):
+                right = "; a prefix stands in a mapping, not in a list: parts: {mine: ./folder}"
+            raise SpecError(f"must be a folder's path, not {quoted(path)}{right}", key)
         folder = _read(prefix, beside / Path(path).expanduser(), key)
         if folder.prefix in _used:
             raise SpecError(f"two folders are called {folder.prefix}; give prefixes", key)
@@ -113,7 +118,7 @@ def install(texts: Mapping[str, Mapping[str, str]]) -> None:
 
 def part_digest(folder: Folder, file: str) -> str:
     """Digest of a part's file and of all files of its folder that it imports."""
-    return _digest(folder.files, _reached(folder.files, file))
+    return _digest(folder.files, reached(folder.files, file))
 
 
 def write(files: Mapping[str, str], root: Path) -> None:
@@ -170,13 +175,27 @@ def _read(prefix: str | None, path: Path, where: str) -> Folder:
         )
     if not path.is_dir():
         raise SpecError(f"{path}: no such folder", where)
-    files = {
-        file.relative_to(path).as_posix(): file.read_text(encoding="utf-8")
-        for file in sorted(path.rglob("*.py"))
-    }
-    if not any(PurePosixPath(file).parts[0] in KINDS for file in files):
+    files, unreadable = _texts(path)
+    if not any(PurePosixPath(file).parts[0] in KINDS for file in {**files, **unreadable}):
         raise SpecError(f"{path}: has no files in {', '.join(f'{kind}/' for kind in KINDS)}", where)
-    return Folder(name, files)
+    return Folder(name, files, unreadable)
+
+
+def _texts(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The text of each Python file that a relative import can reach, and why some have none."""
+    files: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
+    for file in sorted(path.rglob("*.py")):
+        within = file.relative_to(path)
+        if file.is_dir() or any(part.startswith(".") for part in within.parts):
+            continue
+        try:
+            files[within.as_posix()] = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            unreadable[within.as_posix()] = "is no text in UTF-8"
+        except OSError as error:
+            unreadable[within.as_posix()] = f"cannot be read: {error.strerror}"
+    return files, unreadable
 
 
 def _digest(files: Mapping[str, str], names: Sequence[str] | Mapping[str, str] | set[str]) -> str:
@@ -186,7 +205,8 @@ def _digest(files: Mapping[str, str], names: Sequence[str] | Mapping[str, str] |
     return sha.hexdigest()[:16]
 
 
-def _reached(files: Mapping[str, str], start: str) -> set[str]:
+def reached(files: Mapping[str, str], start: str) -> set[str]:
+    """A file of a folder, and all files of it that this one imports, directly or not."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
@@ -202,7 +222,7 @@ def _imports(file: str, text: str) -> Iterator[str]:
     package = PurePosixPath(file).parent
     for holder in (package, *package.parents):
         yield (holder / "__init__.py").as_posix()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(text, filename=file)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package
             for _ in range(node.level - 1):

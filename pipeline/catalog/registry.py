@@ -14,23 +14,23 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
-from pipeline.catalog.family_names import timm_names, torchvision_names
-from pipeline.catalog.own_parts import Folder
-from pipeline.catalog.part_source import (
+from pipeline.catalog.declarations import (
     OF_EVERY_OPTIMIZER,
+    POSITIONAL,
     Part,
+    declared,
     functions,
-    read_part,
-    type_of,
+    option_type,
     unreadable,
 )
+from pipeline.catalog.family_names import timm_names, torchvision_names
+from pipeline.catalog.own_scan import scan_folder
 from pipeline.cli import SpecError, did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -40,21 +40,39 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = {"torchvision": torchvision_names, "timm": timm_names}
 """Packages whose classifiers are architectures, and what lists their names."""
 _OPTIONAL = "timm"
+_RETURNS = {
+    "data": ("pipeline.data", "Dataset"),
+    "architectures": ("pipeline.architectures", "Network"),
+    "normalizers": ("pipeline.normalizers", "Normalizer"),
+    "optimizers": ("pipeline.optimizers", "UpdateRule"),
+}
+"""What a part's function returns: a class of a room that this one does not import."""
 
 
 def parts(kind: str) -> dict[str, Part]:
-    """List the parts of a kind by name, sorted.
+    """List the parts of a kind by name, sorted; of own folders those that can be read (`faults`).
 
     Raises:
-        TypeError: if a file there defines a part in a way that the catalog cannot read.
+        TypeError: if a file of ours defines a part in a way that the catalog cannot read.
     """
     own = own_parts.folders()
     if not own:
         return _scan(ROOT, kind)
     found = dict(_scan(ROOT, kind))
     for folder in own.values():
-        found |= _scan_folder(folder, kind)
+        found |= scan_folder(folder, kind).parts
     return found
+
+
+def faults(kind: str) -> dict[str, str]:
+    """By name: what own folders define but what is no part, and why it is none."""
+    scans = [scan_folder(folder, kind) for folder in own_parts.folders().values()]
+    return {name: problem for scan in scans for name, problem in scan.faults.items()}
+
+
+def passed_over() -> list[str]:
+    """A line for every file, or function, of own folders that is no part."""
+    return list(dict.fromkeys(line for kind in POSITIONAL for line in faults(kind).values()))
 
 
 def load(part: Part) -> Callable[..., Any]:
@@ -62,7 +80,10 @@ def load(part: Part) -> Callable[..., Any]:
     name, _, member = part.name.partition("/")
     if part.folder:
         own_parts.importable(part.folder)
-        return getattr(importlib.import_module(part.module), member)
+        try:
+            return getattr(importlib.import_module(part.module), member)
+        except SystemExit:
+            raise ImportError(f"{part.name}: its file ends the process as it is imported") from None
     function = getattr(importlib.import_module(part.module), name)
     return functools.partial(function, member) if member else function
 
@@ -76,10 +97,33 @@ def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
         kind: which folder.
         config: ``name`` and options, as `resolve` returns them.
         arguments: the part's positional arguments.
+
+    Raises:
+        TypeError: if the part's function returns something else than a part of its kind does.
+        RuntimeError: if it would end the process.
     """
     apart = {"name", *(OF_EVERY_OPTIMIZER if kind == "optimizers" else ())}
     options = {key: value for key, value in config.items() if key not in apart}
-    return load(parts(kind)[config["name"]])(*arguments, **options)
+    function = load(parts(kind)[config["name"]])
+    try:
+        found = function(*arguments, **options)
+    except SystemExit:
+        raise RuntimeError(f"{_noun(kind)} {config['name']} ends the process") from None
+    if kind in _RETURNS:
+        home, name = _RETURNS[kind]
+        if not isinstance(found, getattr(importlib.import_module(home), name)):
+            given = "None" if found is None else f"a {type(found).__name__}"
+            problem = f"{_noun(kind)} {config['name']} returns {given}, not {_article(name)} {name}"
+            raise TypeError(problem)
+    return found
+
+
+def _noun(kind: str) -> str:
+    return "dataset" if kind == "data" else kind.removesuffix("s")
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "AEIOU" else "a"
 
 
 def resolve(kind: str, config: object, where: str, *, partial: bool = False) -> dict[str, Any]:
@@ -109,28 +153,38 @@ def find(kind: str, name: str, where: str) -> Part:
     """Look a part up by the name that stands at the key path ``where``.
 
     Raises:
-        SpecError: if there is none, with the nearest name.
+        SpecError: if there is none, with the nearest name, or if its file is wrong.
     """
     known = parts(kind)
     if name not in known:
+        if fault := faults(kind).get(name):
+            raise SpecError(fault, where)
         if kind == "architectures" and name.startswith(f"{_OPTIONAL}/") and not timm_names():
             raise SpecError(f"{quoted(name)} needs timm: pip install timm", where)
-        noun = "dataset" if kind == "data" else kind.removesuffix("s")
-        raise SpecError(f"no {noun} {quoted(name)}; {_nearest(name, known)}", where)
+        raise SpecError(f"no {_noun(kind)} {quoted(name)}; {nearest(name, known, kind)}", where)
     return known[name]
 
 
-def _nearest(name: str, known: Mapping[str, Part]) -> str:
-    """Say the nearest right name: of a family's, if the name has a slash or is one of them."""
-    whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in known]
+def nearest(name: str, known: Iterable[str], kind: str = "") -> str:
+    """Say the nearest right name: of a family's, if the name has a slash or is one of them.
+
+    Args:
+        name: the wrong one.
+        known: names of parts.
+        kind: of all of them, if it is one.
+    """
+    every = set(known)
+    whole = [f"{family}/{name}" for family in FAMILIES if f"{family}/{name}" in every]
     wanted = whole[0] if whole else name
-    members = {k: k.partition("/")[0] for k in known if k.partition("/")[0] in FAMILIES}
-    named, slash, _ = wanted.partition("/")
-    if slash and named in members.values():
-        return did_you_mean(wanted, [k for k, family in members.items() if family == named])
-    own = {k for k in known if k not in members}
-    others = members if slash else {f"{family}/<name>" for family in members.values()}
-    return did_you_mean(wanted, own | {*others})
+    members = {k: k.partition("/")[0] for k in every if k.partition("/")[0] in FAMILIES}
+    family, slash, _ = wanted.partition("/")
+    command = f"python -m pipeline.catalog {kind}".rstrip()
+    if slash and family in members.values():
+        mine = [k for k, other in members.items() if other == family]
+        many = family == _OPTIONAL  # so many that the catalog does not list them either
+        return did_you_mean(wanted, mine, f"{family}.list_models()" if many else command)
+    others = members if slash else {f"{other}/<name>" for other in members.values()}
+    return did_you_mean(wanted, every - {*members} | {*others}, command)
 
 
 def _split(config: object, where: str) -> tuple[str, dict[str, Any]]:
@@ -160,7 +214,7 @@ def _model(root: Path, kind: str, name: str, module: str, partial: bool) -> type
     fields: dict[str, Any] = {}
     part = parts(kind)[name]
     for option in part.options.values():
-        type_ = type_of(ast.parse(option.annotation, mode="eval").body)
+        type_ = option_type(ast.parse(option.annotation, mode="eval").body)
         fields[option.name] = (type_, ... if option.required else option.default)
     own = Open if part.passes_on else Strict
     base = ProbeSettings if kind == "probes" else own
@@ -183,38 +237,11 @@ def _scan(root: Path, kind: str) -> dict[str, Part]:
                 other = found[function.name].module
                 raise unreadable(file, function, f"{other} defines a part of that name too")
             module = f"{root.name}.{kind}.{file.stem}"
-            found[function.name] = read_part(kind, module, file, function)
+            found[function.name] = declared(kind, module, file, function)
     for family in FAMILIES:
         if (root / kind / f"_{family}" / "__init__.py").exists():
             found |= _family(family, kind, f"{root.name}.{kind}._{family}")
     return dict(sorted(found.items()))
-
-
-@cache
-def _scan_folder(folder: Folder, kind: str) -> dict[str, Part]:
-    """The parts of a kind of a folder that is not ours.
-
-    Raises:
-        SpecError: if a file there is not what a part's has to be.
-    """
-    found: dict[str, Part] = {}
-    for name, text in folder.files.items():
-        place = Path(name)
-        if place.parent != Path(kind) or place.stem.startswith("_"):
-            continue
-        try:
-            for function in functions(place, text):
-                module = f"{folder.package}.{kind}.{place.stem}"
-                part = read_part(kind, module, place, function)
-                source = own_parts.part_digest(folder, name)
-                whole = f"{folder.prefix}/{part.name}"
-                if whole in found:
-                    other = found[whole].module.rpartition(".")[2]
-                    raise unreadable(place, function, f"{other}.py defines it too")
-                found[whole] = replace(part, name=whole, folder=folder, source=source)
-        except (TypeError, SyntaxError) as error:
-            raise SpecError(f"parts of {folder.prefix}: {error}") from None
-    return found
 
 
 def _family(family: str, kind: str, module: str) -> dict[str, Part]:

@@ -36,5 +36,12 @@ def exit_code(action: Callable[[], int], interrupted: str) -> int:
 
 def print_error(error: Exception | str) -> None:
     """Print an error on standard error: each of its lines without runs of blanks or secrets."""
-    lines = (" ".join(line.split()) for line in redact(str(error)).splitlines())
+    lines = (" ".join(line.split()) for line in redact(_text(error)).splitlines())
     print("\n".join(line for line in lines if line), file=sys.stderr)
+
+
+def _text(error: Exception | str) -> str:
+    """An error's words; of one of the system the file and the reason, not its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -43,14 +43,26 @@ def quoted(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Say the nearest right name, if one is near, and what the right names are."""
+_ALL, _NEAR = 20, 5
+"""Right names that a message lists: all of so many, or else so many that are near."""
+
+
+def did_you_mean(name: str, choices: Iterable[str], lists: str = "") -> str:
+    """Say the nearest right name, if one is near, and what the right names are.
+
+    Args:
+        name: the wrong one.
+        choices: the right ones.
+        lists: what lists them all, where they are too many for a message.
+    """
     known = sorted(choices)
-    near = [c for c in known if c.rpartition(".")[2] == name]
-    near = near or difflib.get_close_matches(name[:100], known, n=1)
+    close = difflib.get_close_matches(name[:100], known, n=_NEAR)
+    near = [c for c in known if c.rpartition(".")[2] == name] or close
     hint = f"did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return f"{hint}known: {listed or 'none'}"
+    if len(known) <= _ALL:
+        return f"{hint}known: {', '.join(known) or 'none'}"
+    listed = ", ".join(close or known[: _NEAR if name else _ALL])
+    return f"{hint}known: {listed}, ... ({len(known)} in all{lists and f'; {lists} lists them'})"
 
 
 class SpecErrors(SpecError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 STORAGE = "results"
@@ -73,6 +74,19 @@ def local_folder(location: str) -> str:
     if not path or is_remote(path):
         raise ValueError(f"{location} must be on this machine")
     return path
+
+
+def output_folder(location: str) -> str:
+    """`local_folder` that a command may make and write into.
+
+    Raises:
+        ValueError: also if it is a file, or would be below one.
+    """
+    folder = local_folder(location)
+    for path in (Path(folder), *Path(folder).parents):
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise ValueError(f"{location} must be a folder; {path} is a file")
+    return folder
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:

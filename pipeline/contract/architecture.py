@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.architectures import Network
-from pipeline.contract.kind import made_as
+from pipeline.catalog import registry as catalog
 from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.probes._vectors import parameters
@@ -35,7 +35,7 @@ def make(config: dict[str, Any], norm: Normalizer) -> Network:
     reasons = []
     for task in TASKS:
         try:
-            return made_as("architectures", config, Network, task, norm)
+            return catalog.make("architectures", config, task, norm)
         except ValueError as error:
             reasons.append(str(error))
     raise ValueError("; ".join(dict.fromkeys(reasons)))

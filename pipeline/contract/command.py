@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import POSITIONAL, own_parts
 from pipeline.catalog import registry as catalog
-from pipeline.cli import SpecError, did_you_mean, exit_code
+from pipeline.cli import SpecError, exit_code
 
 _EPILOG = """\
 examples:
@@ -35,16 +36,19 @@ def _check(options: argparse.Namespace) -> int:
     if options.parts:
         own_parts.use([os.path.abspath(path) for path in options.parts], Path(), "--parts")
     kinds = [options.kind] if options.kind else _kinds(options.name)
+    for line in catalog.passed_over():
+        print(f"passed over: {line}", file=sys.stderr)
     broken = 0
     for kind in kinds:
         config = catalog.resolve(kind, _config(kind, options), options.name)
         import torch
 
-        from pipeline.contract.rules import problems
+        from pipeline.contract.rules import MADE, problems
 
         torch.set_num_threads(1)  # sums of several threads differ in their last bits
-        print(f"{kind}/{config['name']}")
         for rule, problem in problems(kind, config):
+            if rule == MADE:
+                print(f"{kind}/{config['name']}")
             print(f"  broken  {rule}: {problem}" if problem else f"  kept    {rule}")
             broken += bool(problem)
     return int(broken > 0)
@@ -52,10 +56,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _kinds(name: str) -> list[str]:
     """The kinds that have a part of that name."""
+    for kind in POSITIONAL:
+        if name in catalog.faults(kind):
+            catalog.find(kind, name, "")
     found = [kind for kind in POSITIONAL if name in catalog.parts(kind)]
     if not found:
         known = {each for kind in POSITIONAL for each in catalog.parts(kind)}
-        raise SpecError(f"no part {name!r}; {did_you_mean(name, known)}")
+        raise SpecError(f"no part {name!r}; {catalog.nearest(name, known)}")
     return found
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from pipeline.contract.kind import made_as
+from pipeline.catalog import registry as catalog
 from pipeline.data import Dataset
 
 _SPLITS = ("train", "validation", "test")
 
 
 def _make(config: dict[str, Any]) -> Dataset:
-    return made_as("data", config, Dataset)
+    return catalog.make("data", config)
 
 
 def _splits(config: dict[str, Any]) -> str:

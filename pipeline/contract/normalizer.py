@@ -13,7 +13,6 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from pipeline.catalog import registry as catalog
-from pipeline.contract.kind import made_as
 from pipeline.normalizers import Normalizer, relu
 from pipeline.probes._vectors import as_leaves
 from pipeline.probes._view import preserve_state, set_noise
@@ -30,7 +29,7 @@ def make(config: dict[str, Any]) -> Normalizer:
     Raises:
         TypeError: if the part returns something else.
     """
-    return made_as("normalizers", config, Normalizer)
+    return catalog.make("normalizers", config)
 
 
 def block(norm: Normalizer, *, maps: bool = True) -> Any:
@@ -44,6 +43,10 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
         modules["residual"] = residual
     if norm.activation is not relu:
         modules["activation"] = norm.activation(_CHANNELS)
+    for name, module in modules.items():
+        if not isinstance(module, nn.Module):
+            part = {"layer": "weight", "norm": "features"}.get(name, name)
+            raise TypeError(f"its {part} returns {_kind(module)}, not a torch.nn.Module")
     made = nn.Sequential(modules).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -52,6 +55,10 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
             parameter.copy_(drawn)
     set_noise(made, 0, 0)
     return made
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def inputs(*, maps: bool = True, seed: int = 0) -> Tensor:

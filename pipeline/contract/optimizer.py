@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.contract.kind import made_as
+from pipeline.catalog import registry as catalog
 from pipeline.optimizers import Target, UpdateRule
 from pipeline.training.checkpoint import decode, encode
 from pipeline.training.optimizer import set_learning_rate
@@ -25,7 +25,7 @@ def make(config: dict[str, Any]) -> UpdateRule:
     Raises:
         TypeError: if the part returns something else.
     """
-    return made_as("optimizers", config, UpdateRule)
+    return catalog.make("optimizers", config)
 
 
 class Trained:
@@ -53,7 +53,11 @@ class Trained:
             {"params": self.parameters[-2:], "weight_decay": decay[1]},
         ]
         matrices = frozenset(p for p in self.parameters if p.ndim > 1)
-        self.optimizer: Any = rule.make(Target(groups, matrices, lr, fused))
+        made: Any = rule.make(Target(groups, matrices, lr, fused))
+        if not isinstance(made, torch.optim.Optimizer):
+            kind = type(made).__name__
+            raise TypeError(f"its make returns a {kind}, not a torch.optim.Optimizer")
+        self.optimizer: Any = made
         if rule.averages:
             self.optimizer.train()
 

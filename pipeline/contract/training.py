@@ -39,8 +39,23 @@ def of(kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
     }
 
 
+def of_probes() -> dict[str, Callable[[dict[str, Any]], str]]:
+    """The rules of training with a probe."""
+    return {**of("probes"), "other probes measure the same beside it": _beside}
+
+
+def _beside(config: dict[str, Any]) -> str:
+    """Probes of a step are shown the same tensors, one after another by their names."""
+    wanted = ("moment_ics", "signal_propagation")  # reads θ_0; comes after almost all
+    others = _resolved({name: {"every": 1} for name in wanted if name != config["name"]})
+    both = _probes("probes", config) | others
+    alone, beside = (_run("probes", config, each)[0].probes for each in (others, both))
+    same = all(str(alone[name]) == str(beside[name]) for name in others)
+    return "" if same else "it changes what other probes are shown"
+
+
 def _same(kind: str, config: dict[str, Any]) -> str:
-    first, again = _run(kind, config, probes=True), _run(kind, config, probes=True)
+    first, again = (_run(kind, config, _probes(kind, config)) for _ in range(2))
     if kind == "probes" and not first[0].probes:
         return "it records nothing"
     if _curve(first) != _curve(again) or not _equal(first[1], again[1]):
@@ -50,7 +65,7 @@ def _same(kind: str, config: dict[str, Any]) -> str:
 
 
 def _no_trace(kind: str, config: dict[str, Any]) -> str:
-    observed, plain = _run(kind, config, probes=True), _run(kind, config, probes=False)
+    observed, plain = (_run(kind, config, each) for each in (_probes(kind, config), {}))
     if _curve(observed) != _curve(plain) or not _equal(observed[1], plain[1]):
         return "with probes the weights end elsewhere than without"
     if not torch.equal(observed[2], plain[2]):
@@ -68,7 +83,7 @@ def _equal(one: Network, other: Network) -> bool:
 
 
 def _run(
-    kind: str, config: dict[str, Any], *, probes: bool
+    kind: str, config: dict[str, Any], probes: dict[str, Any]
 ) -> tuple[Outcome, Network, torch.Tensor]:
     """Three steps: how they went, the trained network, and the global generator's state."""
     norms = [config if kind == "normalizers" else catalog.resolve("normalizers", "batch", "")]
@@ -82,7 +97,7 @@ def _run(
     settings = {
         "training": resolve_training({**_TRAINING, **optimizer}, "training"),
         "normalizer": norms,
-        "probes": _probes(kind, config) if probes else {},
+        "probes": probes,
         "seed": 0,
     }
     outcome = train(settings, dataset, network)
@@ -108,7 +123,11 @@ def _two_convolutions(norm: Normalizer) -> Network:
 def _probes(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     if kind == "probes":
         return {config["name"]: {key: value for key, value in config.items() if key != "name"}}
-    found = {n: catalog.resolve("probes", {"name": n, **own}, "") for n, own in _PROBES.items()}
+    return _resolved(_PROBES)
+
+
+def _resolved(probes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    found = {n: catalog.resolve("probes", {"name": n, **own}, "") for n, own in probes.items()}
     return {name: {k: v for k, v in own.items() if k != "name"} for name, own in found.items()}
 
 

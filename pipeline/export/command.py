@@ -6,7 +6,14 @@ import argparse
 import importlib
 from pathlib import Path
 
-from pipeline.cli import argument, exit_code, local_folder, storage_location, storage_parent
+from pipeline.cli import (
+    argument,
+    did_you_mean,
+    exit_code,
+    output_folder,
+    storage_location,
+    storage_parent,
+)
 from pipeline.store import Store
 
 _NEEDS = {"csv": "pandas", "tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
@@ -40,6 +47,9 @@ def _export(options: argparse.Namespace) -> int:
     from pipeline.export.finished import digests  # brings pandas
 
     store = Store(storage_location(options.storage))
+    if options.name not in (known := store.plans()):
+        right = did_you_mean(options.name, known)
+        raise ValueError(f"no sweep {options.name!r} in {store.uri}; {right}")
     folder = Path(options.folder or f"exports/{options.name}/{options.to}")
     cells = digests(store, options.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=sorted(_NEEDS), required=True, help="what to export to")
     parser.add_argument(
         "--folder",
-        type=argument(local_folder),
+        type=argument(output_folder),
         help="local folder of the export (exports/NAME/TARGET)",
     )
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,20 +12,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.cli import storage_location
 from pipeline.data import Batch
 from pipeline.monitor import study
+from pipeline.monitor.arguments import (
+    check_first,
+    check_loss,
+    check_options,
+    check_tensors,
+    checked_traits,
+    ranks,
+    refuse_shared_statistics,
+    unwrapped,
+)
 from pipeline.monitor.observed import LossFunction, ObservedNetwork
 from pipeline.monitor.runner import OwnLoopObserver, samples_of
 from pipeline.monitor.stages import Stage
-from pipeline.monitor.steps import DIVERGENCE, Curve, optimizers_watched
+from pipeline.monitor.steps import DIVERGENCE, Curve, Taken, optimizers_watched
 from pipeline.normalizers import Traits
+from pipeline.package_version import versions_of
 from pipeline.probes._vectors import parameters
 from pipeline.store import Store
 from pipeline.training.outcome import Outcome
 from pipeline.trial.result import describe, tables
-
-_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 
 
 class Monitor:
@@ -71,26 +80,26 @@ class Monitor:
         probes: Mapping[str, Any],
         name: str,
         labels: Mapping[str, Any] | None = None,
-        storage: str | None = None,
+        storage: str | os.PathLike[str] | None = None,
         stages: Sequence[str | Stage] | None = None,
         samples: tuple[Tensor, Tensor] | None = None,
         traits: Traits | None = None,
         steps: int | None = None,
     ) -> None:
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"network: must be a torch.nn.Module, not a {type(network).__name__}")
-        self._root, self._loss_fn = _unwrapped(network), loss_fn
-        self._rank, self._ranks = _ranks()
-        _refuse_shared_statistics(self._root, self._ranks)
-        self._store = Store(storage_location(storage))
+        check_options(loss_fn, labels, samples, stages, steps)
+        self._root, self._loss_fn = unwrapped(network), loss_fn
+        self._rank, self._ranks = ranks()
+        refuse_shared_statistics(self._root, self._ranks)
+        self._store = Store(study.checked_storage(storage))
         self._name = study.checked_name(name, self._store)
         self._labels = study.checked_labels(labels or {}, self._root)
         self._probes = study.checked_probes(probes, steps)
         self._stages, self._samples, self._steps = stages, samples, steps
-        self._traits = traits or Traits()
+        self._traits = checked_traits(traits)
         self._curve, self._taken = Curve(), 0
         self._evaluations: list[dict[str, Any]] = []
         self._batch_size, self._optimizers = 0, ""
+        self._packages: set[str] = set()
         self._within = False
         self._observer: OwnLoopObserver | None = None
         self._network: ObservedNetwork | None = None
@@ -112,15 +121,17 @@ class Monitor:
             return
         if self._within:
             raise ValueError("monitor.step: it is within another one; one is around one update")
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise ValueError(f"monitor.step: loss must be one number, not {loss.numel()}: its mean")
+        check_loss(loss)
         observer, network = self._prepared(inputs, targets)
         step, due = self._taken, observer.due(self._taken) and self._curve.diverged_step is None
+        if due and network.is_other():
+            observer.give_up(step, "its trained parameters are others than at the first step")
+            due = False
         before = parameters(network) if due else None
         with self._marked(), optimizers_watched(self._root.parameters()) as seen:
             yield
-        rate = seen.rates[0] if seen.rates else self._last_rate()
-        self._note_optimizers(seen.optimizers, seen.rates)
+        rate = seen.rates[0] if seen.rates else self._last_rate(seen)
+        self._note_optimizers(seen)
         self._curve.append(rate, loss)
         self._taken += 1
         if before is not None:
@@ -145,21 +156,18 @@ class Monitor:
                 accuracies are shares, from 0 to 1.
 
         Raises:
-            ValueError: for another name, or an accuracy that is no share.
+            ValueError: for another name, what is no number, or an accuracy that is no share.
         """
-        unknown = [name for name in numbers if name not in _EVALUATED]
-        if unknown:
-            raise ValueError(f"no number {unknown[0]!r}; there are {', '.join(_EVALUATED)}")
-        for name, value in numbers.items():
-            if name.endswith("accuracy") and (value < 0 or value > 1):  # NaN is not known
-                raise ValueError(f"{name}={value:g}: must be a share, from 0 to 1")
-        row = {"step": self._taken, **{k: float(v) for k, v in numbers.items()}}
+        row = {"step": self._taken, **study.checked_numbers(numbers)}
         if self._evaluations and self._evaluations[-1]["step"] == self._taken:
             row = self._evaluations.pop() | row
         self._evaluations.append(row)
 
     def finish(self, **numbers: float) -> str | None:
         """Save the run, with numbers of the trained network as in `evaluated`.
+
+        A run whose loss became NaN or infinite, or 100 times the first, is saved too. Its status is
+        ``diverged``, it ends at that step, and it has no numbers of a trained network.
 
         Returns:
             The id of its cell; None on other ranks than 0.
@@ -180,17 +188,16 @@ class Monitor:
         seconds = time.perf_counter() - self._began
         result = describe(cell, outcome, self._root, "", seconds, sources)
         result["provenance"] |= {"data_digest": None, "own_loop": self._provenance(self._observer)}
+        result["provenance"]["versions"] |= versions_of(self._packages)
         study.add_to_plan(self._store, self._name, cell)
         self._store.write_result(result, tables(outcome))
         return cell.cell_id
 
     def _prepared(self, inputs: Tensor, targets: Tensor) -> tuple[OwnLoopObserver, ObservedNetwork]:
         """The observer, made of the first step's batch and the parameters before it."""
-        for name, given in (("inputs", inputs), ("targets", targets)):
-            if not isinstance(given, Tensor):
-                kind = type(given).__name__
-                raise ValueError(f"monitor.step: {name} must be one tensor, not a {kind}")
+        check_tensors(inputs, targets)
         if self._observer is None or self._network is None:
+            check_first(self._root, inputs, targets)
             network = ObservedNetwork(self._root, self._loss_fn, inputs.detach(), self._stages)
             device = next(self._root.parameters()).device
             own = self._samples
@@ -256,46 +263,19 @@ class Monitor:
             notes.append("probe batches are samples of the first step's batch")
         return {"notes": notes, "unmeasured": dict(observer.unmeasured)}
 
-    def _last_rate(self) -> float:
+    def _last_rate(self, seen: Taken) -> float:
+        """The rate of a step that moved no parameter of this network by an optimizer of torch."""
         if self._curve.rates:
             return self._curve.rates[-1]
         if self._labels["lr"] is None:
-            raise ValueError(
-                "monitor.step: no optimizer of torch stepped within it, so the learning rate is "
-                "not known; put optimizer.step() within it, or give labels={'lr': ...}"
-            )
+            raise ValueError(f"monitor.step: {seen.without_rate}")
         return float(self._labels["lr"])
 
-    def _note_optimizers(self, names: Sequence[str], rates: Sequence[float]) -> None:
-        self._optimizers = self._optimizers or "+".join(dict.fromkeys(names))
+    def _note_optimizers(self, seen: Taken) -> None:
+        self._optimizers = self._optimizers or "+".join(dict.fromkeys(seen.optimizers))
+        self._packages |= seen.packages
         text = "learning rates of parameter groups differ; the first is recorded"
-        if len(set(rates)) > 1 and text not in self._notes:
+        if len(set(seen.rates)) > 1 and text not in self._notes:
             self._notes.append(text)
-
-
-def _unwrapped(network: nn.Module) -> nn.Module:
-    """The user's own network within what data parallelism and torch.compile put around it."""
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while True:
-        inner = getattr(network, "_orig_mod", None)
-        if isinstance(network, parallel):
-            inner = network.module
-        if not isinstance(inner, nn.Module):
-            return network
-        network = inner
-
-
-def _ranks() -> tuple[int, int]:
-    """This process's rank, and how many there are."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def _refuse_shared_statistics(network: nn.Module, ranks: int) -> None:
-    if ranks > 1 and any(isinstance(m, nn.SyncBatchNorm) for m in network.modules()):
-        raise ValueError(
-            "network: SyncBatchNorm waits for all ranks, and rank 0 measures alone; "
-            "take BatchNorm, or measure in a run of one process"
-        )
+        if seen.strangeness and (note := f"monitor.step: {seen.strangeness}") not in self._notes:
+            self._notes.append(note)

@@ -68,6 +68,7 @@ class ObservedNetwork(nn.Module):
         own |= {key: vars(root)[key] for key in ("_parameters", "_buffers", "_modules")}
         self.notes: list[str] = []
         """What a reader of the records must know of this network."""
+        self._trained = _trained(root)
         self._moving: list[tuple[nn.Module, str]] = []
         with torch.no_grad(), preserve_state(self), left_alone(self):
             self._moving, random = _side_effects(root, inputs)
@@ -83,8 +84,16 @@ class ObservedNetwork(nn.Module):
     # What probes ask of a network -----------------------------------------------------------------
 
     def objective(self, outputs: Any, targets: Tensor) -> Tensor:
-        """The user's loss."""
-        return self.loss_fn(outputs, targets)
+        """The user's loss.
+
+        Raises:
+            ValueError: if it is not one number.
+        """
+        loss = self.loss_fn(outputs, targets)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = f"{loss.numel()} numbers" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss_fn returns {found}, not a tensor of one number")
+        return loss
 
     def weight_layers(self) -> list[Layer]:
         """Convolutions and linear layers with a trained weight of their own, by first call."""
@@ -134,6 +143,12 @@ class ObservedNetwork(nn.Module):
         for parameter in self.root.parameters():
             if parameter.requires_grad:
                 yield self._names[parameter], parameter
+
+    def is_other(self) -> bool:
+        """Whether other parameters are trained than when this was made."""
+        now = _trained(self.root)
+        same = len(now) == len(self._trained)
+        return not same or any(a is not b for a, b in zip(now, self._trained, strict=True))
 
     def train(self, mode: bool = True) -> ObservedNetwork:
         """Leave every module in the mode that the loop has set, or put all in evaluation mode."""
@@ -218,6 +233,10 @@ class ObservedNetwork(nn.Module):
             if counts[layer.module] > 1:
                 text = f"{layer.name} is called {counts[layer.module]} times per forward"
                 self.notes.append(f"{text}: its activations are those of the last call")
+
+
+def _trained(root: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in root.parameters() if parameter.requires_grad]
 
 
 def _has_weight(layer: str, parameters: set[str]) -> bool:

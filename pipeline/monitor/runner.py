@@ -98,6 +98,12 @@ class OwnLoopObserver(ProbeRunner):
             if name not in self.blocks:
                 self._give_up(name, taken["step"], "the network has nothing that it measures")
 
+    def give_up(self, step: int, reason: str) -> None:
+        """Measure nothing from a step on, and say why of every probe."""
+        for name in self._functions:
+            if name not in self.unmeasured:
+                self._give_up(name, step, reason)
+
     def _give_up(self, name: str, step: int, reason: str) -> None:
         self.unmeasured[name] = f"not measured from step {step} on: {reason}"
         warnings.warn(f"{name}: {self.unmeasured[name]}", stacklevel=2)

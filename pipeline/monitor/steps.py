@@ -29,6 +29,29 @@ class Taken:
     optimizers: list[str] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     """Learning rates of their parameter groups that hold the network's parameters."""
+    packages: set[str] = field(default_factory=set)
+    """The packages that their classes are of."""
+    strangers: list[str] = field(default_factory=list)
+    """Optimizers that stepped, none of whose parameters is the network's."""
+
+    @property
+    def strangeness(self) -> str:
+        """That other optimizers stepped than the network's; empty if its own did, or none."""
+        if self.optimizers or not self.strangers:
+            return ""
+        names = " and ".join(dict.fromkeys(self.strangers))
+        return f"the optimizer that stepped within it ({names}) has no parameter of the network"
+
+    @property
+    def without_rate(self) -> str:
+        """Why no learning rate is known, and what would be right."""
+        if self.strangeness:
+            right = "make it of network.parameters(), or give Monitor the network that it trains"
+            return f"{self.strangeness}; {right}"
+        return (
+            "no optimizer of torch stepped within it, so the learning rate is not known; put "
+            "optimizer.step() within it, or give labels={'lr': ...}"
+        )
 
 
 @contextmanager
@@ -56,8 +79,12 @@ def optimizers_watched(parameters: Iterable[nn.Parameter]) -> Iterator[Taken]:
             for group in optimizer.param_groups
             if "lr" in group and not wanted.isdisjoint(group["params"])
         ]
+        groups = optimizer.param_groups
+        if all(wanted.isdisjoint(group["params"]) for group in groups):
+            taken.strangers.append(type(optimizer).__name__)
         if rates:
             taken.optimizers.append(type(optimizer).__name__)
+            taken.packages.add(type(optimizer).__module__.partition(".")[0])
             taken.rates += rates
 
     handles = register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)

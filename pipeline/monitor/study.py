@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
+import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from filelock import FileLock
 from torch import nn
 
 from pipeline.catalog import registry as catalog
+from pipeline.cli import is_remote, output_folder, quoted, storage_location
 from pipeline.spec import Cell
 from pipeline.spec.expand import resolve_probes
 from pipeline.store import SCHEMA, Store
@@ -23,7 +26,23 @@ from pipeline.trial.source_digest import code_digest
 PLACES = ("data", "architecture", "normalizer")
 """Labels that say what a run is made of."""
 _LABELS = (*PLACES, "lr", "seed", "training")
+_EVALUATED = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def checked_storage(storage: str | os.PathLike[str] | None) -> str:
+    """Where a run will be saved.
+
+    Raises:
+        ValueError: if it is a file, or below one.
+    """
+    location = storage_location(None if storage is None else os.fspath(storage))
+    if is_remote(location):
+        return location
+    try:
+        return output_folder(location)
+    except ValueError as error:
+        raise ValueError(f"storage: {error}") from None
 
 
 def checked_name(name: str, store: Store) -> str:
@@ -47,7 +66,7 @@ def checked_labels(labels: Mapping[str, Any], network: nn.Module) -> dict[str, A
     """
     for key, kind in (("lr", int | float), ("seed", int)):
         value = labels.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value < math.inf:
             raise ValueError(f"labels.{key}: must be a number of at least 0, not {value!r}")
     others = [f"{key}={value}" for key, value in sorted(labels.items()) if key not in _LABELS]
     training = [str(labels["training"])] if labels.get("training") else []
@@ -58,6 +77,26 @@ def checked_labels(labels: Mapping[str, Any], network: nn.Module) -> dict[str, A
         "seed": labels.get("seed", 0),
         "training": ", ".join([*training, *others]),
     }
+
+
+def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of an evaluation by name.
+
+    Raises:
+        ValueError: for another name, what is no number, or an accuracy that is no share.
+    """
+    found: dict[str, float] = {}
+    for name, value in numbers.items():
+        if name not in _EVALUATED:
+            raise ValueError(f"no number {name!r}; there are {', '.join(_EVALUATED)}")
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):  # of torch: more than one element
+            text = quoted(value) if isinstance(value, str) else f"a {type(value).__name__}"
+            raise ValueError(f"{name}: must be one number, not {text}") from None
+        if name.endswith("accuracy") and (found[name] < 0 or found[name] > 1):  # NaN is not known
+            raise ValueError(f"{name}={found[name]:g}: must be a share, from 0 to 1")
+    return found
 
 
 def checked_probes(probes: Mapping[str, Any], steps: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.catalog.option_types import Decay, Fraction, Positive
 from pipeline.optimizers import Target, UpdateRule
+from pipeline.package_version import MissingPackage
 
 
 def schedule_free(
@@ -41,13 +42,13 @@ def schedule_free(
         eps: ε of adamw.
 
     Raises:
-        ValueError: if the package is not installed.
+        MissingPackage: if the package is not installed.
 
     Source: Defazio et al., NeurIPS 2024 ("The Road Less Scheduled"), as their package
     schedulefree, 1.4.
     """
     if find_spec("schedulefree") is None:
-        raise ValueError(
+        raise MissingPackage(
             "optimizer schedule_free needs the package schedulefree; pip install schedulefree"
         )
     package: Any = importlib.import_module("schedulefree")

@@ -1,7 +1,7 @@
 """From a sweep file to validated cells; needs no torch."""
 
 from pipeline.spec.contents import SECTIONS, Contents, Location, content_of, locations, name_of
-from pipeline.spec.labels import label, optimizer_label, varying, varying_training, written
+from pipeline.spec.labels import optimizer_label, training_label, varying, varying_training, written
 from pipeline.spec.optimizer import optimizer_name, optimizer_of
 from pipeline.spec.precision import refuse_tf32
 from pipeline.spec.read import (
@@ -27,7 +27,6 @@ __all__ = [
     "Sweep",
     "cadence_steps",
     "content_of",
-    "label",
     "locations",
     "name_of",
     "optimizer_label",
@@ -38,6 +37,7 @@ __all__ = [
     "read_yaml",
     "refuse_tf32",
     "training_id",
+    "training_label",
     "varying",
     "varying_training",
     "without_directories",

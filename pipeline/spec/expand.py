@@ -11,7 +11,7 @@ from pipeline.catalog import find, parts, resolve
 from pipeline.cli import Mistakes, SpecError, did_you_mean, each, joined, quoted
 from pipeline.spec.contents import Contents
 from pipeline.spec.exclude import excluded, rule
-from pipeline.spec.labels import label, part_label, varying_training
+from pipeline.spec.labels import part_label, training_label, varying_training
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
 from pipeline.spec.read import KINDS, Cell, identify
@@ -273,7 +273,7 @@ class _Labels:
 
     def _made(self, section: str, config: Any) -> str:
         if section == "training":
-            return label(config, self.varying)
+            return training_label(config, self.varying)
         members = config if isinstance(config, list) else [config]
         return "+".join(_part_label(KINDS[section], member, self.names) for member in members)
 

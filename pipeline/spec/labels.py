@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.catalog import parts
-from pipeline.spec.optimizer import IN_TRAINING
+from pipeline.spec.optimizer import IN_TRAINING, optimizer_name
+
+_BESIDE = sorted({option for options in IN_TRAINING.values() for option in options})
+"""Options of optimizers that stand in ``training``."""
 
 
 def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -26,17 +29,50 @@ def varying(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
 def varying_training(trainings: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of the training settings that differ, sorted; ``lr`` has a label of its own.
 
-    Options of an optimizer that other optimizers lack are named if they differ where they are.
+    An option of an optimizer that stands in ``training`` is named if it differs among the trainings
+    whose optimizer reads it, or among the others.
     """
     every = list(trainings)
     apart = {"lr"}
-    for option in {option for options in IN_TRAINING.values() for option in options}:
-        if not varying(each for each in ({option: t[option]} for t in every if option in t)):
+    for option in _BESIDE:
+        having = [training for training in every if option in training]
+        groups = [[t for t in having if _reads(t, option) is read] for read in (True, False)]
+        if not any(varying({option: t[option]} for t in group) for group in groups):
             apart.add(option)
     return [name for name in varying(every) if name not in apart]
 
 
-def label(settings: Mapping[str, Any], names: Iterable[str]) -> str:
+def training_label(training: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Some settings of a training as ``name=value, name=value``.
+
+    Beside an optimizer stand its options that are not as by default. An option that it does not
+    read is left out, unless a sweep varies it.
+
+    Args:
+        training: of a cell.
+        names: of settings to name, as `varying_training` gives them.
+    """
+    shown = set(names)
+    for option in _BESIDE:
+        plain = option not in training or written(training[option]) == _default(option)
+        if plain and not _reads(training, option):
+            shown.discard(option)
+        elif not plain and _reads(training, option) and "optimizer" in shown:
+            shown.add(option)
+    return _label(training, sorted(shown))
+
+
+def _default(option: str) -> str:
+    """What an option that stands in ``training`` is by default, as a label has it."""
+    owner = next(name for name, options in IN_TRAINING.items() if option in options)
+    return written(parts("optimizers")[owner].options[option].default)
+
+
+def _reads(training: Mapping[str, Any], option: str) -> bool:
+    return option in IN_TRAINING.get(optimizer_name(training) or "", ())
+
+
+def _label(settings: Mapping[str, Any], names: Iterable[str]) -> str:
     """Some settings as ``name=value, name=value``; what is not set is left out."""
     return ", ".join(f"{name}={_written(settings[name])}" for name in names if name in settings)
 

@@ -31,6 +31,20 @@ def merged(section: str, steps: Sequence[str], base: Any, value: Any) -> Any:
     return value
 
 
+def keeps(key: Sequence[str], value: Any, below: Sequence[str]) -> bool:
+    """Whether a value of the grid leaves to base what stands below the grid's key.
+
+    Args:
+        key: the words of the grid's dotted key.
+        value: one of its values.
+        below: the words of the setting's key behind those.
+    """
+    if key == ["probes"] and len(below) > 1 and isinstance(value, dict):
+        key, value, below = ["probes", below[0]], value.get(below[0]), below[1:]
+    merges = is_merged(key[0], key[1:]) and isinstance(value, dict)
+    return merges and bool(below) and below[0] not in value
+
+
 def _over(base: Any, value: Any) -> Any:
     return {**base, **value} if isinstance(base, dict) and isinstance(value, dict) else value
 

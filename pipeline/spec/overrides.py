@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.cli import Mistakes, SpecError, did_you_mean, quoted
-from pipeline.spec.merge import is_merged
+from pipeline.spec.merge import is_merged, keeps
 from pipeline.spec.schema import DOTTED, Base, SweepFile
 from pipeline.spec.yaml_reader import parse
 
@@ -83,13 +83,18 @@ def _leaves(steps: list[str], value: Any) -> list[tuple[list[str], Any]]:
     return [(steps, value)]
 
 
-def reject_ineffective_overrides(changes: Iterable[str], grid: Iterable[str], place: str) -> None:
+def reject_ineffective_overrides(
+    changes: Iterable[str], grid: Mapping[str, Sequence[Any]], place: str
+) -> None:
     """Refuse a change below base that cannot act, because the grid sets that key in every cell."""
     for change in changes:
         key = change.partition("=")[0]
         dotted = key.removeprefix("base.")
-        for varied in grid:
-            if dotted == varied or dotted.startswith(f"{varied}."):
+        for varied, values in grid.items():
+            if dotted != varied and not dotted.startswith(f"{varied}."):
+                continue
+            below = dotted.removeprefix(varied).split(".")[1:]
+            if not any(keeps(varied.split("."), value, below) for value in values):
                 right = f"--set 'grid.{varied}=[...]'"
                 problem = f"has no effect, since the grid varies {varied}; use {right}"
                 raise SpecError(problem, place=f"{place}: --set {key}")

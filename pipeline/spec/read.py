@@ -122,8 +122,9 @@ def read_sweep(
     except SpecError as error:
         raise error.placed(places) from None
     resources = Resources(**file.resources.model_dump())
-    notes = tuple(f"{places.get(key, path)}: {key}: matches no cell of the grid" for key in idle)
-    return Sweep(file.name, file.description, cells, resources, Path(path), profile, notes)
+    notes = [f"{places.get(key, path)}: {key}: matches no cell of the grid" for key in idle]
+    notes += [f"passed over: {line}" for line in catalog.passed_over()]
+    return Sweep(file.name, file.description, cells, resources, Path(path), profile, tuple(notes))
 
 
 def _structure(data: Any, mistakes: Mistakes) -> SweepFile:

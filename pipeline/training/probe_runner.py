@@ -141,7 +141,9 @@ class ProbeRunner:
                 view = self._own_function(view, look)
                 seen[look] = {key: getattr(view, key) for key in _OF_FUNCTION}
             function, options = self._functions[name]
-            block = _on_host(function(view, **options), step)
+            records = function(view, **options)
+            _refuse_no_columns(name, records)
+            block = _on_host(records, step)
             _refuse_uneven(name, block)
         if block["step"]:  # a probe may have nothing to measure in such a network
             self.blocks[name].append(block)
@@ -224,6 +226,12 @@ def computed(view: View) -> View:
     """The view with the loss and the gradient at θ_t on its batch, computed anew."""
     value, grad = view.value_and_gradient(view.before, view.batch)
     return replace(view, loss_value=value, grad=grad)
+
+
+def _refuse_no_columns(name: str, records: object) -> None:
+    if not isinstance(records, Mapping) or not records:
+        found = "an empty mapping" if isinstance(records, Mapping) else type(records).__name__
+        raise ValueError(f"probe {name}: must return columns by name, not {found}")
 
 
 def _refuse_uneven(name: str, block: Mapping[str, Sequence[Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pipeline.package_version import package_version
+from pipeline.package_version import package_version, versions_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("pipeline", "analysis", "normscope")
@@ -20,11 +21,19 @@ _OURS = ("pipeline", "analysis", "normscope")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "ray", "mlflow")
 
 
-def provenance(device: torch.device, data_digest: str) -> dict[str, Any]:
-    """What a result's reader needs to make it again; ``time`` is when the trial ended (UTC)."""
+def provenance(
+    device: torch.device, data_digest: str, modules: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a result's reader needs to make it again; ``time`` is when the trial ended (UTC).
+
+    Args:
+        device: of the trial.
+        data_digest: of its data.
+        modules: what its parts import of other packages, whose versions are recorded too.
+    """
     return {
         **_code(),
-        "versions": _versions(),
+        "versions": {**_versions(), **versions_of(modules)},
         "device": _device_name(device),
         "device_type": device.type,
         "deterministic": _deterministic(),

@@ -14,6 +14,7 @@ from pipeline.store import SCHEMA
 from pipeline.training.outcome import Outcome
 from pipeline.trial import record_tables
 from pipeline.trial.provenance import provenance
+from pipeline.trial.source_digest import imported_packages
 
 _FINAL_SHARE = 0.05
 """The final training loss is the mean over this last share of the steps done (at least one)."""
@@ -48,13 +49,19 @@ def describe(
         },
         "cost": _cost(outcome, seconds),
         "provenance": {
-            **provenance(device, data_digest),
+            **provenance(device, data_digest, _packages(cell.settings, network)),
             "precision": cell.settings["training"].get("precision"),
             "cuda_graph": outcome.cuda_graph,
             **({"why_eager": outcome.why_eager} if outcome.why_eager else {}),
             "sources": dict(sources),
         },
     }
+
+
+def _packages(settings: Mapping[str, Any], network: nn.Module) -> set[str]:
+    """Packages of others that the parts import, and those that the network's modules are of."""
+    within = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    return imported_packages(settings) | within
 
 
 def tables(outcome: Outcome) -> dict[str, pa.Table]:

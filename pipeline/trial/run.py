@@ -164,8 +164,9 @@ def _checkpoints(
     """A trial goes on only from where the same code on the same kind of machine left off."""
     from pipeline.training.checkpoint import Checkpoints
     from pipeline.trial.provenance import provenance
+    from pipeline.trial.source_digest import imported_packages
 
-    origin = provenance(device, "")
+    origin = provenance(device, "", imported_packages(cell.settings))
     fits = {key: origin[key] for key in ("commit", "dirty", "device", "threads", "versions")}
     fits["sources"] = dict(sources)  # a changed tree has the same commit, and is dirty as before
     return Checkpoints(store, cell.cell_id, 60 * resources.checkpoint_minutes, fits)

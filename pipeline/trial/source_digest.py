@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.catalog import Part, own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.spec import optimizer_name
 
@@ -43,6 +45,28 @@ def source_digests(settings: Mapping[str, Any]) -> dict[str, str]:
 
     The names are ``training`` (the core) and ``KIND/NAME`` (``normalizers/batch``).
     """
+    return {
+        "training": code_digest(CORE),
+        **{f"{kind}/{name}": _part_digest(kind, name) for kind, name in _named(settings)},
+    }
+
+
+def imported_packages(settings: Mapping[str, Any]) -> set[str]:
+    """Packages of others that a cell's parts import, by the names under which they do.
+
+    A part that the catalog does not have, as a label of one's own loop, imports none.
+    """
+    found: set[str] = set()
+    for kind, name in _named(settings):
+        if part := catalog.parts(kind).get(name):
+            for tree in _trees(part):
+                found |= {imported.partition(".")[0] for imported in _imported(tree)}
+    ours = {root.name for root in _roots(catalog.ROOT)}
+    return found - ours - sys.stdlib_module_names
+
+
+def _named(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The kind and the name of each part of a cell."""
     named = [
         ("data", settings["data"]["name"]),
         ("architectures", settings["architecture"]["name"]),
@@ -51,10 +75,19 @@ def source_digests(settings: Mapping[str, Any]) -> dict[str, str]:
     named += [("probes", name) for name in settings["probes"]]
     if optimizer := optimizer_name(settings.get("training", {})):
         named.append(("optimizers", optimizer))
-    return {
-        "training": code_digest(CORE),
-        **{f"{kind}/{name}": _part_digest(kind, name) for kind, name in named},
-    }
+    return named
+
+
+def _trees(part: Part) -> Iterator[ast.AST]:
+    """The syntax trees of a part's file and of all files of ours, or of its folder, behind it."""
+    if part.folder:
+        file = "/".join(part.module.removeprefix(f"{part.folder.package}.").split(".")) + ".py"
+        texts = [part.folder.files[name] for name in own_parts.reached(part.folder.files, file)]
+        yield from map(ast.parse, texts)
+        return
+    roots = _roots(catalog.ROOT)
+    for name in _reached((part.module,), roots):
+        yield ast.parse(_text(name, roots))
 
 
 def _part_digest(kind: str, name: str) -> str:
@@ -110,13 +143,24 @@ def _imported(node: ast.AST) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom) and child.module:
+        elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
             yield child.module
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
             yield from (name for other in child.orelse for name in _imported(other))
         else:
+            yield from _by_name(child)
             yield from _imported(child)
+
+
+def _by_name(node: ast.AST) -> Iterator[str]:
+    """What a call of ``import_module`` imports, if its name is written there."""
+    match node:
+        case ast.Call(
+            func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            yield name
 
 
 @cache

@@ -53,8 +53,21 @@ def test_a_drawing_is_the_reports(study: Study) -> None:
 def test_which_and_width_choose(study: Study) -> None:
     drawing = normscope.plot.heatmap(study, "final_train_loss", width=3.25)
     assert drawing.get_figwidth() == 3.25
-    with pytest.raises(ValueError, match=r"no figure 'heatmap_no'; it has training_loss, "):
-        normscope.plot.heatmap(study, "no")
+    with pytest.raises(ValueError, match=r"no figure 'heatmap_finl'; did you mean 'heatmap_final_"):
+        normscope.plot.heatmap(study, "finl")
+    with pytest.raises(ValueError, match=r"no figure 'zzz'; known: activations_vgg_11, "):
+        normscope.plot.figure(study, "zzz")
+
+
+def test_a_plot_that_does_not_exist_is_told_with_the_nearest() -> None:
+    with pytest.raises(AttributeError) as told:
+        normscope.plot.activation_fans  # noqa: B018
+    assert "no figure 'activation_fans'; did you mean 'activation_fan'? known: " in str(told.value)
+    listed = str(told.value).partition("known: ")[2].split(", ")
+    assert listed == sorted(listed)
+    assert {"activation_fan", "heatmap", "speed", "descent", "training_loss"} <= set(listed)
+    assert all(callable(getattr(normscope.plot, name)) for name in listed)
+    assert not hasattr(normscope.plot, "__wrapped__")
 
 
 def test_every_plot_is_a_figure_of_the_report(study: Study) -> None:

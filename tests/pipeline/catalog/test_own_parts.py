@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.cluster.checkout import Checkout
 from pipeline.cluster.job import entrypoint
+from pipeline.contract.command import main as check
 from pipeline.contract.rules import problems
 from pipeline.data import Task
 from pipeline.normalizers._ops.batch_norm import BatchNorm
@@ -52,7 +54,7 @@ def other() -> Normalizer:
     """Nothing."""
     return Normalizer()
 ''',
-    "_shared.py": "FACTOR = 1.0\n",
+    "_shared.py": "import yaml\n\nFACTOR = 1.0\n",
     "data/blobs.py": '''
 import torch
 
@@ -215,6 +217,8 @@ def test_a_trial_runs_own_parts_as_they_were_read(tmp_path: Path) -> None:
         "normalizers/mine/scaled",
         "probes/mine/size",
     }
+    versions = result["provenance"]["versions"]
+    assert versions["PyYAML"] == version("PyYAML")  # a file that the part imports imports it
     table = store.records(result, "mine-size")
     assert table is not None
     assert table.num_rows == 3
@@ -293,6 +297,11 @@ def test_a_module_of_ones_own_is_an_architecture(tmp_path: Path) -> None:
             "empty: has no files in data/, architectures/, normalizers/, optimizers/, probes/",
         ),
         ("[./mine, ./deep/mine]", "two folders are called mine"),
+        (
+            "[{mine: ./mine}]",
+            """parts[0]: must be a folder's path, not {"mine": "./mine"}; a prefix stands in a """
+            "mapping, not in a list: parts: {mine: ./folder}",
+        ),
     ],
 )
 def test_wrong_folders_are_refused(parts: str, problem: str, tmp_path: Path) -> None:
@@ -304,19 +313,58 @@ def test_wrong_folders_are_refused(parts: str, problem: str, tmp_path: Path) -> 
     assert str(refused.value).startswith(f"{tmp_path}/own.yaml:3: parts")
 
 
+BAD = "def bad():\n    '''A.'''\n"
+
+
 @pytest.mark.parametrize(
-    ("changes", "problem"),
+    ("file", "text", "problem"),
     [
-        ({"normalizers/bad.py": "def bad(x):\n    '''A.'''\n"}, "takes 0 positional arguments"),
-        ({"normalizers/bad.py": "def bad(:\n"}, "invalid syntax"),
-        ({"normalizers/bad.py": "def scaled():\n    '''A.'''\n"}, "defines it too"),
+        ("bad.py", "def bad(x):\n    '''A.'''\n", "bad.py:1: bad: a part of normalizers takes 0 p"),
+        ("bad.py", "def bad(:\n", "bad.py:1: invalid syntax"),
+        ("bad.py", "def half(:\n", "bad.py:1: invalid syntax"),  # named by its file
+        ("bad.py", "x = 1\n\ndef bad():\n    return (\n", "bad.py:4: "),
+        ("bad.py", f"from .._half import X\n{BAD}", "_half.py:1: "),
+        ("bad.py", f"{BAD}\0", "bad.py"),
+        ("bad.py", f"{BAD}{BAD}{BAD}", "bad.py:3: bad: bad.py defines it too"),
+        ("other.py", f"{FILES['normalizers/other.py']}{BAD}", "other.py defines it too"),
     ],
 )
-def test_files_that_are_no_parts_are_refused(
-    changes: dict[str, str], problem: str, tmp_path: Path
+def test_a_file_that_is_no_part_stops_only_who_names_it(
+    file: str, text: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SpecError, match=problem):
-        sweep(tmp_path, **changes)
+    changes = {"_half.py": "X = (\n"}
+    if file == "other.py":
+        changes["normalizers/another.py"] = BAD
+    read = sweep(tmp_path, **{f"normalizers/{file}": text}, **changes)
+    assert [cell.settings["normalizer"][0]["name"] for cell in read.cells] == ["mine/scaled"]
+    (note,) = read.notes
+    assert note.startswith("passed over: parts of mine: ")
+    assert problem in note
+    with pytest.raises(SpecError) as refused:
+        read_sweep(tmp_path / "own.yaml", ["normalizer=mine/bad"])
+    assert problem in str(refused.value)
+    assert "\n" not in str(refused.value)
+    where = ["--parts", str(tmp_path / "mine")]
+    assert check(["mine/other", *where]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("passed over") == 1
+    assert problem in shown.err
+    assert check(["mine/bad", *where]) == 2
+    shown = capsys.readouterr()
+    assert problem in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_a_file_in_no_encoding_of_python_is_passed_over(tmp_path: Path) -> None:
+    folder(tmp_path / "mine")
+    (tmp_path / "mine/normalizers/latin.py").write_bytes("# \xe9t\xe9\n".encode("latin-1"))
+    (tmp_path / "mine/normalizers/.backup").mkdir()
+    (tmp_path / "mine/normalizers/.backup/net.py").write_text("def net(:\n")
+    (tmp_path / "mine/data/folder.py").mkdir()
+    read = sweep(tmp_path)
+    assert read.notes == ("passed over: parts of mine: normalizers/latin.py: is no text in UTF-8",)
+    with pytest.raises(SpecError, match=r"latin.py: is no text in UTF-8"):
+        read_sweep(tmp_path / "own.yaml", ["normalizer=mine/latin"])
 
 
 def test_the_nearest_right_name_may_be_an_own_one(tmp_path: Path) -> None:

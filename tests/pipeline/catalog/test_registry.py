@@ -110,6 +110,32 @@ def test_what_is_refused_and_how(small: Path, kind: str, config: object, message
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        (
+            "architectures",
+            "timm/resnet10",
+            "did you mean 'timm/resnet10t'? known: timm/resnet10t, ",
+        ),
+        ("architectures", "timm/zzzzz", "; known: timm/"),
+        ("architectures", "torchvision/resnet19", "did you mean 'torchvision/resnet18'? known: "),
+        ("normalizers", "zzz", "; known: batch, batch_instance, "),
+    ],
+)
+def test_of_many_names_a_message_has_the_near_ones_and_what_lists_all(
+    kind: str, name: str, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        catalog.find(kind, name, "w")
+    message = str(caught.value)
+    assert said in message
+    assert len(message) < 330
+    assert message.count(", ") == 5
+    lists = "timm.list_models()" if "timm" in name else f"python -m pipeline.catalog {kind}"
+    assert f" in all; {lists} lists them)" in message
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ('def bad(*, x=1):\n    """B."""', "bad: its option 'x'"),

@@ -28,7 +28,7 @@ def raising(error: BaseException) -> Callable[[], int]:
         (ValueError("s.yaml:3: lr: no"), 2, "s.yaml:3: lr: no\n"),
         (ValueError("one\n  two   words\n\n"), 2, "one\ntwo words\n"),
         (ValueError("http://ada:hunter2@host refused"), 2, "http://***@host refused\n"),
-        (PermissionError(13, "Permission denied", "/r"), 2, "[Errno 13] Permission denied: '/r'\n"),
+        (PermissionError(13, "Permission denied", "/r"), 2, "/r: Permission denied\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted: it goes on\n"),
     ],
 )

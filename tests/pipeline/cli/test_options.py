@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from analysis.report import command as report
-from pipeline.cli.options import is_remote, local_folder, storage_location, tracking_location
+from pipeline.cli.options import (
+    is_remote,
+    local_folder,
+    output_folder,
+    storage_location,
+    tracking_location,
+)
 from pipeline.store.store import Store
 from pipeline.sweep import command as sweep
 from pipeline.tracking.uri import tracking_uri
@@ -185,6 +191,13 @@ def test_a_report_is_written_to_a_folder(out: str, capsys: pytest.CaptureFixture
 
 def test_the_home_folder_in_out(tmp_path: Path) -> None:
     assert local_folder("~/reports") == str(tmp_path / "home" / "reports")
+
+
+@pytest.mark.parametrize("below", ["", "/csv"])
+def test_a_file_is_no_folder(below: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match=r"taken(/csv)? must be a folder; \S*taken is a file"):
+        output_folder(f"{tmp_path}/taken{below}")
 
 
 def test_a_command_runs_without_standard_output(file: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
 from pipeline.contract import architecture
 from pipeline.contract.command import main
-from pipeline.contract.rules import _RULES, problems
+from pipeline.contract.rules import _RULES, MADE, problems
 from pipeline.normalizers import Normalizer
 
 _NORM = '''
@@ -103,6 +104,9 @@ OTHERS = {
     ("probes", "the same bits twice in training"): "return {'value': [random.random()]}",
     ("probes", "no trace: training with probes and without is bitwise the same"): (
         "next(view.network.parameters()).data.add_(1e-3)\n    return {'value': [1.0]}"
+    ),
+    ("probes", "other probes measure the same beside it"): (
+        "[each.add_(1) for each in view.before.values()]\n    return {'value': [1.0]}"
     ),
 }
 _OPTIMIZER = '''
@@ -269,9 +273,104 @@ def test_another_part_that_breaks_a_rule_is_told_which(
     assert rule in broken(kind, {"name": "mine/net", **every})
 
 
+_NO_PARTS = {
+    "normalizers": ("def net():", "normalizer mine/net returns None, not a Normalizer"),
+    "architectures": ("def net(task, norm):", "architecture mine/net returns None, not a Network"),
+    "optimizers": ("def net():", "optimizer mine/net returns None, not an UpdateRule"),
+    "data": ("def net():", "dataset mine/net returns None, not a Dataset"),
+}
+
+
+@pytest.mark.parametrize("kind", _NO_PARTS)
+def test_what_is_no_part_of_its_kind_is_told_once(kind: str, tmp_path: Path) -> None:
+    head, problem = _NO_PARTS[kind]
+    written(tmp_path, kind, f"{head}\n    '''Net.'''\n")
+    assert broken(kind, {"name": "mine/net"}) == {MADE: f"TypeError: {problem}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "problem"),
+    [
+        ("normalizers", "raise SystemExit", "RuntimeError: normalizer mine/net ends the process"),
+        (
+            "normalizers",
+            "from pipeline.normalizers import Normalizer\n"
+            "    return Normalizer(features=lambda channels: None)",
+            "TypeError: its features returns None, not a torch.nn.Module",
+        ),
+        (
+            "normalizers",
+            "import torch\n    torch.set_default_dtype(torch.float64)\n"
+            "    from pipeline.normalizers import Normalizer\n    return Normalizer()",
+            "it changes torch's default dtype",
+        ),
+        (
+            "optimizers",
+            "from pipeline.optimizers import UpdateRule\n"
+            "    return UpdateRule(make=lambda target: None)",
+            "TypeError: its make returns a NoneType, not a torch.optim.Optimizer",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_told_once(
+    kind: str, body: str, problem: str, tmp_path: Path
+) -> None:
+    written(tmp_path, kind, f"def net():\n    '''Net.'''\n    {body}\n")
+    assert broken(kind, {"name": "mine/net"}) == {MADE: problem}
+    assert torch.get_default_dtype() is torch.float32
+
+
+@pytest.mark.parametrize("what", ["None", "{}"])
+def test_a_probe_that_returns_no_columns_is_told(what: str, tmp_path: Path) -> None:
+    written(tmp_path, "probes", f"def net(view):\n    '''Net.'''\n    return {what}\n")
+    found = broken("probes", {"name": "mine/net", "every": 1})
+    assert all(
+        "probe mine/net: must return columns by name, not" in each for each in found.values()
+    )
+    assert "the same bits twice in training" in found
+
+
+@pytest.mark.parametrize("kind", ["normalizers", "architectures", "optimizers", "data", "probes"])
+@pytest.mark.parametrize(
+    ("top", "problem"),
+    [
+        ("raise RuntimeError('half done')", "RuntimeError: half done"),
+        ("raise SystemExit", "ImportError: mine/net: its file ends the process as it is imported"),
+        ("from .._helpers import X", "its folder has no file _helpers"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_once(
+    kind: str, top: str, problem: str, tmp_path: Path
+) -> None:
+    arguments = {"architectures": "task, norm", "probes": "view"}.get(kind, "")
+    written(tmp_path, kind, f"{top}\n\ndef net({arguments}):\n    '''Net.'''\n")
+    every = {"every": 1} if kind == "probes" else {}
+    assert broken(kind, {"name": "mine/net", **every}) == {MADE: problem}
+
+
+def test_a_package_that_is_missing_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, "normalizers", "import no_such_package.x\n\ndef net():\n    '''Net.'''\n")
+    monkeypatch.setattr("pipeline.optimizers.schedule_free.find_spec", lambda name: None)
+    for words, problem in (
+        (
+            ["mine/net", "--parts", str(tmp_path / "mine")],
+            "mine/net needs the package no_such_package",
+        ),
+        (["schedule_free"], "optimizer schedule_free needs the package schedulefree; pip install"),
+    ):
+        assert main(words) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(problem)
+        assert shown.err.count("\n") == 1
+
+
 def test_every_rule_has_a_part_that_breaks_it() -> None:
     rules = {(kind, rule) for kind, own in _RULES.items() for rule in own}
-    training = {rule for kind, rule in rules if kind == "probes"}
+    training = {rule for kind, own in _RULES.items() if kind == "normalizers" for rule in own}
+    training &= {rule for kind, rule in rules if kind == "probes"}
     shown = {("normalizers", rule) for rule in NORMALIZERS} | set(OTHERS)
     shown |= {("optimizers", rule) for rule in OPTIMIZERS}
     assert rules - shown == {("architectures", rule) for rule in training}
@@ -320,7 +419,9 @@ def test_the_command_names_rules_and_gives_a_code(
     folder = str(tmp_path / "mine")
     assert main(["mine/net", "--parts", folder]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("normalizers/mine/net\n  kept    features keep their shape")
+    assert out.startswith(
+        "normalizers/mine/net\n  kept    it can be made\n  kept    features keep their shape"
+    )
     assert main(["mine/nett", "--parts", folder]) == 2
     error = capsys.readouterr().err
     assert "no part 'mine/nett'" in error

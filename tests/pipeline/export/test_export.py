@@ -183,8 +183,20 @@ def test_a_sweep_that_is_not_there(
 ) -> None:
     folder = tmp_path / "out"
     assert main(["no", "--to", "csv", "--storage", str(storage), "--folder", str(folder)]) == 2
-    assert "no: no such file in the store" in capsys.readouterr().err
+    assert "no sweep 'no' in " in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_a_folder_that_is_a_file_is_told_without_the_systems_number(
+    storage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["synthetic", "--to", "csv", "--folder", str(tmp_path / "taken")])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"taken must be a folder; {tmp_path / 'taken'} is a file")
+    assert "Errno" not in error
 
 
 def test_the_command_imports_no_library_of_a_target() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from pipeline.monitor.monitor import Monitor
+from pipeline.store.store import Store
 
 SIZE = 24
 LOSS = nn.CrossEntropyLoss()
@@ -224,3 +226,28 @@ LOOPS: dict[str, Callable[[nn.Module, Monitor | None], dict[str, Any]]] = {
     "accumulated": accumulated,
     "several": several,
 }
+
+
+EVERY: dict[str, Any] = {"gradient_ics": {"every": 1}}
+
+
+def monitor_of(network: nn.Module, folder: Path, **options: Any) -> Monitor:
+    """A monitor of the study ``study``."""
+    given: dict[str, Any] = {"probes": EVERY, "name": "study", "storage": str(folder), **options}
+    return Monitor(network, LOSS, **given)
+
+
+def finished(network: nn.Module, folder: Path, loop: Any = plain, **options: Any) -> dict[str, Any]:
+    """The result of a loop."""
+    monitor = monitor_of(network, folder, **options)
+    loop(network, monitor)
+    cell_id = monitor.finish(test_accuracy=0.5)
+    assert cell_id is not None
+    return Store(str(folder)).result(cell_id)
+
+
+def rows_of(folder: Path, result: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The rows of a result's record table."""
+    table = Store(str(folder)).records(result, name)
+    assert table is not None
+    return table.to_pylist()

@@ -1,10 +1,10 @@
-"""A monitor in a user's loop: stages, what cannot be measured, what is recorded, bad input."""
+"""A monitor in a user's loop: stages, what cannot be measured, what is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,31 +14,20 @@ from pipeline.monitor.monitor import Monitor
 from pipeline.monitor.observed import ObservedNetwork
 from pipeline.monitor.stages import Stage
 from pipeline.probes._layers import parameters_by_layer
-from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from tests.pipeline.monitor.networks import LOSS, SIZE, Nested, batch, data, made, plain, several
-
-EVERY: dict[str, Any] = {"gradient_ics": {"every": 1}}
-
-
-def monitor_of(network: nn.Module, folder: Path, **options: Any) -> Monitor:
-    given: dict[str, Any] = {"probes": EVERY, "name": "study", "storage": str(folder), **options}
-    return Monitor(network, LOSS, **given)
-
-
-def finished(network: nn.Module, folder: Path, loop: Any = plain, **options: Any) -> dict[str, Any]:
-    monitor = monitor_of(network, folder, **options)
-    loop(network, monitor)
-    cell_id = monitor.finish(test_accuracy=0.5)
-    assert cell_id is not None
-    return Store(str(folder)).result(cell_id)
-
-
-def rows_of(folder: Path, result: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    table = Store(str(folder)).records(result, name)
-    assert table is not None
-    return table.to_pylist()
-
+from tests.pipeline.monitor.networks import (
+    EVERY,
+    LOSS,
+    SIZE,
+    Nested,
+    batch,
+    data,
+    finished,
+    made,
+    monitor_of,
+    rows_of,
+    several,
+)
 
 # Stages -------------------------------------------------------------------------------------------
 
@@ -158,6 +147,28 @@ def test_learning_rates_are_those_of_the_optimizers(tmp_path: Path) -> None:
     assert result["summary"]["test_accuracy"] == 0.5
 
 
+class Slow(torch.optim.SGD):
+    """An optimizer of another package."""
+
+
+def test_versions_of_what_the_network_and_the_optimizer_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slow, "__module__", "yaml.slow")
+    network = nn.Sequential(made("nested"))
+
+    def loop(network: nn.Module, monitor: Monitor) -> None:
+        optimizer = Slow(network.parameters(), lr=0.1)
+        inputs, targets = batch(0)
+        loss = LOSS(network(inputs), targets)
+        loss.backward()
+        with monitor.step(inputs, targets, loss):
+            optimizer.step()
+
+    versions = finished(network, tmp_path, loop)["provenance"]["versions"]
+    assert versions["PyYAML"] == version("PyYAML")
+
+
 def test_probe_batches_are_of_the_samples(tmp_path: Path) -> None:
     probes = {"moment_ics": {"at": [0], "batch_size": SIZE}}
     first = finished(made("nested"), tmp_path / "a", probes=probes)
@@ -189,6 +200,46 @@ def test_a_run_that_diverges_ends_there(tmp_path: Path) -> None:
     assert {row["step"] for row in rows_of(tmp_path, result, "gradient_ics")} <= {0, 1, 2}
 
 
+@pytest.mark.parametrize("last", [0, 3])
+def test_a_run_that_is_finished_with_nan_is_diverged(last: int, tmp_path: Path) -> None:
+    """A loss that is not finite at any step, the last one too, whatever finish is told."""
+    network = made("nested")
+    monitor = monitor_of(network, tmp_path)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for step in range(4):
+        inputs, targets = batch(step)
+        loss = LOSS(network(inputs), targets) * (float("nan") if step == last else 1.0)
+        with monitor.step(inputs, targets, loss):
+            optimizer.step()
+    cell_id = monitor.finish(test_accuracy=0.9)
+    assert cell_id is not None
+    result = Store(str(tmp_path)).result(cell_id)
+    assert (result["status"], result["diverged_step"]) == ("diverged", last)
+    assert result["summary"]["test_accuracy"] is None
+    assert "diverged" in str(Monitor.finish.__doc__)
+
+
+def test_an_optimizer_of_another_network_is_told(tmp_path: Path) -> None:
+    network, other = made("nested"), nn.Linear(3, 2)
+    stranger = torch.optim.SGD(other.parameters(), lr=0.1)
+    inputs, targets = batch(0)
+    monitor = monitor_of(network, tmp_path)
+    says = r"stepped within it \(SGD\) has no parameter of the network; make it of network\.para"
+    refused = pytest.raises(ValueError, match=says)
+    with refused, monitor.step(inputs, targets, 1.0):
+        stranger.step()
+    # An optimizer may hold copies of the parameters; then a label has the rate, and a note is kept.
+    known = monitor_of(network, tmp_path, labels={"lr": 0.1})
+    for _ in range(2):
+        with known.step(inputs, targets, LOSS(network(inputs), targets)):
+            stranger.step()
+    cell_id = known.finish()
+    assert cell_id is not None
+    notes = Store(str(tmp_path)).result(cell_id)["provenance"]["own_loop"]["notes"]
+    told = [note for note in notes if "has no parameter of the network" in note]
+    assert len(told) == 1
+
+
 # Cells --------------------------------------------------------------------------------------------
 
 
@@ -206,45 +257,6 @@ def test_runs_of_a_study_have_cells_by_label(tmp_path: Path) -> None:
         "seed": 0,
         "training": "width=2",
     }
-
-
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"name": "My Study"}, "name: must be lower-case letters"),
-        ({"probes": {"gradient_isc": {"every": 1}}}, "no probe 'gradient_isc'.*gradient_ics"),
-        ({"probes": {"gradient_ics": {"log": 3}}}, r"give Monitor\(steps=...\)"),
-        ({"labels": {"lr": "high"}}, "labels.lr: must be a number"),
-    ],
-)
-def test_bad_arguments_are_refused(options: dict[str, Any], problem: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=problem):
-        monitor_of(made("nested"), tmp_path, **options)
-
-
-def test_the_name_of_a_sweep_file_is_refused(tmp_path: Path) -> None:
-    plan = {"schema": SCHEMA, "name": "study", "description": "", "cells": []}
-    Store(str(tmp_path)).write_plan(plan)
-    with pytest.raises(ValueError, match="study is a sweep file's"):
-        monitor_of(made("nested"), tmp_path)
-
-
-def test_what_a_loop_hands_over_wrongly_is_said_where_it_does(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"network: must be a torch\.nn\.Module, not a function"):
-        monitor_of(lambda x: x, tmp_path)  # pyright: ignore
-    with pytest.raises(ValueError, match="probes: must be a mapping"):
-        monitor_of(made("nested"), tmp_path, probes=["gradient_ics"])
-    monitor = monitor_of(made("nested"), tmp_path)
-    inputs, targets = batch(0)
-    summed = pytest.raises(ValueError, match="loss must be one number, not 3")
-    with summed, monitor.step(inputs, targets, torch.zeros(3)):
-        pass
-    nested = pytest.raises(ValueError, match="within another one")
-    with nested, monitor.step(inputs, targets, 1.0), monitor.step(inputs, targets, 1.0):
-        pass
-    for wrong in (91.0, -3.0):
-        with pytest.raises(ValueError, match="must be a share, from 0 to 1"):
-            monitor.evaluated(test_accuracy=wrong)
 
 
 def test_a_step_that_is_never_taken_is_an_error(tmp_path: Path) -> None:

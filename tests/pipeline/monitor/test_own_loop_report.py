@@ -66,6 +66,7 @@ def test_a_study_is_reported_and_mirrored(
     found = normscope.load(str(tmp_path / "results"), sweeps=["my-study"])
     assert set(found.runs["normalizer"]) == {"batch", "mine"}
     assert len(found.records["training"]) == 4 * 7
+    assert found.notes == []  # each run made a plan that has one cell more: no other plans
 
     from mlflow import MlflowClient
 

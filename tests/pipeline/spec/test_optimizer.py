@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalog.part_source import read_part
+from analysis.study.labels import labelled
+from pipeline.catalog.declarations import declared
 from pipeline.spec.labels import optimizer_label
 from pipeline.spec.read import Cell, SpecError, read_sweep
 from tests.helpers import tiny_catalog as small_parts
@@ -71,7 +72,7 @@ def test_every_optimizer_of_a_sweep_has_a_label_and_an_id(tmp_path: Path) -> Non
     found = cells(tmp_path, text)
     assert [cell.labels["training"] for cell in found] == [
         "momentum=0.0, optimizer=sgd",
-        "momentum=0.0, optimizer=adamw",
+        "optimizer=adamw",
         "optimizer=lion",
         "momentum=0.9, optimizer=sgd(nesterov=true)",
         "optimizer=lion(clip=1.0)",
@@ -81,6 +82,37 @@ def test_every_optimizer_of_a_sweep_has_a_label_and_an_id(tmp_path: Path) -> Non
     gone = {"name": "mine/gone", "rate": 1.0, "clip": None}
     assert optimizer_label(gone) == "mine/gone(rate=1.0, clip=null)"
     assert optimizer_label("SGD") == "SGD"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("trainings", "labels"),
+    [
+        (
+            "{optimizer: {name: sgd, momentum: 0.9}}, {optimizer: adam}, {optimizer: lion}",
+            ["momentum=0.9, optimizer=sgd", "optimizer=adam", "optimizer=lion"],
+        ),
+        (
+            "{optimizer: adam, betas: [0.8, 0.9]}, {optimizer: adamw}, {optimizer: sgd}",
+            [
+                "betas=[0.8, 0.9], optimizer=adam",
+                "betas=[0.9, 0.999], optimizer=adamw",
+                "optimizer=sgd",
+            ],
+        ),
+        ("{momentum: 0.9, lr: 0.5}, {momentum: 0.9}", ["", ""]),
+        # AdamW reads no momentum, but here someone sweeps it: two cells have two labels.
+        ("{optimizer: adamw, momentum: 0.5}, {optimizer: adamw}", ["momentum=0.5", ""]),
+    ],
+)
+def test_a_label_has_what_the_optimizer_reads_or_the_sweep_varies(
+    trainings: str, labels: list[str], tmp_path: Path
+) -> None:
+    found = cells(tmp_path, f"grid: {{training: [{trainings}]}}\n")
+    assert [cell.labels["training"] for cell in found] == labels
+    own = {cell.cell_id: cell.labels | {"probes": ""} for cell in found}
+    again = labelled({cell.cell_id: cell.settings for cell in found}, own)
+    assert [again[cell.cell_id]["training"] for cell in found] == labels
 
 
 @pytest.mark.usefixtures("small")
@@ -156,4 +188,4 @@ def test_a_part_that_is_no_optimizer_is_refused(arguments: str, problem: str) ->
     (function,) = ast.parse(text).body
     given: Any = function
     with pytest.raises(TypeError, match=problem):
-        read_part("optimizers", "m", Path("net.py"), given)
+        declared("optimizers", "m", Path("net.py"), given)

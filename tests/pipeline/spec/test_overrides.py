@@ -93,3 +93,37 @@ def test_errors_of_overrides_name_the_override(
     if message is None:  # what breaks is elsewhere: a probe asks for a step that is gone
         expected = f"{tmp_path / 's.yaml'}:18: probes.landscape.at: there is no step 3 of 2 steps"
     assert str(caught.value).startswith(expected)
+
+
+MERGED = """
+name: s
+base: {data: digits, architecture: vgg11, normalizer: batch, training: {steps: 9}}
+grid:
+  training: [{lr: 0.5}, {lr: 0.1, weight_decay: 0.1}]
+  probes.landscape: [{lengths: 4}, {lengths: 8}]
+probes: {landscape: {every: 5, lengths: 2}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "acts"),
+    [
+        ("training.steps=7", True),
+        ("base.training.weight_decay=0.5", True),  # in the first of the grid's two trainings
+        ("training.lr=1", False),
+        ("training={lr: 1}", False),
+        ("probes.landscape.every=7", True),
+    ],
+)
+def test_what_a_merged_value_of_the_grid_leaves_to_base_can_be_overridden(
+    tmp_path: Path, change: str, acts: bool
+) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(MERGED)
+    before = read_sweep(path).cells
+    if acts:
+        after = read_sweep(path, [change]).cells
+        assert [c.cell_id for c in after] != [c.cell_id for c in before]
+    else:
+        with pytest.raises(SpecError, match="has no effect, since the grid varies training"):
+            read_sweep(path, [change])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -15,7 +16,15 @@ from pipeline.trial import provenance as provenance_module
 from pipeline.trial.provenance import provenance
 from pipeline.trial.result import describe, tables
 
-CELL = Cell({"seed": 0, "training": {"precision": "tf32"}}, {"architecture": "vgg11"}, "aa")
+SETTINGS: dict[str, Any] = {
+    "data": {"name": "digits"},
+    "architecture": {"name": "vgg11"},
+    "normalizer": [{"name": "batch"}],
+    "training": {"precision": "tf32", "optimizer": "sgd"},
+    "probes": {},
+    "seed": 0,
+}
+CELL = Cell(SETTINGS, {"architecture": "vgg11"}, "aa")
 
 
 def outcome(losses: list[float], diverged: int | None = None, **changes: Any) -> Outcome:
@@ -161,3 +170,10 @@ def test_tables_by_name() -> None:
         "training": 3,
         "gradient_ics": 2,
     }
+
+
+def test_versions_are_of_what_the_parts_and_the_network_are_made_of() -> None:
+    found = describe(CELL, outcome([1.0]), nn.Linear(3, 2), "", 1.0, {})
+    versions = found["provenance"]["versions"]
+    assert versions["scikit-learn"] == version("scikit-learn")  # the data's
+    assert "schedulefree" not in versions

@@ -69,7 +69,8 @@ RESULT: dict[str, Any] = {
         "dirty": (bool, type(None)),
         "lock": (str, type(None)),
         "versions": dict.fromkeys(
-            ["python", "torch", "torchvision", "timm", "numpy", "ray", "mlflow"], (str, type(None))
+            ["python", "torch", "torchvision", "timm", "numpy", "ray", "mlflow", "scikit-learn"],
+            (str, type(None)),
         ),
         "device": str,
         "device_type": str,

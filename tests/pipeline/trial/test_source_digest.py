@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.catalog import registry as catalog
 from pipeline.trial import source_digest
-from pipeline.trial.source_digest import CORE, NOT_NUMERIC, source_digests
+from pipeline.trial.source_digest import CORE, NOT_NUMERIC, imported_packages, source_digests
 from tests.helpers.cells import IMAGES, PROBES, cell
 
 _FILES = {
@@ -120,3 +120,24 @@ def test_a_copy_of_the_real_code_has_the_same_digests(
     source_digest._digest.cache_clear()
     there = source_digests(settings)
     assert {name for name in here if here[name] != there[name]} == {"normalizers/batch"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "packages"),
+    [
+        ({}, set()),
+        ({"data": {"name": "digits"}}, {"sklearn"}),
+        ({"data": {"name": "parquet"}}, {"pyarrow", "PIL", "fsspec", "filelock"}),
+        ({"architecture": {"name": "torchvision/resnet18"}}, {"torchvision"}),
+        ({"architecture": {"name": "timm/resnet10t"}}, {"torchvision", "timm"}),
+        ({"training": {"optimizer": {"name": "schedule_free"}}}, {"schedulefree"}),
+        # A loop of one's own has labels, which are no parts.
+        ({"architecture": {"name": "Net"}, "training": {"optimizer": "SGD"}}, set()),
+    ],
+)
+def test_packages_of_others_are_those_that_the_parts_import(
+    changes: dict[str, Any], packages: set[str]
+) -> None:
+    gaussian = {**CELL, "data": {"name": "gaussian"}, "training": {"optimizer": "sgd"}}
+    found = imported_packages({**gaussian, **changes})
+    assert found - {"torch", "numpy"} == packages

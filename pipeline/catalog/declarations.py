@@ -1,6 +1,7 @@
-"""A part as its source describes it: a function's name, first line and keyword-only parameters.
+"""Parts as their files declare them: read from the syntax tree, nothing is imported.
 
-The file is parsed, never imported, so that reading a part costs no torch.
+Every public function at the top level of a file is a part; its keyword-only parameters are its
+options.
 """
 
 from __future__ import annotations
@@ -59,18 +60,22 @@ _OF_TRAINING = ("lr", "weight_decay", *OF_EVERY_OPTIMIZER)
 
 
 def functions(file: Path, text: str) -> Iterator[ast.FunctionDef]:
-    """The public functions at the top level of a file."""
+    """The public functions at the top level of a file.
+
+    Raises:
+        SyntaxError: if its text is no Python.
+    """
     tree = ast.parse(text, filename=str(file))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             yield node
 
 
-def read_part(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part:
-    """The part that a function of a module is.
+def declared(kind: str, module: str, file: Path, function: ast.FunctionDef) -> Part:
+    """The part that a function of a file is.
 
     Raises:
-        TypeError: if its parameters or its docstring are not those of a part.
+        TypeError: if it is declared in a way that the catalog cannot read.
     """
     arguments = function.args
     passes_on = arguments.kwarg is not None and (kind, function.name) == _OPEN
@@ -112,9 +117,9 @@ def _option(
             file, function, f"its option {name!r} needs an annotation, or another name"
         )
     try:
-        type_of(annotation)
+        option_type(annotation)
         value = None if default is None else ast.literal_eval(default)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         text = (
             f"its option {name!r} is not of a type, or its default no literal, that YAML can give"
         )
@@ -124,7 +129,7 @@ def _option(
     return Option(name, written, value, default is None, "Location" in written)
 
 
-def type_of(annotation: ast.expr) -> Any:
+def option_type(annotation: ast.expr) -> Any:
     """Read int, float, bool, str, Location, Literal[...], list[X], Sequence[X] and X | None.
 
     And the bounded types of `pipeline.catalog.option_types` by name: Positive, Span, NonEmpty[X]
@@ -136,14 +141,14 @@ def type_of(annotation: ast.expr) -> Any:
         case ast.Constant(value=None):
             return None
         case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
-            return type_of(left) | None
+            return option_type(left) | None
         case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=item):
-            return list[type_of(item)]
+            return list[option_type(item)]
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
             values = ast.literal_eval(choices)
             return Literal[values if isinstance(values, tuple) else (values,)]
         case ast.Subscript(value=ast.Name(id=name), slice=item):
-            return _bounded(name)[type_of(item)]
+            return _bounded(name)[option_type(item)]
     raise ValueError(f"unknown annotation {ast.unparse(annotation)}")
 
 
@@ -154,5 +159,5 @@ def _bounded(name: str) -> Any:
 
 
 def unreadable(file: Path, function: ast.FunctionDef, problem: str) -> TypeError:
-    """An error that names the function and its line."""
+    """The error that a function is no part, with its line."""
     return TypeError(f"{file}:{function.lineno}: {function.name}: {problem}")
