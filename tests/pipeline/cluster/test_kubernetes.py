@@ -172,11 +172,3 @@ def test_a_sweep_file_that_the_image_does_not_hold_is_refused(
     file.write_text(Path(SWEEP).read_text())
     assert main(["kubernetes", str(file), *OPTIONS]) == 2
     assert "is not in the checkout, which the image holds" in capsys.readouterr().err
-
-
-def test_the_image_holds_what_the_manifest_counts_on() -> None:
-    text = (ROOT / "Dockerfile").read_text()
-    assert "WORKDIR /normscope\n" in text
-    assert "RUN make .venv/ready" in text
-    copied = re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE)
-    assert all((ROOT / name).exists() for line in copied for name in line.split())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.command import main
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.cluster_sweeps import results, wait, write_braked_sweep, write_sweep
 from tests.helpers.slurm_site import Site, slurm, why_not
 
 pytestmark = pytest.mark.cluster
@@ -44,29 +44,31 @@ def print_script(
 def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The brake makes sure that a cell runs when the job is told to end, and cannot end before."""
     storage = tmp_path / "results"
-    sweep = write_sweep(tmp_path, cells=6, steps=20_000)
-    job = site.run(
-        "sbatch",
-        "--parsable",
-        print_script(site, sweep, storage, capsys, "--nodes", "2", "--set", "training.steps=20000"),
-    )
+    sweep, brake = write_braked_sweep(tmp_path, cells=8, steps=8000)
+    options = "--nodes", "2", "--set", "training.steps=10000"
+    job = site.run("sbatch", "--parsable", print_script(site, sweep, storage, capsys, *options))
     wait(lambda: len(results(storage)) >= 2 or not site.states(), "no cell finished")
     kept = results(storage)
     assert 2 <= len(kept) <= 4, site.log()
     site.on_node(1, "pkill -KILL -f raylet")
     wait(lambda: len(results(storage)) > len(kept) or not site.states(), "no cell finished alone")
+    brake.on.touch()
+    wait(lambda: brake.held.exists() or not site.states(), "no cell is held")
     site.run("scancel", "--batch", "--signal=TERM", job)
     wait(lambda: site.states() == ["PENDING"] or not site.states(), "it was not requeued")
+    brake.on.unlink()
     middle = results(storage)
-    assert len(middle) < 6, site.log()
-    assert list(storage.glob("cells/*/checkpoint.pt")), site.log()
+    assert len(middle) < 8, site.log()
+    (stopped,) = [file.parent for file in storage.glob("cells/*/checkpoint.pt")]
+    assert "stopped after" in (stopped / "log.txt").read_text()
     # Slurm waits two minutes; at once, its nodes would refuse the job as one that was cancelled.
     site.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
     wait(lambda: not site.states(), "it did not end")
     assert site.ended_states(job) == ["COMPLETED"], site.log()
     after = results(storage)
-    assert len(after) == 6, site.log()
+    assert len(after) == 8, site.log()
     assert {cell: after[cell] for cell in middle} == middle
     assert not list(storage.glob("cells/*/checkpoint.pt"))
 
