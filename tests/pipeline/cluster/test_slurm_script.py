@@ -93,6 +93,15 @@ def test_an_array_of_jobs_writes_no_mlflow(
     assert f"/shared/r {' '.join(uri)} --sync\n" in printed(tmp_path, capsys, "--array", "2", *uri)
 
 
+def test_the_job_runs_the_profile_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["slurm", str(ROOT / "sweeps/normalizers.yaml"), "--time", "1:00:00"]
+    assert main([*words, "--profile", "cpu", "--set", "seeds=1"]) == 0
+    script = capsys.readouterr().out
+    assert script.count("normalizers.yaml --profile cpu --set seeds=1 --storage ") == 2
+    assert main([*words, "--profile", "none"]) == 2
+    assert "none" in capsys.readouterr().err
+
+
 def test_where_mlflow_is_can_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uri = "http://head:5000"
     assert f" --storage /shared/r --tracking {uri} &" in printed(
