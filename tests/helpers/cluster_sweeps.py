@@ -86,9 +86,11 @@ def results(storage: Path) -> dict[str, int]:
     }
 
 
-def wait(condition: Callable[[], object], why: str, seconds: float = 240) -> None:
-    """Wait until a condition holds, or fail."""
+def wait(
+    condition: Callable[[], object], why: str, seconds: float = 240, every: float = 0.05
+) -> None:
+    """Wait until a condition holds, or fail; it is looked at every so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, why
-        time.sleep(0.05)
+        time.sleep(every)

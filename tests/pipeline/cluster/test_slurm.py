@@ -7,7 +7,7 @@ middle of the sweep, the job is told that its time is over, requeues itself and 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,14 @@ def print_script(
     return str(file)
 
 
+def wait_for(site: Site, condition: Callable[[], object], why: str) -> None:
+    """Wait until a condition holds, or no job is left in the queue."""
+    try:
+        wait(lambda: condition() or not site.states(), why, seconds=900, every=0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{site.log()}") from None
+
+
 def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,15 +57,15 @@ def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     sweep, brake = write_braked_sweep(tmp_path, cells=8, steps=8000)
     options = "--nodes", "2", "--set", "training.steps=10000"
     job = site.run("sbatch", "--parsable", print_script(site, sweep, storage, capsys, *options))
-    wait(lambda: len(results(storage)) >= 2 or not site.states(), "no cell finished")
+    wait_for(site, lambda: len(results(storage)) >= 2, "no cell finished")
     kept = results(storage)
     assert 2 <= len(kept) <= 4, site.log()
     site.on_node(1, "pkill -KILL -f raylet")
-    wait(lambda: len(results(storage)) > len(kept) or not site.states(), "no cell finished alone")
+    wait_for(site, lambda: len(results(storage)) > len(kept), "no cell finished alone")
     brake.on.touch()
-    wait(lambda: brake.held.exists() or not site.states(), "no cell is held")
+    wait_for(site, brake.held.exists, "no cell is held")
     site.run("scancel", "--batch", "--signal=TERM", job)
-    wait(lambda: site.states() == ["PENDING"] or not site.states(), "it was not requeued")
+    wait_for(site, lambda: site.states() == ["PENDING"], "it was not requeued")
     brake.on.unlink()
     middle = results(storage)
     assert len(middle) < 8, site.log()
@@ -65,7 +73,7 @@ def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     assert "stopped after" in (stopped / "log.txt").read_text()
     # Slurm waits two minutes; at once, its nodes would refuse the job as one that was cancelled.
     site.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
-    wait(lambda: not site.states(), "it did not end")
+    wait_for(site, lambda: False, "it did not end")
     assert site.ended_states(job) == ["COMPLETED"], site.log()
     after = results(storage)
     assert len(after) == 8, site.log()
@@ -81,7 +89,7 @@ def test_an_array_of_jobs_shares_a_sweep_and_runs_no_cell_twice(
     job = site.run(
         "sbatch", "--parsable", print_script(site, sweep, storage, capsys, "--array", "3")
     )
-    wait(lambda: not site.states(), "it did not end")
+    wait_for(site, lambda: False, "it did not end")
     assert site.ended_states(job) == ["COMPLETED"] * 3, site.log()
     assert len(results(storage)) == 6
     logs = [file.read_text() for file in site.folder.glob("normscope-there-*.log")]
