@@ -49,7 +49,7 @@ def _slurm(options: argparse.Namespace) -> int:
     from pipeline.cluster.slurm import Request, script
     from pipeline.spec import read_sweep
 
-    sweep = read_sweep(options.file, options.set)
+    sweep = read_sweep(options.file, options.set, options.profile)
     file = str(Path(options.file).resolve())
     location = shared.storage_location(options.storage)
     request = Request(
@@ -74,7 +74,7 @@ def _kubernetes(options: argparse.Namespace) -> int:
     from pipeline.cluster.validate import locked
     from pipeline.spec import read_sweep
 
-    sweep = read_sweep(options.file, options.set)
+    sweep = read_sweep(options.file, options.set, options.profile)
     request = Request(
         name=sweep.name,
         command=[f"{WORKDIR}/{_in_checkout(sweep.path)}", *_overrides(options)],
@@ -108,7 +108,8 @@ def _in_checkout(sweep: Path) -> str:
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:
-    return [word for each in options.set for word in ("--set", each)]
+    profile = ["--profile", options.profile] if options.profile else []
+    return [*profile, *(word for each in options.set for word in ("--set", each))]
 
 
 _ACTIONS = {"check": _check, "slurm": _slurm, "kubernetes": _kubernetes}

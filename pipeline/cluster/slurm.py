@@ -100,10 +100,15 @@ def script(request: Request, folder: Path, binaries: Path) -> str:
         "TRACKING": _tracking(request),
         "NODES": str(request.nodes),
         "GPUS": str(request.gpus_per_node),
-        "ARRAY": str(request.array),
+        "PART": _part(request),
     }
     text = "\n".join(["#!/bin/bash", *_options(request), _COMMON, body])
     return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], text)
+
+
+def _part(request: Request) -> str:
+    """The option by which a job of an array runs its own cells."""
+    return "" if request.array is None else f' --shard "$SLURM_ARRAY_TASK_ID/{request.array}"'
 
 
 def _tracking(request: Request) -> str:
@@ -139,6 +144,20 @@ _COMMON = """
 # The checkout, its environment and the storage are on a file system that all nodes share.
 cd @FOLDER@ || exit 2
 export PATH=@BINARIES@:$PATH
+
+# Before the wall time Slurm sends SIGTERM to this script: running cells then save checkpoints.
+# A sweep that is still starting does not hear it, so the script asks until the sweep has ended.
+ending=
+sweep=
+stop_sweep() {
+  ending=yes
+  while [ -n "$sweep" ] && kill -0 "$sweep" 2> /dev/null; do
+    @SWEEP@ --storage @STORAGE@@PART@ --stop
+    sleep 15
+  done
+}
+trap stop_sweep TERM
+
 # Ray makes sockets below this folder, whose paths have 107 bytes at most: keep it short, and local.
 export RAY_TMPDIR=/tmp/ns$SLURM_JOB_ID
 # Who has the token can run code in this Ray cluster: other users of the node do not have it.
@@ -147,18 +166,11 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0
 # Trials guard memory themselves; Ray's own guard would end the sweep.
 export RAY_memory_monitor_refresh_ms=0
 
-# Before the wall time Slurm sends SIGTERM to this script: running cells then save checkpoints.
-ending=
-stop_sweep() {
-  ending=yes
-  @SWEEP@ --storage @STORAGE@$part --stop
-}
-trap stop_sweep TERM
-
-# Wait for the job step in spite of signals, which interrupt `wait`.
-wait_for() {
-  while kill -0 "$1" 2> /dev/null; do wait "$1"; done
-  wait "$1"
+# Wait for the sweep in spite of signals, which interrupt `wait`.
+wait_for_sweep() {
+  [ -z "$ending" ] || stop_sweep
+  while kill -0 "$sweep" 2> /dev/null; do wait "$sweep"; done
+  wait "$sweep"
 }
 """
 
@@ -188,7 +200,8 @@ srun --nodes=@NODES@ --ntasks=@NODES@ --ntasks-per-node=1 --cpu-bind=none --kill
     rm -rf "$RAY_TMPDIR"
     exit $code
   ' bash @SWEEP@ --storage @STORAGE@@TRACKING@ &
-wait_for $!
+sweep=$!
+wait_for_sweep
 code=$?
 """
     + _REQUEUE
@@ -197,7 +210,6 @@ code=$?
 _ARRAY = (
     """\
 # Each job of the array runs its own shard of the sweep, in a Ray of its own: no cell runs twice.
-part=" --shard $SLURM_ARRAY_TASK_ID/@ARRAY@"
 export RAY_ADDRESS=local
 # Without this, Ray would use all CPUs of a node that the job shares with others.
 export SLURM_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
@@ -205,8 +217,9 @@ mkdir -p "$RAY_TMPDIR"
 
 # Many jobs must not write one SQLite file, so none of them writes MLflow. Afterwards, on a login
 # node:  @SWEEP@ --storage @STORAGE@@TRACKING@ --sync
-@SWEEP@ --storage @STORAGE@ --tracking none $part &
-wait_for $!
+@SWEEP@ --storage @STORAGE@ --tracking none@PART@ &
+sweep=$!
+wait_for_sweep
 code=$?
 rm -rf "$RAY_TMPDIR"
 """

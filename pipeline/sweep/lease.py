@@ -1,9 +1,9 @@
 """One driver a sweep: a file in the store that beats while a driver runs.
 
 Two drivers of one sweep would run every cell twice, side by side. The second one says who is at
-work, and stops. Of this host, a driver that is gone is known at once. Of another host, as after a
-job was requeued elsewhere, it is known by a file that does not change for a while: the clocks of
-two hosts may differ by any amount, and are never compared.
+work, and stops. Of this host, a driver that is gone is known at once. Of another host or container,
+as after a job was requeued elsewhere, it is known by a file that does not change for a while: the
+clocks of two hosts may differ by any amount, and are never compared.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Lease:
             "schema": SCHEMA,
             "id": uuid4().hex,
             "host": platform.node(),
+            "pid_space": _pid_space(),
             "pid": os.getpid(),
             "born": _process_start_time(os.getpid()),
         }
@@ -169,10 +170,25 @@ def describe(lease: Mapping[str, Any] | None) -> str:
 
 
 def is_alive(lease: Mapping[str, Any]) -> bool | None:
-    """Whether a lease's driver is still there; None for one of another host, unknown from here."""
-    if lease["host"] != platform.node():
+    """Whether a lease's driver is still there; None if its process cannot be seen from here.
+
+    That is so on another host, and in another container of this host.
+    """
+    if (lease["host"], lease.get("pid_space")) != (platform.node(), _pid_space()):
         return None
     return _process_start_time(lease["pid"]) == lease["born"] is not None
+
+
+def _pid_space() -> str:
+    """Where this process's pid means something: the boot of the kernel, and the PID namespace.
+
+    A host's name is not enough: containers may share it, and so may machines of two networks.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return ""
 
 
 def _process_start_time(pid: int) -> str | None:

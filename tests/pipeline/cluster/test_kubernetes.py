@@ -137,6 +137,13 @@ def test_workers_have_what_was_asked_for_and_the_head_runs_no_cell(
     )
 
 
+def test_the_job_runs_the_profile_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["kubernetes", str(ROOT / "sweeps/normalizers.yaml"), *OPTIONS]
+    assert main([*words, "--profile", "cpu"]) == 0
+    entrypoint = yaml.safe_load(capsys.readouterr().out)["spec"]["entrypoint"]
+    assert "/normscope/sweeps/normalizers.yaml --profile cpu --storage " in entrypoint
+
+
 @pytest.mark.parametrize("name", ["x_", "a" * 60, "a" * 36 + "_b"])
 def test_a_job_s_name_is_one_of_kubernetes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     made = printed(capsys, *OPTIONS, "--set", f"name={name}")["metadata"]["name"]
@@ -172,11 +179,3 @@ def test_a_sweep_file_that_the_image_does_not_hold_is_refused(
     file.write_text(Path(SWEEP).read_text())
     assert main(["kubernetes", str(file), *OPTIONS]) == 2
     assert "is not in the checkout, which the image holds" in capsys.readouterr().err
-
-
-def test_the_image_holds_what_the_manifest_counts_on() -> None:
-    text = (ROOT / "Dockerfile").read_text()
-    assert "WORKDIR /normscope\n" in text
-    assert "RUN make .venv/ready" in text
-    copied = re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE)
-    assert all((ROOT / name).exists() for line in copied for name in line.split())

@@ -7,13 +7,13 @@ middle of the sweep, the job is told that its time is over, requeues itself and 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.cluster.command import main
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.cluster_sweeps import results, wait, write_braked_sweep, write_sweep
 from tests.helpers.slurm_site import Site, slurm, why_not
 
 pytestmark = pytest.mark.cluster
@@ -41,32 +41,42 @@ def print_script(
     return str(file)
 
 
+def wait_for(site: Site, condition: Callable[[], object], why: str) -> None:
+    """Wait until a condition holds, or no job is left in the queue."""
+    try:
+        wait(lambda: condition() or not site.states(), why, seconds=900, every=0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{site.log()}") from None
+
+
 def test_a_job_of_two_nodes_survives_a_kill_and_its_wall_time(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The brake makes sure that a cell runs when the job is told to end, and cannot end before."""
     storage = tmp_path / "results"
-    sweep = write_sweep(tmp_path, cells=6, steps=20_000)
-    job = site.run(
-        "sbatch",
-        "--parsable",
-        print_script(site, sweep, storage, capsys, "--nodes", "2", "--set", "training.steps=20000"),
-    )
-    wait(lambda: len(results(storage)) >= 2 or not site.states(), "no cell finished")
+    sweep, brake = write_braked_sweep(tmp_path, cells=8, steps=8000)
+    options = "--nodes", "2", "--set", "training.steps=10000"
+    job = site.run("sbatch", "--parsable", print_script(site, sweep, storage, capsys, *options))
+    wait_for(site, lambda: len(results(storage)) >= 2, "no cell finished")
     kept = results(storage)
     assert 2 <= len(kept) <= 4, site.log()
     site.on_node(1, "pkill -KILL -f raylet")
-    wait(lambda: len(results(storage)) > len(kept) or not site.states(), "no cell finished alone")
+    wait_for(site, lambda: len(results(storage)) > len(kept), "no cell finished alone")
+    brake.on.touch()
+    wait_for(site, brake.held.exists, "no cell is held")
     site.run("scancel", "--batch", "--signal=TERM", job)
-    wait(lambda: site.states() == ["PENDING"] or not site.states(), "it was not requeued")
+    wait_for(site, lambda: site.states() == ["PENDING"], "it was not requeued")
+    brake.on.unlink()
     middle = results(storage)
-    assert len(middle) < 6, site.log()
-    assert list(storage.glob("cells/*/checkpoint.pt")), site.log()
+    assert len(middle) < 8, site.log()
+    (stopped,) = [file.parent for file in storage.glob("cells/*/checkpoint.pt")]
+    assert "stopped after" in (stopped / "log.txt").read_text()
     # Slurm waits two minutes; at once, its nodes would refuse the job as one that was cancelled.
     site.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
-    wait(lambda: not site.states(), "it did not end")
+    wait_for(site, lambda: False, "it did not end")
     assert site.ended_states(job) == ["COMPLETED"], site.log()
     after = results(storage)
-    assert len(after) == 6, site.log()
+    assert len(after) == 8, site.log()
     assert {cell: after[cell] for cell in middle} == middle
     assert not list(storage.glob("cells/*/checkpoint.pt"))
 
@@ -79,7 +89,7 @@ def test_an_array_of_jobs_shares_a_sweep_and_runs_no_cell_twice(
     job = site.run(
         "sbatch", "--parsable", print_script(site, sweep, storage, capsys, "--array", "3")
     )
-    wait(lambda: not site.states(), "it did not end")
+    wait_for(site, lambda: False, "it did not end")
     assert site.ended_states(job) == ["COMPLETED"] * 3, site.log()
     assert len(results(storage)) == 6
     logs = [file.read_text() for file in site.folder.glob("normscope-there-*.log")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from pipeline.sweep import lease as leases
 from pipeline.sweep.lease import Lease, is_alive
 from pipeline.trial.run import run_and_record
 from tests.helpers.cells import REGRESSION, cell, sweep_content
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -155,6 +158,7 @@ def test_a_killed_driver_of_this_host_is_gone_at_once(store: Store) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     here = {
         "host": platform.node(),
+        "pid_space": leases._pid_space(),
         "pid": process.pid,
         "born": leases._process_start_time(process.pid),
     }
@@ -167,6 +171,36 @@ def test_a_killed_driver_of_this_host_is_gone_at_once(store: Store) -> None:
         time.sleep(0.01)
     assert not is_alive(lease)
     process.communicate()
+
+
+def test_a_process_of_another_container_or_boot_is_not_taken_for_gone(store: Store) -> None:
+    """Its number means nothing here, though the host has the same name."""
+    with Lease(store, "small").acquire():
+        own = store.lease("small") or {}
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), os.readlink("/proc/self/ns/pid")
+    assert own["pid_space"] == f"{boot.read_text().strip()} {namespace}"
+    assert is_alive({**own, "born": "0"}) is False
+    for space in (own["pid_space"] + "0", "another " + namespace):
+        assert is_alive({**own, "pid_space": space, "born": "0"}) is None
+
+
+def test_a_driver_is_refused_from_a_container_that_shares_the_host_s_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"]).returncode:
+        pytest.skip("needs a PID namespace: root, and util-linux")
+    code = (
+        "from pipeline.store.store import Store; from pipeline.sweep.lease import Lease\n"
+        f"with Lease(Store({store.uri!r}), 'small').acquire(): pass"
+    )
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.2)
+    with Lease(store, "small").acquire():
+        words = [*inside, sys.executable, "-c", code]
+        done = subprocess.run(words, text=True, capture_output=True, cwd=ROOT, timeout=120)
+    who = f"process {os.getpid()} on {platform.node()}"
+    assert f"small: {who} may still be running it; waiting up to 90 s" in done.stderr
+    assert f"ValueError: small: is being run by {who}; wait for it, or stop it" in done.stderr
 
 
 def test_a_lease_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
