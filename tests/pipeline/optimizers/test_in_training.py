@@ -293,7 +293,7 @@ def test_a_part_that_is_no_rule_is_named(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text('def net():\n    """Nothing."""\n')
     own_parts.use(["other"], tmp_path)
-    with pytest.raises(TypeError, match="optimizer other/net: it returns a NoneType, not an Upd"):
+    with pytest.raises(TypeError, match="optimizer other/net returns None, not an UpdateRule"):
         update_rule(cell({}, "other/net")["training"])
 
 
