@@ -29,8 +29,8 @@ CAPTION = (
     "one without a number because the runs diverged."
 )
 HEIGHT, LINE, NARROW = 0.26, 0.13, 0.42
-"""Of a cell, in inches: its height, what each further line of a name adds to it, and the width
-below which it has no number."""
+"""In inches: a cell's least height, the height of a line of its row's name, and the width below
+which a cell has no number."""
 SCALE = 0.85
 """Width of the scale beside, with its labels, in inches."""
 HATCH = "////"
@@ -148,7 +148,7 @@ def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
     left = 0.4 + labels.width
     bottom = 0.45 + 0.03 * max(len(name) for name in grid.values.columns)
     width = page_width() - left - SCALE
-    height = (HEIGHT + LINE * (labels.lines - 1)) * len(grid.values)
+    height = max(HEIGHT, LINE * labels.lines + 0.05) * len(grid.values)
     full = (page_width(), bottom + height + 0.3)
     drawing = Marked(figsize=full)
     box = (left / full[0], bottom / full[1], width / full[0], height / full[1])
