@@ -14,7 +14,7 @@ from pipeline.spec.exclude import excluded, rule
 from pipeline.spec.labels import part_label, training_label, varying_training
 from pipeline.spec.merge import merged, refuse_dropped
 from pipeline.spec.overrides import assign
-from pipeline.spec.read import KINDS, Cell, identify
+from pipeline.spec.read import KINDS, Cell, hashed, identity
 from pipeline.spec.schema import DOTTED, SECTIONS, SweepFile
 from pipeline.spec.training import resolve_training
 
@@ -57,10 +57,11 @@ def expand(file: SweepFile) -> Expansion:
     contents, names = _read_contents(file, points)
     labels = _Labels(points, names)
     cells: dict[str, Cell] = {}
+    identities = [identity(*each) for each in zip(points, contents, strict=True)]
     for seed in file.seeds:
-        for point, digests in zip(points, contents, strict=True):
+        for point, digests, own in zip(points, contents, identities, strict=True):
             settings = {**point, "seed": seed}
-            cell_id = identify(settings, digests)
+            cell_id = hashed({**own, "seed": seed})
             if cell_id not in cells:
                 cells[cell_id] = Cell(settings, labels(settings), cell_id, digests)
     return Expansion(list(cells.values()), idle)

@@ -169,6 +169,18 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
         settings: of the cell.
         contents: digests of what its locations contain, by key; each other location enters by name.
     """
+    return hashed(identity(settings, contents))
+
+
+def hashed(identity: Mapping[str, Any]) -> str:
+    """The id of what `identity` returns."""
+    whole = {"version": CELL_VERSION, **identity}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(settings: Mapping[str, Any], contents: Mapping[str, str]) -> dict[str, Any]:
+    """What of a cell's settings enters its id; cells of one point differ in the seed alone."""
     named = {
         "data": without_directories("data", settings["data"], "data", contents),
         "architecture": without_directories(
@@ -189,9 +201,7 @@ def identify(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD)
     if isinstance(optimizer, Mapping):
         own = without_directories("optimizers", optimizer, "training.optimizer", contents)
         named["training"] = {**settings["training"], "optimizer": own}
-    whole = {"version": CELL_VERSION, **settings, **named}
-    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {**settings, **named}
 
 
 def training_id(settings: Mapping[str, Any], contents: Mapping[str, str] = _UNREAD) -> str:
