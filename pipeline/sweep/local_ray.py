@@ -26,7 +26,7 @@ def check_temporary_folder() -> None:
     """
     _make_absolute("RAY_TMPDIR")
     name, folder = _temporary_folder()
-    advice = "set RAY_TMPDIR to another folder, as /tmp"
+    advice = f"set RAY_TMPDIR to another folder, as /tmp{'/$USER' * (folder == '/tmp')}"
     longest = _LONGEST - len(f"/{_SOCKET}")
     if len(os.fsencode(folder)) > longest:
         raise ValueError(

@@ -20,6 +20,7 @@ from ray.exceptions import GetTimeoutError
 
 from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
 from pipeline.sweep.local_resources import usable_cpus, visible_gpus
+from pipeline.sweep.other_users import refuse_other_users
 
 
 @contextmanager
@@ -33,8 +34,10 @@ def joined() -> Iterator[int]:
     if address == "local":
         check_temporary_folder()
         use_own_token()
-    elif address != "auto":
-        _refuse_silent(address)
+    else:
+        if address != "auto":
+            _refuse_silent(address)
+        refuse_other_users(address if address != "auto" else find_bootstrap_address(None) or "")
     cpus, gpus = _own_resources() if address == "local" else (None, None)
     try:
         with native_messages_muted() if address != "local" else nullcontext():

@@ -67,6 +67,18 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         check_temporary_folder()
 
 
+def test_where_another_user_has_ray_s_folder_the_advice_is_a_folder_of_one_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*given: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/tmp/ray")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    said = r"/tmp cannot be used by Ray: Permission denied; set RAY_TMPDIR to .*, as /tmp/\$USER$"
+    with pytest.raises(ValueError, match=said):
+        check_temporary_folder()
+
+
 def test_a_full_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         f_bavail, f_frsize = 3, 2**20
