@@ -1,7 +1,8 @@
 """The report's figures in a notebook, one call each: ``normscope.plot.activation_fan(study)``.
 
 A figure is what the report has under the same name, drawn by the same function. `names` lists those
-that a study supports.
+that a study supports. The first plot of a study makes its tables, and later ones use them: change a
+study by `dataclasses.replace`, not in place.
 """
 
 from __future__ import annotations
@@ -77,11 +78,20 @@ def _png(drawing: Drawing) -> bytes:
     return image.getvalue()
 
 
+_latest: list[tuple[Study, int, dict[str, Figure]]] = []
+"""The study that was plotted last, the seed, and its figures: their tables take seconds."""
+
+
 def _figures(study: Study, seed: int) -> dict[str, Figure]:
     from analysis.tables import TableInputs, build_tables
 
+    for known, its_seed, found in _latest:
+        if known is study and its_seed == seed:
+            return found
     basis = TableInputs(study, seed)
-    return {each.name: each for each in build(basis, build_tables(basis))}
+    found = {each.name: each for each in build(basis, build_tables(basis))}
+    _latest[:] = [(study, seed, found)]
+    return found
 
 
 _made: list[Plot] = []

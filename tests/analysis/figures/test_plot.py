@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ def test_a_drawing_is_the_reports(study: Study) -> None:
     with matplotlib.rc_context(settings):
         expected = pixels(own["activations_vgg_11"].draw())
         assert np.array_equal(pixels(normscope.plot.activation_fan(study)), expected)
+
+
+def test_another_study_or_seed_is_another_drawing(study: Study) -> None:
+    fewer = replace(study, runs=study.runs[study.runs["normalizer"] != "layer"])
+    legends = [
+        {text.get_text() for text in normscope.plot.training_loss(each).legends[0].get_texts()}
+        for each in (study, fewer, study)
+    ]
+    assert legends[0] == legends[2] == legends[1] | {"layer"}
+    one, other = (pixels(normscope.plot.training_loss(study, seed=seed)) for seed in (0, 1))
+    assert not np.array_equal(one, other)
 
 
 def test_which_and_width_choose(study: Study) -> None:
