@@ -178,7 +178,7 @@ def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_command_adds_a_section_and_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    undrawn: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = {**GRID, "seeds": [0, 1], "steps": 20}
     write_store(tmp_path / "a", **small, sweep="new", tables=["training"])

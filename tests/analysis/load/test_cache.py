@@ -162,7 +162,7 @@ def test_cells_of_an_old_schema_are_one_line(tmp_path: Path) -> None:
 
 
 def test_reports_cold_cached_and_half_cached_are_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "BATCH", 2)
     write_store(tmp_path / "store", **{**SMALL, "normalizers": ["none", "batch"]})

@@ -17,7 +17,7 @@ LOST = ("none", 0.1, 0)
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+def reports(all_undrawn: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """The folders of the two reports, and MLflow's URI; one cell of the sweep has failed."""
     folder = tmp_path_factory.mktemp("sources")
     write_store(

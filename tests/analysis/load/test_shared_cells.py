@@ -71,7 +71,9 @@ def test_cells_of_both_are_in_one_row_beside_those_of_other_settings(folder: Pat
     assert set(training["final_train_loss_n"]) == {3}
 
 
-def test_health_counts_a_shared_cell_in_both_and_once_in_all(folder: Path, tmp_path: Path) -> None:
+def test_health_counts_a_shared_cell_in_both_and_once_in_all(
+    undrawn: None, folder: Path, tmp_path: Path
+) -> None:
     study = load(str(folder), sweeps=["few", "many"])
     rows = tables.health(study).groupby("sweep")["ok"].sum().to_dict()
     assert rows == {"few": 6, "many": 9}

@@ -95,7 +95,7 @@ def test_the_manifest_names_runs_and_files(
     assert str(store).encode() not in b"".join(files.values())
 
 
-def test_an_earlier_reports_files_go_and_others_stay(tmp_path: Path) -> None:
+def test_an_earlier_reports_files_go_and_others_stay(undrawn: None, tmp_path: Path) -> None:
     write_store(tmp_path / "store", **SMALL, lrs=[0.1], tables=["landscape"])
     first = report(tmp_path / "store", tmp_path / "out")
     own = tmp_path / "out" / "figures" / "mine.svg"
@@ -156,7 +156,10 @@ def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_bad_input_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    undrawn: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "results: no sweep there" in failing(capsys)
@@ -166,7 +169,6 @@ def test_bad_input_is_one_line(
     wrong = failing(capsys, "synthetik", "--storage", str(store))
     assert "did you mean 'synthetic'" in wrong
     (tmp_path / "file").write_text("")
-    failing(capsys, "--storage", str(store), "--out", str(tmp_path / "file" / "out"))
     failing(capsys, "--storage", str(store), "--save", str(tmp_path / "file" / "saved"))
     said = failing(capsys, "one", "--from", "saved.study", "--strict")
     assert "leave out SWEEP, --strict" in said
@@ -184,7 +186,7 @@ def test_nothing_finished_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_strict_stops_at_a_damaged_file_that_else_is_listed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    undrawn: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_store(tmp_path / "store", **SMALL, lrs=[0.1], tables=["training", "landscape"])
     damaged = next((tmp_path / "store" / "cells").glob("*/landscape.parquet"))

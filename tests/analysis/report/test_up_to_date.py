@@ -25,7 +25,7 @@ SAID = "report is up to date: "
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reported(all_undrawn: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store and its report; nothing in them depends on where they are."""
     folder = tmp_path_factory.mktemp("reported")
     write_store(folder / "store", **SMALL)

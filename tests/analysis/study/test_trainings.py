@@ -88,7 +88,9 @@ def test_what_no_probe_sweeps_is_as_from_one_of_them(swept: Path) -> None:
     assert repr(said[0]) == repr(said[1])  # equal where NaN is NaN
 
 
-def test_health_counts_cells_and_says_how_many_trainings(swept: Path, tmp_path: Path) -> None:
+def test_health_counts_cells_and_says_how_many_trainings(
+    undrawn: None, swept: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     where = ["--storage", str(swept), "--tracking", "none", "--out", str(out)]
     assert main(["swept", *where]) == 0
