@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.analysis import freeze
 
 
-def test_the_frozen_store_gives_the_golden_report() -> None:
+def test_the_frozen_store_gives_the_golden_report(undrawn: None) -> None:
     golden = {
         path.relative_to(freeze.EXPECTED).as_posix(): path.read_bytes()
         for path in sorted(freeze.EXPECTED.rglob("*"))
