@@ -8,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 
@@ -46,6 +47,7 @@ def networks() -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_network_of_a_sweep_can_be_built() -> None:
     """Once, however many sweeps have it, and without memory for its weights."""
     wrong, sweeps = [], set()

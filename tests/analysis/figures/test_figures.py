@@ -184,6 +184,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_studies_draw_without_a_warning(tmp_path: Path, options: dict[str, Any]) -> None:
     found = figures_of(study_of(tmp_path, **{"normalizers": ["none", "batch"], **options}))
@@ -192,6 +193,7 @@ def test_hostile_studies_draw_without_a_warning(tmp_path: Path, options: dict[st
         assert draw(figure).axes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_records_of_one_worthless_value_draw(tmp_path: Path, value: float) -> None:
     study = study_of(tmp_path, normalizers=["none"], seeds=[0, 1])

@@ -37,6 +37,7 @@ def opacity(tab: Any, normalizer: str, rate: str) -> float:
     return float(tab.locator(mark).first.evaluate("e => getComputedStyle(e).opacity"))
 
 
+@pytest.mark.slow
 def test_pointing_at_a_figure_reads_a_value(browser: Any, rates: Path) -> None:
     tab, complaints = opened(browser, rates, **DESK)
     assert tab.locator(".tip").is_hidden()

@@ -20,6 +20,7 @@ UNROLLED = (
 """What scrolls is shown in full, for axe judges the contrast of what it can see."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_no_barrier_and_no_error(browser: Any, report: Path, scheme: str, width: int) -> None:
     size = {"width": width, "height": 900}

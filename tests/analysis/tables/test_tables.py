@@ -238,6 +238,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_inputs_give_tables_with_notes(tmp_path: Path, name: str) -> None:
     with np.errstate(over="ignore", invalid="ignore"):

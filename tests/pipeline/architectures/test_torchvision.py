@@ -97,6 +97,7 @@ def check_parts(network: Network) -> None:
                 assert not re.fullmatch(r".*_|i(add|mul|sub)|.*(drop|relu|elu|silu|norm).*", name)
 
 
+@pytest.mark.sampled("resnet18", "densenet121")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_classifier_builds_or_says_which_images_it_takes(name: str) -> None:
     size = 32

@@ -144,6 +144,7 @@ def give(network: Network, model: nn.Module, inputs: Tensor) -> None:
         slot.copy_(value)
 
 
+@pytest.mark.sampled("resnet18")
 @pytest.mark.parametrize("name", CASES)
 def test_equals_torchvision(name: str) -> None:
     case = CASES[name]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.store.store import Store
 from tests.pipeline.monitor.networks import SIZE
 
@@ -30,6 +32,7 @@ def run(storage: Path, how: str) -> list[list[str]]:
     return [out.split(maxsplit=2) for out, _ in ends]
 
 
+@pytest.mark.slow
 def test_rank_0_measures_on_its_own_batch_and_says_so(tmp_path: Path) -> None:
     watched, plain = run(tmp_path, "watched"), run(tmp_path, "plain")
     assert watched[0][0] != "None"

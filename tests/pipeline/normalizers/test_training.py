@@ -94,14 +94,9 @@ UNSUITED = {
 """What does not suit a family, and how it is refused, which says why."""
 
 
-QUICK = "resnet"
-"""The family that suits every normalizer, which `make test` tries; CI tries all."""
-
-
+@pytest.mark.sampled("resnet")
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    "family", [QUICK, *(pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES if f != QUICK)]
-)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_loss_falls_at_the_best_of_three_learning_rates(family: str, name: str) -> None:
     if name in UNSUITED[family]:
         with pytest.raises(ValueError, match=UNSUITED[family][name]):

@@ -84,6 +84,7 @@ def test_a_full_batch_and_noise_are_built(parts: dict[str, Any]) -> None:
     assert check_networks([cell(parts), cell(parts, batch_size=None)]).errors == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["all_normalizers", "quickstart", "torchvision"])
 def test_every_network_of_a_shipped_sweep_is_built_without_values(name: str) -> None:
     cells = read_sweep(ROOT / f"sweeps/{name}.yaml", ["seeds=1"]).cells

@@ -139,6 +139,7 @@ def grown(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     return Grown(storage, before, stale.parent.name, sweep(finished[0], storage, *options))
 
 
+@pytest.mark.slow
 def test_a_new_grid_value_runs_only_its_cells(grown: Grown) -> None:
     after = results(grown.storage)
     assert len(after) == 6
@@ -146,12 +147,14 @@ def test_a_new_grid_value_runs_only_its_cells(grown: Grown) -> None:
     assert {cell: after[cell] for cell in same} == {cell: grown.before[cell] for cell in same}
 
 
+@pytest.mark.slow
 def test_a_cell_made_by_other_code_runs_again_on_demand(grown: Grown) -> None:
     assert "5 cells to run, 3 done" in grown.done.stderr
     assert results(grown.storage)[grown.stale] != grown.before[grown.stale]
     assert "0ld" not in (grown.storage / "cells" / grown.stale / "result.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_cell_that_raises_is_reported_with_the_command_that_shows_it(grown: Grown) -> None:
     """Ten features are not seven groups."""
     assert grown.done.returncode == 1
@@ -215,6 +218,7 @@ def slow_sweep(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]
         process.wait()
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     with slow_sweep(tmp_path) as (storage, process):
         wait_for_results(storage, 1, process)
@@ -279,6 +283,7 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Driven:
     return Driven(file, storage, home, done)
 
 
+@pytest.mark.slow
 def test_a_dead_tracking_server_stops_nothing(driven: Driven) -> None:
     assert "2 of 2 cells done" in driven.done.stdout
     assert driven.done.stderr.count("tracking is off for now") == 1
@@ -292,15 +297,18 @@ def test_a_dead_tracking_server_stops_nothing(driven: Driven) -> None:
     assert len(client.search_runs([experiment.experiment_id])) == 3
 
 
+@pytest.mark.slow
 def test_a_cluster_of_this_machine_has_what_the_process_may_use(driven: Driven) -> None:
     assert driven.done.stdout.splitlines()[0].split() == ["1", "0"]
 
 
+@pytest.mark.slow
 def test_a_driver_imports_no_mlflow(driven: Driven) -> None:
     """Tune would, for statistics that are off; what keeps it from that leaves nothing behind."""
     assert driven.done.stdout.splitlines()[-1] == "0 ['ray.tune']", driven.done.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_writes_nothing_into_its_home(driven: Driven) -> None:
     """Ray's token there failed in a read-only home, and kept later clusters from being joined."""
     assert driven.done.returncode == 0

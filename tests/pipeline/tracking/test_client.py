@@ -234,6 +234,7 @@ def test_a_sync_makes_the_runs_equal_to_the_store(store: Store, uri: str) -> Non
     assert tracking.sync(uri, SWEEP, store, ["aa", "bb", "cc"]) == (0, 0, 2)
 
 
+@pytest.mark.slow
 def test_sixteen_processes_open_one_database_from_nothing(store: Store, tmp_path: Path) -> None:
     """Each prepares the sweep, which ends runs that are under way; once all have, each mirrors."""
     for number in range(16):

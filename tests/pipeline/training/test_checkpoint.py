@@ -146,6 +146,7 @@ def changes(normalizer: str) -> dict[str, Any]:
     return optimizers[NORMALIZERS.index(normalizer) % 3]
 
 
+@pytest.mark.sampled("batch", "noisy_batch", "spectral_norm")
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
 def test_a_resumed_trial_is_bit_for_bit_the_uninterrupted_one(
     normalizer: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def blocks(name: str, mode: Mode, at: list[int]) -> list[dict[str, Any]]:
     return loop.outcome.probes["moment_ics"]
 
 
+@pytest.mark.sampled("batch", "power_norm")
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("name", catalog.parts("normalizers"))
 def test_a_record_does_not_depend_on_the_steps_before_it_that_are_measured(name: str, mode: Mode):

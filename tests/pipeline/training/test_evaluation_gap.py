@@ -12,6 +12,7 @@ from tests.helpers.training_fixtures import configurations, dataset, loop_of, ne
 WIDTH = 0.25
 
 
+@pytest.mark.sampled("batch")
 @pytest.mark.parametrize("name", averaging())
 def test_evaluation_is_of_the_training_function_on_a_large_batch(name: str) -> None:
     """Without its noise. Exact means differ by the spread of the batches, running averages by lag.

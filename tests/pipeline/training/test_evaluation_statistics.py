@@ -196,6 +196,7 @@ def test_an_error_within_leaves_the_buffers_as_they_were() -> None:
     assert {layer.exact_batches for layer in layers_of(network)} == {None}
 
 
+@pytest.mark.slow
 def test_a_noisy_network_is_evaluated_as_well_as_it_was_trained() -> None:
     """By the averages that training gathered under noise, its accuracy is that of a bad network."""
     trained = cell({**IMAGES, "normalizer": "noisy_batch"}, steps=120, batch_size=64, lr=0.1)

@@ -153,6 +153,7 @@ def test_batch_normalization_alone(
     assert_within(alone(make(name), shape, mean, device), 1e-6 * max(1.0, mean))
 
 
+@pytest.mark.sampled("batch", "group")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_normalizer_alone(name: str, device: str) -> None:

@@ -188,6 +188,7 @@ def test_host_state_says_what_a_graph_cannot_replay(name: str) -> None:
     assert places == [x.data_ptr() for x in loop._tensors()]
 
 
+@pytest.mark.sampled("batch", "noisy_batch")
 @pytest.mark.parametrize("name", CAPTURED)
 def test_a_captured_step_never_waits(name: str) -> None:
     config = CONFIGURATIONS[name]

@@ -54,6 +54,7 @@ def state_of(loop: _Loop) -> dict[str, Any]:
     }
 
 
+@pytest.mark.sampled("batch", "noisy_batch", "spectral_norm")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_probes_leave_no_trace(config: list[Any], device: str):
@@ -69,6 +70,7 @@ def test_probes_leave_no_trace(config: list[Any], device: str):
     assert_same(*ends)
 
 
+@pytest.mark.sampled("batch", "noisy_batch")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_probes_in_evaluation_mode_leave_no_trace(config: list[Any], device: str):

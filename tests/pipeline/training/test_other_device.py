@@ -106,6 +106,7 @@ def test_the_watch_lets_pass_what_cuda_kernels_accept():
         _batch_norm_backward([True, False, False])
 
 
+@pytest.mark.sampled("batch", "noisy_batch")
 @pytest.mark.parametrize("config", configurations().values(), ids=list(configurations()))
 def test_training_stays_on_the_device(config: list[Any]):
     """A step, an evaluation, and a probe that runs the normalizer forward and backward anew."""

@@ -89,6 +89,7 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+@pytest.mark.slow
 def test_the_same_bits_in_another_process_without_ray_and_mlflow(
     store: Store, tmp_path: Path
 ) -> None:
