@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.imports import ROOT, Import, imports
+
 HEAVY = {"matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "ray", "torch"}
 
 OPEN = {
@@ -34,38 +32,6 @@ them.
 
 PARTS = {"architectures", "data", "normalizers", "optimizers", "probes"}
 """Rooms of parts: a file with an underscore is not a part, and is imported by name."""
-
-
-class Import(NamedTuple):
-    """One name of a ``from`` import, or a whole module of another kind of import."""
-
-    file: str
-    line: int
-    module: str
-    name: str
-    at_once: bool
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: from {self.module} import {self.name}"
-
-
-def imports(file: Path) -> Iterator[Import]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    late = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-        for inner in ast.walk(node)
-    }
-    place = file.relative_to(ROOT).as_posix()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield Import(place, node.lineno, str(node.module), alias.name, node not in late)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(place, node.lineno, alias.name, "", node not in late)
 
 
 FILES = [file for top in ("pipeline", "analysis") for file in ROOT.glob(f"{top}/**/*.py")]

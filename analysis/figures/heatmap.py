@@ -116,7 +116,7 @@ def draw(scene: Scene, table: Table, measure: Measure) -> Drawing:
     panel.tick_params(length=0)
     turned: dict[str, Any] = {"rotation": 90} if narrow else {"rotation": 25, "ha": "right"}
     panel.set_xticklabels(panel.get_xticklabels(), **turned)
-    panel.set_yticklabels(broken(list(map(str, grid.values.index))), rotation=0)
+    panel.set_yticklabels(_row_labels(grid), rotation=0)
     for label, name in zip(panel.get_yticklabels(), grid.values.index, strict=True):
         mark(label, str(name))
     return drawing
@@ -140,7 +140,7 @@ def matrix(scene: Scene, table: Table, measure: Measure) -> Map:
 
 
 def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
-    margin, line = extent(broken(list(map(str, grid.values.index))))
+    margin, line = extent(_row_labels(grid))
     left = 0.4 + margin
     width = page_width() - left - SCALE
     height_of_letter = CHARACTER if _is_narrow(width, grid) else 0.03
@@ -160,6 +160,10 @@ def _layout(grid: Map) -> tuple[Marked, Axes, Axes]:
     ]
     drawing.legend(handles=marks, loc="upper left", ncols=2, bbox_to_anchor=(0, 1))
     return drawing, panel, scale
+
+
+def _row_labels(grid: Map) -> list[str]:
+    return broken(list(map(str, grid.values.index)))
 
 
 def _is_narrow(width: float, grid: Map) -> bool:

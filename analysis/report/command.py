@@ -66,10 +66,14 @@ def _write_from(options: argparse.Namespace) -> int:
 
     _refuse_beside_from(options)
     study = read_study(Path(options.from_file))
-    out = Path(options.out or Path("reports") / "+".join(study.sweeps))
+    out = _out(options, study.sweeps)
     write(study, out, seed=options.seed, command=_command(options), jobs=options.jobs)
     print(f"report: {out / 'report.html'}")
     return 0
+
+
+def _out(options: argparse.Namespace, sweeps: list[str]) -> Path:
+    return Path(options.out or Path("reports") / "+".join(sweeps))
 
 
 def _refuse_beside_from(options: argparse.Namespace) -> None:
@@ -80,6 +84,8 @@ def _refuse_beside_from(options: argparse.Namespace) -> None:
         "--tracking-store": options.tracking_store,
         "--plan": options.plan,
         "--against": options.against,
+        "--against-storage": options.against_storage,
+        "--against-plan": options.against_plan,
         "--strict": options.strict,
         "--save": options.save,
     }
@@ -96,7 +102,7 @@ def _write_and_attach(options: argparse.Namespace) -> int:
 
     with ExitStack() as stores:
         other, own = sides.other(options, stores), sides.own(options, stores)
-        out = Path(options.out or Path("reports") / "+".join(own.found.sweeps))
+        out = _out(options, own.found.sweeps)
         both = [own, *([other] if other else [])]
         source = written.source([side.found for side in both], options.seed, _command(options))
         known = not (options.strict or options.save)

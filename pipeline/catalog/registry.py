@@ -31,7 +31,7 @@ from pipeline.catalog.declarations import (
 )
 from pipeline.catalog.family_names import timm_names, torchvision_names
 from pipeline.catalog.own_scan import scan_folder
-from pipeline.cli import SpecError, did_you_mean, quoted
+from pipeline.cli import SpecError, did_you_mean, kind_of, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -112,9 +112,8 @@ def make(kind: str, config: Mapping[str, Any], *arguments: Any) -> Any:
     if kind in _RETURNS:
         home, name = _RETURNS[kind]
         if not isinstance(found, getattr(importlib.import_module(home), name)):
-            given = "None" if found is None else f"a {type(found).__name__}"
-            problem = f"{_noun(kind)} {config['name']} returns {given}, not {_article(name)} {name}"
-            raise TypeError(problem)
+            what = f"{_noun(kind)} {config['name']} returns {kind_of(found)}"
+            raise TypeError(f"{what}, not {_article(name)} {name}")
     return found
 
 

@@ -4,7 +4,7 @@ from pipeline.cli import options
 from pipeline.cli.affinity import affinity
 from pipeline.cli.duration import duration
 from pipeline.cli.errors import exit_code, print_error
-from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, quoted
+from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, kind_of, quoted
 from pipeline.cli.options import (
     SQLITE,
     argument,
@@ -44,6 +44,7 @@ __all__ = [
     "install_signal_handlers",
     "is_remote",
     "joined",
+    "kind_of",
     "local_folder",
     "local_path",
     "on_terminate",

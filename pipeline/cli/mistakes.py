@@ -43,6 +43,11 @@ def quoted(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def kind_of(value: object) -> str:
+    """Name a value's kind, as a message does: ``None``, ``a Tensor``."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 _ALL, _NEAR = 20, 5
 """Right names that a message lists: all of so many, or else so many that are near."""
 

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from pipeline.catalog import registry as catalog
+from pipeline.cli import kind_of
 from pipeline.normalizers import Normalizer, relu
 from pipeline.probes._vectors import as_leaves
 from pipeline.probes._view import preserve_state, set_noise
@@ -46,7 +47,7 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
     for name, module in modules.items():
         if not isinstance(module, nn.Module):
             part = {"layer": "weight", "norm": "features"}.get(name, name)
-            raise TypeError(f"its {part} returns {_kind(module)}, not a torch.nn.Module")
+            raise TypeError(f"its {part} returns {kind_of(module)}, not a torch.nn.Module")
     made = nn.Sequential(modules).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -55,10 +56,6 @@ def block(norm: Normalizer, *, maps: bool = True) -> Any:
             parameter.copy_(drawn)
     set_noise(made, 0, 0)
     return made
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def inputs(*, maps: bool = True, seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from pipeline.cli import quoted
+from pipeline.cli import kind_of, quoted
 from pipeline.normalizers import Traits
 
 
@@ -67,12 +67,12 @@ def check_options(loss_fn: Any, labels: Any, samples: Any, stages: Any, steps: A
     """
     if not callable(loss_fn):
         raise ValueError(
-            f"loss_fn: must be a function of outputs and targets, not {_kind(loss_fn)}"
+            f"loss_fn: must be a function of outputs and targets, not {kind_of(loss_fn)}"
         )
     if labels is not None and not isinstance(labels, Mapping):
-        raise ValueError(f"labels: must be a mapping as {{'lr': 0.1}}, not {_kind(labels)}")
+        raise ValueError(f"labels: must be a mapping as {{'lr': 0.1}}, not {kind_of(labels)}")
     if stages is not None and (isinstance(stages, str) or not hasattr(stages, "__len__")):
-        raise ValueError(f"stages: must be a list of modules or their paths, not {_kind(stages)}")
+        raise ValueError(f"stages: must be a list of modules or their paths, not {kind_of(stages)}")
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"steps: must be a whole number from 1 on, not {quoted(steps)}")
     if samples is not None:
@@ -86,14 +86,14 @@ def checked_traits(traits: Any) -> Traits:
         ValueError: if they are something else.
     """
     if traits is not None and not isinstance(traits, Traits):
-        raise ValueError(f"traits: must be normscope.Traits(...), not {_kind(traits)}")
+        raise ValueError(f"traits: must be normscope.Traits(...), not {kind_of(traits)}")
     return traits or Traits()
 
 
 def _check_samples(samples: Any) -> None:
     pair = isinstance(samples, tuple | list) and len(samples) == 2
     if not pair or not all(isinstance(each, Tensor) for each in samples):
-        raise ValueError(f"samples: must be two tensors, (inputs, targets), not {_kind(samples)}")
+        raise ValueError(f"samples: must be two tensors, (inputs, targets), not {kind_of(samples)}")
     if not len(samples[0]) == len(samples[1]) > 0:
         sizes = f"{len(samples[0])} inputs and {len(samples[1])} targets"
         raise ValueError(f"samples: has {sizes}; must be one target for each input")
@@ -107,7 +107,7 @@ def check_tensors(inputs: Any, targets: Any) -> None:
     """
     for name, given in (("inputs", inputs), ("targets", targets)):
         if not isinstance(given, Tensor):
-            raise ValueError(f"monitor.step: {name} must be one tensor, not {_kind(given)}")
+            raise ValueError(f"monitor.step: {name} must be one tensor, not {kind_of(given)}")
 
 
 def check_first(network: nn.Module, inputs: Tensor, targets: Tensor) -> None:
@@ -131,10 +131,6 @@ def check_loss(loss: Any) -> None:
         ValueError: if it is no number.
     """
     if not isinstance(loss, Tensor | Real):
-        raise ValueError(f"monitor.step: loss must be a number or a tensor, not {_kind(loss)}")
+        raise ValueError(f"monitor.step: loss must be a number or a tensor, not {kind_of(loss)}")
     if isinstance(loss, Tensor) and loss.numel() != 1:
         raise ValueError(f"monitor.step: loss must be one number, not {loss.numel()}: its mean")
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

@@ -8,13 +8,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.imports import ROOT, imports
 
 KINDS = ("data", "architectures", "normalizers", "probes")
 PARTS = tuple(
@@ -37,36 +35,6 @@ OWNERS["ray"] = {
         "cluster/job",
     )
 }
-
-
-class Import(NamedTuple):
-    file: str
-    line: int
-    target: str
-    at_once: bool
-    """When the file is imported, rather than inside a function or for a type checker."""
-
-
-def imports(file: Path) -> Iterator[Import]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    late = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            targets = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}:{node.lineno}: relative import"
-            module = str(node.module)
-            targets = [f"{module}.{a.name}" if module == "pipeline" else module for a in node.names]
-        else:
-            continue
-        for target in targets:
-            yield Import(str(file.relative_to(ROOT)), node.lineno, target, node not in late)
 
 
 PIPELINE = [each for file in sorted(ROOT.glob("pipeline/**/*.py")) for each in imports(file)]

@@ -172,6 +172,8 @@ def test_bad_input_is_one_line(
     failing(capsys, "--storage", str(store), "--save", str(tmp_path / "file" / "saved"))
     said = failing(capsys, "one", "--from", "saved.study", "--strict")
     assert "leave out SWEEP, --strict" in said
+    said = failing(capsys, "--from", "saved.study", "--against-storage", "s", "--against-plan", "1")
+    assert "leave out --against-storage, --against-plan" in said
     assert "none.study: no such file" in failing(capsys, "--from", "none.study")
 
 
