@@ -51,7 +51,7 @@ def markdown(rows: list[Row]) -> str:
     ]
     for row in rows:
         counts = f"{row.tried} | {row.cells} | {row.lost} | {row.repeated}"
-        lines.append(f"| {row.fault} | {counts} | {row.said} |")
+        lines.append(f"| {row.fault} | {counts} | {row.outcome} |")
     return "\n".join(lines) + "\n\nMade by `python -m benchmarks.faults`.\n"
 
 

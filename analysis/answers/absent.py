@@ -25,4 +25,4 @@ def no_architecture(scope: str) -> Sentence:
 def no_records(title: str, view: View) -> str:
     """Which records are wanting, and the probe that makes them."""
     where = f" {view.of}" if view.of else ""
-    return f"{title}: no run recorded {view.said}; add {view.table}{where} to probes"
+    return f"{title}: no run recorded {view.description}; add {view.table}{where} to probes"

@@ -80,8 +80,8 @@ def _find(
     return list(phases.in_block(key, evidence, block, pair, read, claimed))
 
 
-def _nothing(comparison: Comparison, said: Sentence, block: str = "") -> Finding:
-    claim = Claim(said)
+def _nothing(comparison: Comparison, sentence: Sentence, block: str = "") -> Finding:
+    claim = Claim(sentence)
     return Finding(state="not estimable", claim=claim, part=comparison.part, block=block)
 
 
@@ -96,12 +96,12 @@ def _in_block(
     subject, reference = pair
     stem = f"answers/{key}/{block.name}/{measure.key}/{subject} over {reference}"
     start: Sentence = (Label(block.name), ": ")
-    said_troubles = tuple(troubles(stem, {name: block.of(name) for name in pair}))
+    said_troubles = tuple(troubles(stem, {name: block.runs_of(name) for name in pair}))
     cells = [evidence.cell(measure.key, block, name) for name in pair]
     contrast = evidence.contrast(measure.key, block, subject, reference)
     if reason := _void(pair, cells, contrast):
-        said: Sentence = (*start, "not estimable: ", *reason, *said_troubles)
-        return _nothing(comparison, said, block.name)
+        sentence: Sentence = (*start, "not estimable: ", *reason, *said_troubles)
+        return _nothing(comparison, sentence, block.name)
     low, high = bounds(measure, contrast, cells)
     state = judged(comparison, measure, low, high)
     words = {"supported": "as claimed", "contradicted": "against the claim"}

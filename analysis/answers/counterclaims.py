@@ -78,13 +78,13 @@ def _smooth_only(evidence: Evidence) -> Answer:
     )
     needed = (early(CHANGE), early(ICS), STEPS)
     if any(evidence.measure(key) is None for key in needed) or evidence.label("none") is None:
-        said = Claim(("not estimable: it needs landscape, gradient_ics and runs of none",))
-        nothing = [Finding(state="not estimable", claim=said)]
+        claim = Claim(("not estimable: it needs landscape, gradient_ics and runs of none",))
+        nothing = [Finding(state="not estimable", claim=claim)]
         return answer("K3", text, rule, nothing, "")
     found = _smoother(evidence)
     if not found:
-        said = Claim(("not estimable: no normalizer smooths without shifting less",))
-        found = [Finding(state="not estimable", claim=said)]
+        claim = Claim(("not estimable: no normalizer smooths without shifting less",))
+        found = [Finding(state="not estimable", claim=claim)]
     return answer("K3", text, rule, found, evidence.table_of(STEPS))
 
 
@@ -114,10 +114,10 @@ def _holds(findings: Iterable[Finding]) -> bool:
 def _enough(block: Block, name: str, speed: Finding) -> Finding:
     faster = speed.state == "supported"
     words = "and is faster than" if faster else "and is not told to be faster than"
-    said: Sentence = (Label(block.name), ": ", Label(name))
-    said = (*said, f" is smoother, shifts more, {words} ", Label("none"))
+    sentence: Sentence = (Label(block.name), ": ", Label(name))
+    sentence = (*sentence, f" is smoother, shifts more, {words} ", Label("none"))
     state: State = "contradicted" if faster else "supported"
-    return Finding(state=state, claim=Claim(said), block=block.name, measure=speed.measure)
+    return Finding(state=state, claim=Claim(sentence), block=block.name, measure=speed.measure)
 
 
 def _bounded(evidence: Evidence) -> Answer:
@@ -138,11 +138,11 @@ def _growth(evidence: Evidence) -> Sentence:
     late, labels = f"{ICS}_late", [evidence.label("batch"), evidence.label("none")]
     if evidence.measure(late) is None or evidence.measure(early(ICS)) is None or None in labels:
         return ()
-    said: Sentence = ()
+    sentence: Sentence = ()
     for block in evidence.blocks:
         own = _grown(evidence, block, str(labels[0]), str(labels[1]))
-        said = (*said, *(("; ",) if said and own else ()), *own)
-    return (" Growth of the shift, late over early: ", *said, ".") if said else ()
+        sentence = (*sentence, *(("; ",) if sentence and own else ()), *own)
+    return (" Growth of the shift, late over early: ", *sentence, ".") if sentence else ()
 
 
 def _grown(evidence: Evidence, block: Block, batch_name: str, none: str) -> Sentence:
@@ -154,14 +154,14 @@ def _grown(evidence: Evidence, block: Block, batch_name: str, none: str) -> Sent
         }
     )
     runs = runs.assign(growth=runs[columns[1].value] / runs[columns[0].value])
-    said: Sentence = (Label(block.name), " ")
+    sentence: Sentence = (Label(block.name), " ")
     for name in (batch_name, none):
         middle = float(runs.loc[runs["normalizer"] == name, "growth"].median())
         if not math.isfinite(middle):
             return ()
         stem = f"answers/K4/{block.name}/growth/{name}"
-        said = (
-            *said,
+        sentence = (
+            *sentence,
             *estimate(stem, (middle, math.nan, math.nan), 3),
             " with ",
             Label(name),
@@ -171,5 +171,5 @@ def _grown(evidence: Evidence, block: Block, batch_name: str, none: str) -> Sent
     ratio = contrasts.against(wide, none, columns[0].measure, evidence.generator("growth", block))
     effect = ratio.get(batch_name, contrasts.NO_CONTRAST)
     if not math.isfinite(effect.effect):
-        return (*said, "no pair of runs has both")
-    return (*said, "ratio ", *estimate(f"answers/K4/{block.name}/growth", effect[:3], 3))
+        return (*sentence, "no pair of runs has both")
+    return (*sentence, "ratio ", *estimate(f"answers/K4/{block.name}/growth", effect[:3], 3))

@@ -42,36 +42,38 @@ def where_none_fails(evidence: Evidence) -> list[Finding]:
 
 
 def _failing(block: Block, none: str, batch: str) -> Iterator[Finding]:
-    found = [f for lr in sorted(set(block.of(none)["lr"])) for f in _at(block, lr, none, batch)]
+    found = [
+        f for lr in sorted(set(block.runs_of(none)["lr"])) for f in _at(block, lr, none, batch)
+    ]
     if found:
         yield from found
         return
-    said: Sentence = (
+    sentence: Sentence = (
         Label(block.name),
         ": not estimable: no learning rate of the grid at which half of the runs of ",
         Label(none),
         " fail: add larger ones to training.lr",
     )
-    yield Finding(state="not estimable", claim=Claim(said), part=_PART, block=block.name)
+    yield Finding(state="not estimable", claim=Claim(sentence), part=_PART, block=block.name)
 
 
 def _at(block: Block, lr: float, none: str, batch: str) -> Iterator[Finding]:
-    shares, said = [], list[Part]([Label(block.name), ": at LR "])
+    shares, sentence = [], list[Part]([Label(block.name), ": at LR "])
     stem = f"answers/C1/{block.name}/fails/LR {lr:g}"
-    said += [Number(f"{stem}/lr", lr, f"{lr:g}")]
+    sentence += [Number(f"{stem}/lr", lr, f"{lr:g}")]
     for name in (none, batch):
-        own = block.of(name)
+        own = block.runs_of(name)
         dead = own.loc[own["lr"] == lr, "dead"].astype(bool)
         shares.append(estimates.wilson(int(dead.sum()), len(dead)))
-        said += [", " if name == none else " and ", count(f"{stem}/{name}", int(dead.sum()))]
-        said += [" of ", count(f"{stem}/{name}/runs", len(dead)), " runs of ", Label(name)]
+        sentence += [", " if name == none else " and ", count(f"{stem}/{name}", int(dead.sum()))]
+        sentence += [" of ", count(f"{stem}/{name}/runs", len(dead)), " runs of ", Label(name)]
     if not shares[1].n or not shares[0].estimate >= 0.5:
         return
     apart = estimates.apart(*shares)
     state: State = "open"
     if apart.low > 0 or apart.high < 0:
         state = "supported" if apart.low > 0 else "contradicted"
-    claim = Claim((*said, " fail, a difference of ", *estimate(f"{stem}/share", apart[:3], 2)))
+    claim = Claim((*sentence, " fail, a difference of ", *estimate(f"{stem}/share", apart[:3], 2)))
     numbers: dict[str, Any] = {"effect": apart.estimate, "low": apart.low, "high": apart.high}
     at: dict[str, Any] = {
         "part": _PART,
@@ -89,11 +91,11 @@ def reaching(evidence: Evidence, name: str) -> list[Finding]:
     if label is None:
         claim = Claim(no_normalizer(name))
         return [Finding(state="not estimable", claim=claim, part=part)]
-    return [_reaching(block, label, part) for block in evidence.blocks if len(block.of(label))]
+    return [_reaching(block, label, part) for block in evidence.blocks if len(block.runs_of(label))]
 
 
 def _reaching(block: Block, label: str, part: str) -> Finding:
-    runs = block.of(label)
+    runs = block.runs_of(label)
     if runs["level"].isna().all():
         reason = Claim((Label(block.name), ": not estimable: no run of the block trained"))
         return Finding(state="not estimable", claim=reason, part=part, block=block.name)
@@ -103,7 +105,7 @@ def _reaching(block: Block, label: str, part: str) -> Finding:
     if share.high < 0.5 or share.low > 0.5:
         state = "supported" if share.high < 0.5 else "contradicted"
     stem = f"answers/C4/{block.name}"
-    said: Sentence = (
+    sentence: Sentence = (
         Label(block.name),
         ": ",
         count(f"{stem}/reached", reached),
@@ -121,7 +123,7 @@ def _reaching(block: Block, label: str, part: str) -> Finding:
         "unit": "of runs",
         "block": block.name,
     }
-    return Finding(state=state, claim=Claim(said), **where, **numbers)
+    return Finding(state=state, claim=Claim(sentence), **where, **numbers)
 
 
 def larger_rates(evidence: Evidence) -> Answer:
@@ -138,7 +140,7 @@ def larger_rates(evidence: Evidence) -> Answer:
 
 def _rates(block: Block, evidence: Evidence) -> Finding:
     names = [evidence.label("batch"), evidence.label("none")]
-    known = [name for name in names if name is not None and len(block.of(name))]
+    known = [name for name in names if name is not None and len(block.runs_of(name))]
     if len(known) < 2 or evidence.measure("largest_stable_lr") is None:
         reason = Claim((Label(block.name), ": not estimable: it needs runs of batch and of none"))
         return Finding(state="not estimable", claim=reason, block=block.name)
@@ -146,12 +148,12 @@ def _rates(block: Block, evidence: Evidence) -> Finding:
     one, other = (0.0 if math.isnan(value) else value for value in (one, other))
     state: State = "supported" if one > other else "contradicted" if one < other else "open"
     stem = f"answers/C11/{block.name}"
-    said: Sentence = (Label(block.name), ": largest stable learning rate ")
+    sentence: Sentence = (Label(block.name), ": largest stable learning rate ")
     for name, value in zip(known, (one, other), strict=True):
         number = _plain(f"{stem}/{name}", value) if value else ("none",)
-        said = (*said, *(", " if name == known[1] else "",), *number, " with ", Label(name))
+        sentence = (*sentence, *(", " if name == known[1] else "",), *number, " with ", Label(name))
     grid = _plain(f"{stem}/top", float(block.runs["lr"].max()))
-    claim = Claim((*said, "; the grid ends at ", *grid))
+    claim = Claim((*sentence, "; the grid ends at ", *grid))
     return Finding(state=state, claim=claim, block=block.name, measure="largest stable LR")
 
 

@@ -43,7 +43,7 @@ class Block:
         """Its labels, in the order of `BLOCK`."""
         return tuple(self.labels[label] for label in BLOCK)
 
-    def of(self, normalizer: str) -> pd.DataFrame:
+    def runs_of(self, normalizer: str) -> pd.DataFrame:
         """The block's runs of one normalizer."""
         return self._by_normalizer.get(normalizer, self.runs.iloc[:0])
 

@@ -43,7 +43,7 @@ class Cell:
     """One part of a claim in one block: its state, when it holds, and the effect there."""
 
     state: CellState
-    said: Sentence
+    sentence: Sentence
     block: str
 
 
@@ -56,7 +56,7 @@ class Row:
     cells: tuple[Cell, ...]
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether some cell has an answer."""
         return any(cell.state != "not estimable" for cell in self.cells)
 
@@ -73,7 +73,7 @@ def matrix(answers: Sequence[Answer]) -> Matrix:
     """The matrix of all answers that rest on findings; rows without any data are left out."""
     blocks = dict.fromkeys(f.block for answer in answers for f in answer.findings if f.block)
     rows = [row for answer in answers for row in _rows(answer, list(blocks))]
-    return Matrix(blocks=tuple(blocks), rows=tuple(row for row in rows if row.known))
+    return Matrix(blocks=tuple(blocks), rows=tuple(row for row in rows if row.is_known))
 
 
 def _rows(answer: Answer, blocks: Sequence[str]) -> list[Row]:
@@ -90,7 +90,7 @@ def _rows(answer: Answer, blocks: Sequence[str]) -> list[Row]:
             key=answer.key,
             part=part or _TOPICS.get(answer.key, ""),
             cells=tuple(
-                _cell(f"matrix/{answer.key}/{part}/{block}", block, _of(found, block))
+                _cell(f"matrix/{answer.key}/{part}/{block}", block, _in_block(found, block))
                 for block in blocks
             ),
         )
@@ -103,7 +103,7 @@ def by_construction(finding: Finding) -> bool:
     return str(finding.claim.verdict[0]).startswith("By construction")
 
 
-def _of(findings: Sequence[Finding], block: str) -> list[Finding]:
+def _in_block(findings: Sequence[Finding], block: str) -> list[Finding]:
     return [finding for finding in findings if finding.block == block]
 
 
@@ -112,8 +112,8 @@ def _cell(key: str, block: str, findings: Sequence[Finding]) -> Cell:
         own = [finding for finding in findings if finding.state in states]
         if own:
             tested = [f for f in findings if f.state in ("supported", "contradicted", "open")]
-            return Cell(state=_state(own), said=_said(key, own, tested), block=block)
-    return Cell(state="not estimable", said=(), block=block)
+            return Cell(state=_state(own), sentence=_cell_text(key, own, tested), block=block)
+    return Cell(state="not estimable", sentence=(), block=block)
 
 
 def _state(findings: Sequence[Finding]) -> CellState:
@@ -121,7 +121,7 @@ def _state(findings: Sequence[Finding]) -> CellState:
     return findings[0].state if len(states) == 1 else "mixed"
 
 
-def _said(key: str, findings: Sequence[Finding], tested: Sequence[Finding]) -> Sentence:
+def _cell_text(key: str, findings: Sequence[Finding], tested: Sequence[Finding]) -> Sentence:
     """``late 0.036 to 0.040× (2 of 4)``: when, the effects, how many of the comparisons.
 
     Where a part has several measures, the one that decides is named.
@@ -129,17 +129,17 @@ def _said(key: str, findings: Sequence[Finding], tested: Sequence[Finding]) -> S
     if findings[0].state == "open":
         return ()
     several = len({finding.measure for finding in tested}) > 1
-    said: Sentence = ()
+    sentence: Sentence = ()
     phases = [phase for phase in _WHEN if any(f.phase == phase for f in findings)]
     if findings[0].state == "shown":
         phases = phases[:_SHOWN]
     for phase in phases:
         own = [finding for finding in findings if finding.phase == phase]
-        said = (*said, *(("; ",) if said else ()), *_phase(key, phase, own, several))
+        sentence = (*sentence, *(("; ",) if sentence else ()), *_phase(key, phase, own, several))
     if findings[0].state != "shown" and len(findings) < len(tested):
         done, of = count(f"{key}/decided", len(findings)), count(f"{key}/tested", len(tested))
-        said = (*(said or (MARKS[_state(findings)][1],)), " (", done, " of ", of, ")")
-    return said
+        sentence = (*(sentence or (MARKS[_state(findings)][1],)), " (", done, " of ", of, ")")
+    return sentence
 
 
 def _phase(key: str, phase: str, findings: Sequence[Finding], several: bool) -> Sentence:

@@ -148,18 +148,23 @@ def _claim(
     measure, (subject, reference) = readings.measure, pair
     stem = f"answers/{key}/{block.name}/{measure.key}/{subject} over {reference}"
     over = " over " if measure.contrast == "ratio" else " minus "
-    said: Sentence = (Label(block.name), f": {measure.title}, ", Label(subject), over)
-    said = (*said, Label(reference), ": ")
+    sentence: Sentence = (Label(block.name), f": {measure.title}, ", Label(subject), over)
+    sentence = (*sentence, Label(reference), ": ")
     for i, (lr, (state, effect)) in enumerate(judged.items()):
         rate = f"{stem}/LR {lr:g}"
-        said = (*said, "; " if i else "", _WORDS[state], Number(f"{rate}/lr", lr, f"{lr:g}"))
+        sentence = (
+            *sentence,
+            "; " if i else "",
+            _WORDS[state],
+            Number(f"{rate}/lr", lr, f"{lr:g}"),
+        )
         if state == "not estimable":
-            said = (*said, ": ", *_why(evidence, block, pair, readings, lr))
+            sentence = (*sentence, ": ", *_why(evidence, block, pair, readings, lr))
             continue
-        said = (*said, ", ", *effect_of(f"{rate}/effect", effect[:3], measure))
+        sentence = (*sentence, ", ", *effect_of(f"{rate}/effect", effect[:3], measure))
         if not math.isfinite(effect.low):
-            said = (*said, " (too few pairs for an interval)")
-    return Claim(said, _proof(stem, evidence, block, pair, measure))
+            sentence = (*sentence, " (too few pairs for an interval)")
+    return Claim(sentence, _proof(stem, evidence, block, pair, measure))
 
 
 def _why(
@@ -168,7 +173,7 @@ def _why(
     """Why a rate has no pair of readings."""
     column = evidence.columns[readings.measure.key][1]
     for name in pair:
-        own = block.of(name)[block.of(name)["lr"] == lr]
+        own = block.runs_of(name)[block.runs_of(name)["lr"] == lr]
         if own.empty:
             return ("no run of ", Label(name))
         known = column.runs.loc[column.runs["cell_id"].isin(own["cell_id"]), column.value]
@@ -194,14 +199,14 @@ def _proof(
 ) -> Sentence:
     """The summary over rates, the cells of the table, and what happened to runs."""
     contrast = evidence.contrast(measure.key, block, *pair)
-    said: Sentence = ()
+    sentence: Sentence = ()
     if math.isfinite(contrast.effect):
         pooled = effect_of(f"{stem}/effect", contrast[:3], measure)
-        said = ("all rates together ", *pooled, "; ")
+        sentence = ("all rates together ", *pooled, "; ")
     one, other = (evidence.cell(measure.key, block, name) for name in pair)
     if math.isfinite(one.estimate) and math.isfinite(other.estimate):
-        said = (*said, *estimate(f"{stem}/{pair[0]}", one[:3], measure.digits), " against ")
-        said = (*said, *estimate(f"{stem}/{pair[1]}", other[:3], measure.digits))
-        said = (*said, f" {measure.unit}; " if measure.unit else "; ")
-    said = (*said, "pairs of runs: ", count(f"{stem}/pairs", contrast.pairs))
-    return (*said, *troubles(stem, {name: block.of(name) for name in pair}))
+        sentence = (*sentence, *estimate(f"{stem}/{pair[0]}", one[:3], measure.digits), " against ")
+        sentence = (*sentence, *estimate(f"{stem}/{pair[1]}", other[:3], measure.digits))
+        sentence = (*sentence, f" {measure.unit}; " if measure.unit else "; ")
+    sentence = (*sentence, "pairs of runs: ", count(f"{stem}/pairs", contrast.pairs))
+    return (*sentence, *troubles(stem, {name: block.runs_of(name) for name in pair}))

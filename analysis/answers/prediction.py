@@ -32,7 +32,7 @@ def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
 def headline(stem: str, outlook: str, evidence: Evidence) -> Sentence:
     """How many measures predict an outcome, are associated with it, or show nothing."""
     counts = kinds(outlook, evidence)
-    said: Sentence = ("Of ", count(f"answers/{stem}/measures", counts.total()), " measures, ")
+    sentence: Sentence = ("Of ", count(f"answers/{stem}/measures", counts.total()), " measures, ")
     words: dict[Kind, str] = {
         "predicts": f" predict {SAID[outlook]}",
         "associated": " are associated with it in some architecture",
@@ -43,8 +43,8 @@ def headline(stem: str, outlook: str, evidence: Evidence) -> Sentence:
     shown: list[Kind] = [kind for kind in words if counts[kind] or kind in _FIRST]
     for i, kind in enumerate(shown):
         stem_of = f"answers/{stem}/{outlook}/{kind}"
-        said = (*said, ", " if i else "", count(stem_of, counts[kind]), words[kind])
-    return said
+        sentence = (*sentence, ", " if i else "", count(stem_of, counts[kind]), words[kind])
+    return sentence
 
 
 _FIRST: tuple[Kind, ...] = ("predicts", "associated")
@@ -55,10 +55,10 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
     found = relations_for(evidence.basis.relations, key, outlook)
     if not found:
         return []
-    said, place = verdict(found), f"answers/{stem}/{key}/{outlook}"
+    outcome, place = verdict(found), f"answers/{stem}/{key}/{outlook}"
     whole = next(relation for relation in found if not relation.block)
     name = Label(quantity(whole))
-    if said.kind == "not estimable":
+    if outcome.kind == "not estimable":
         why = "no two normalizers have both a reading in time and an outcome"
         return [(name, f": not estimable for {SAID[outlook]}: {why}")]
     start: Sentence = {
@@ -66,14 +66,14 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
         "associated": (name, f" is associated with {SAID[outlook]} in "),
         "opposed": (name, f" goes against {SAID[outlook]} in "),
         "no evidence": (name, f": no evidence for {SAID[outlook]} in any of "),
-    }[said.kind]
-    if said.kind in ("associated", "opposed"):
-        start = (*start, count(f"{place}/blocks", said.blocks), " of ")
-    if said.kind != "predicts":
-        start = (*start, count(f"{place}/of", said.of), " blocks")
-    if said.kind == "no evidence":
-        start = (*start, *_short_of(place, said))
-    testable = math.isfinite(said.detectable)
+    }[outcome.kind]
+    if outcome.kind in ("associated", "opposed"):
+        start = (*start, count(f"{place}/blocks", outcome.blocks), " of ")
+    if outcome.kind != "predicts":
+        start = (*start, count(f"{place}/of", outcome.of), " blocks")
+    if outcome.kind == "no evidence":
+        start = (*start, *_short_of(place, outcome))
+    testable = math.isfinite(outcome.detectable)
     bounds = (whole.psi.low, whole.psi.high) if testable else (math.nan, math.nan)
     numbers = (whole.psi.estimate, *bounds)
     sentence: Sentence = (*start, "; ψ over all blocks = ", *estimate(f"{place}/psi", numbers, 2))
@@ -81,17 +81,17 @@ def worded(stem: str, key: str, outlook: str, evidence: Evidence) -> list[Senten
     return [(*sentence, "; normalizers: ", count(f"{place}/n", whole.psi.n))]
 
 
-def _short_of(place: str, said: Verdict) -> Sentence:
+def _short_of(place: str, found: Verdict) -> Sentence:
     """What the largest ψ of a block lacks."""
-    digits = _telling_digits(said.largest, said.detectable)
+    digits = _telling_digits(found.largest, found.detectable)
     largest: Sentence = (
         ": the largest ψ of one is ",
-        *_alone(f"{place}/largest", said.largest, digits),
+        *_alone(f"{place}/largest", found.largest, digits),
     )
-    if not math.isfinite(said.detectable):
+    if not math.isfinite(found.detectable):
         return (*largest, ", with too few normalizers to tell any from none")
-    least = _alone(f"{place}/detectable", said.detectable, digits)
-    if said.largest < said.detectable - 1e-9:  # what differs less differs by rounding
+    least = _alone(f"{place}/detectable", found.detectable, digits)
+    if found.largest < found.detectable - 1e-9:  # what differs less differs by rounding
         return (*largest, ", where one is told from none from ψ = ", *least, " on")
     return (*largest, ", enough for the test (", *least, "), but its interval reaches zero")
 
@@ -144,7 +144,11 @@ def stability(evidence: Evidence, key: str) -> list[Sentence]:
     if evidence.measure(key) is None:
         return []
     rows = [
-        (block.name, stable_lr(block.of(str(name))), evidence.cell(key, block, str(name)).estimate)
+        (
+            block.name,
+            stable_lr(block.runs_of(str(name))),
+            evidence.cell(key, block, str(name)).estimate,
+        )
         for block in evidence.blocks
         for name in block.runs["normalizer"].unique()
     ]

@@ -64,7 +64,7 @@ def once(key: str, comparisons: Iterable[Comparison], evidence: Evidence) -> lis
         for finding in find(key, comparison, evidence):
             rests_on = _rests_on(comparison, finding, evidence)
             repeated = rests_on is not None and rests_on in seen
-            found.append(_said_before(finding) if repeated else finding)
+            found.append(_counted_once(finding) if repeated else finding)
             seen |= {rests_on} if rests_on is not None else set()
     return found
 
@@ -83,12 +83,12 @@ def _rests_on(
     return own if runs else None
 
 
-def _said_before(finding: Finding) -> Finding:
-    said: Sentence = (
+def _counted_once(finding: Finding) -> Finding:
+    sentence: Sentence = (
         Label(finding.block),
         f": {finding.measure}: the same runs at the same rate as above, counted once",
     )
-    return replace(finding, state="shown", claim=Claim(said))
+    return replace(finding, state="shown", claim=Claim(sentence))
 
 
 def answer(key: str, text: str, rule: str, findings: list[Finding], table: str) -> Answer:

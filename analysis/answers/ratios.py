@@ -22,8 +22,8 @@ def original(evidence: Evidence) -> Answer:
     )
     known = [stem for stem in (DISTANCE, OUTPUT) if evidence.measure(early(stem))]
     if not known or evidence.measure(early(ICS)) is None:
-        said = Claim(("not estimable: it needs gradient_ics, and distribution_ics or moment_ics",))
-        return answer("Q4", text, rule, [Finding(state="not estimable", claim=said)], "")
+        claim = Claim(("not estimable: it needs gradient_ics, and distribution_ics or moment_ics",))
+        return answer("Q4", text, rule, [Finding(state="not estimable", claim=claim)], "")
     stems = (known[0], ICS)
     sides = [find("Q4", batch(stem, "above"), evidence) for stem in stems]
     shown = [f for stem in stems for f in find("Q4", batch(stem, "either"), evidence)]
@@ -37,7 +37,7 @@ def original(evidence: Evidence) -> Answer:
 def _ratios(key: str, stems: Sequence[str], phase: str, evidence: Evidence) -> Sentence:
     """By measure and block the ratio of batch to none over all rates, with its interval."""
     labels = [evidence.label("batch"), evidence.label("none")]
-    said: Sentence = ()
+    sentence: Sentence = ()
     for measure in (evidence.measure(f"{stem}_{phase}") for stem in stems):
         if measure is None or None in labels:
             continue
@@ -50,8 +50,8 @@ def _ratios(key: str, stems: Sequence[str], phase: str, evidence: Evidence) -> S
             number = number if known else ("not estimable",)
             own = (*own, "; " if own else "", Label(block.name), " ", *number)
         title = f"{measure.title[:1].upper()}{measure.title[1:]}, batch over none: "
-        said = (*said, " " if said else "", title, *own, ".")
-    return said
+        sentence = (*sentence, " " if sentence else "", title, *own, ".")
+    return sentence
 
 
 def _agreement(one: Sequence[Finding], other: Sequence[Finding]) -> Sentence:
@@ -97,5 +97,5 @@ def speeds(evidence: Evidence) -> Answer:
 
 
 def _by_construction(finding: Finding) -> Finding:
-    said = ("By construction: ", *finding.claim.verdict)
-    return replace(finding, claim=replace(finding.claim, verdict=said))
+    verdict = ("By construction: ", *finding.claim.verdict)
+    return replace(finding, claim=replace(finding.claim, verdict=verdict))

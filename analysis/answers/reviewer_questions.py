@@ -46,7 +46,7 @@ def build(evidence: Evidence, figures: Sequence[str]) -> list[Answer]:
     ]
 
 
-def _said(
+def _shown_answer(
     key: str, text: str, verdict: Sentence, rule: str = _SHOWN, claims: Sequence[Sentence] = ()
 ) -> Answer:
     shown = [Claim(sentence) for sentence in claims]
@@ -61,7 +61,7 @@ def _readable(figures: Sequence[str]) -> Answer:
         count("answers/Q1/fans", sum(name.startswith("activations") for name in figures)),
         ".",
     )
-    return _said("Q1", "Can the figures be read?", verdict)
+    return _shown_answer("Q1", "Can the figures be read?", verdict)
 
 
 def _defined(evidence: Evidence) -> Answer:
@@ -73,7 +73,7 @@ def _defined(evidence: Evidence) -> Answer:
         count("answers/Q2/measures", defined),
         ".",
     )
-    return _said("Q2", "Which gradient, of what, with respect to what?", verdict)
+    return _shown_answer("Q2", "Which gradient, of what, with respect to what?", verdict)
 
 
 def _families(evidence: Evidence) -> Answer:
@@ -112,7 +112,7 @@ def _generalization(evidence: Evidence) -> Answer:
         of = count("answers/Q5/flattest/of", len(ends))
         verdict = (*verdict, " The flattest end is also the most accurate in ", best, " of ", of)
         verdict = (*verdict, " blocks.")
-    return _said(
+    return _shown_answer(
         "Q5",
         "Do normalizers that smooth also generalize better, and end in flatter minima?",
         verdict,
@@ -133,7 +133,7 @@ def _flattest(block: Block, evidence: Evidence) -> list[tuple[Sentence, bool]]:
         return []
     flattest = min(known, key=lambda n: known[n])
     stem = f"answers/Q5/{block.name}/flattest"
-    said: Sentence = (
+    built: Sentence = (
         Label(block.name),
         ": flattest end, by adaptive sharpness: ",
         Label(flattest),
@@ -141,11 +141,11 @@ def _flattest(block: Block, evidence: Evidence) -> list[tuple[Sentence, bool]]:
         *estimate(stem, evidence.cell(key, block, flattest)[:3], 3),
     )
     if evidence.measure(ACCURACY) is None:
-        return [(said, False)]
+        return [(built, False)]
     right = {n: evidence.cell(ACCURACY, block, n).estimate for n in known}
     accuracy = evidence.cell(ACCURACY, block, flattest)
-    said = (*said, ", its test accuracy ", *estimate(f"{stem}/accuracy", accuracy[:3], 3), " %")
-    return [(said, right[flattest] == max(right.values()))]
+    built = (*built, ", its test accuracy ", *estimate(f"{stem}/accuracy", accuracy[:3], 3), " %")
+    return [(built, right[flattest] == max(right.values()))]
 
 
 def _axes(figures: Sequence[str]) -> Answer:
@@ -155,7 +155,7 @@ def _axes(figures: Sequence[str]) -> Answer:
         count("answers/Q6/figures", len(figures)),
         " figures.",
     )
-    return _said("Q6", "Do the axes of the histograms mean something?", verdict)
+    return _shown_answer("Q6", "Do the axes of the histograms mean something?", verdict)
 
 
 def _foretold(evidence: Evidence) -> Answer:
@@ -174,7 +174,7 @@ def _foretold(evidence: Evidence) -> Answer:
     verdict: Sentence = ("Not estimable: no smoothness was measured.",)
     if measured:
         verdict = (*headline("Q8", "speed", evidence), ". ", *lemma[0], ".")
-    return _said(
+    return _shown_answer(
         "Q8",
         "Is there an explicit, tested relation between smoothness and optimization?",
         verdict,
@@ -196,7 +196,7 @@ def _alternatives(evidence: Evidence) -> Answer:
         count("answers/Q9/normalizers", int(normalizers)),
         "; the numbers below are the ends of each ranking, the tables and heatmaps show all of it.",
     )
-    return _said("Q9", "How do the alternatives compare?", verdict, _SHOWN, claims)
+    return _shown_answer("Q9", "How do the alternatives compare?", verdict, _SHOWN, claims)
 
 
 def _smoothest(block: Block, key: str, evidence: Evidence) -> list[Sentence]:
@@ -208,9 +208,9 @@ def _smoothest(block: Block, key: str, evidence: Evidence) -> list[Sentence]:
     values = np.array([cells[name].estimate for name in names])
     if not np.isfinite(values).any():
         return []
-    said: list[Part] = [Label(block.name), f": {measure.title}: least with "]
+    built: list[Part] = [Label(block.name), f": {measure.title}: least with "]
     for place, word in ((np.nanargmin(values), " and most with "), (np.nanargmax(values), "")):
         name = names[int(place)]
         stem = f"answers/Q9/{block.name}/{key}/{name}"
-        said += [Label(name), " ", *estimate(stem, cells[name][:3], measure.digits), word]
-    return [tuple(said)]
+        built += [Label(name), " ", *estimate(stem, cells[name][:3], measure.digits), word]
+    return [tuple(built)]

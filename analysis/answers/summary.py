@@ -79,7 +79,7 @@ def summary(answers: Sequence[Answer], ended: Sentence) -> list[Sentence]:
     decided = [sentence for _, sentence in sorted(found, key=lambda one: -one[0])[:MOST]]
     if not decided:
         decided = [("No claim is decided: the runs are too few, or have no data for it.",)]
-    foretold = [said for answer in answers if answer.key == "Q8" and (said := _first(answer))]
+    foretold = [built for answer in answers if answer.key == "Q8" and (built := _first(answer))]
     return [*decided, *foretold, (*_counts(answers), " ", *ended)]
 
 
@@ -88,14 +88,14 @@ def _claim(each: tuple[str, str], answers: Sequence[Answer]) -> tuple[int, Sente
     key, part = each
     findings = [f for a in answers if a.key == key for f in a.findings if f.part == part]
     blocks = list(dict.fromkeys(f.block for f in findings if f.block))
-    said: list[Part] = []
+    built: list[Part] = []
     decided: set[str] = set()
     for state, clause in zip(("supported", "contradicted"), _CLAUSES[each], strict=True):
         own = [f for f in findings if f.state == state]
         if own:
-            said += [". " if said else "", clause, *_where(f"summary/{key}/{part}", own, blocks)]
+            built += [". " if built else "", clause, *_where(f"summary/{key}/{part}", own, blocks)]
             decided |= {f.block for f in own}
-    return (len(decided), (*said, " (", Label(key), ").")) if said else None
+    return (len(decided), (*built, " (", Label(key), ").")) if built else None
 
 
 def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str]) -> Sentence:
@@ -103,13 +103,13 @@ def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str]) -> Sent
     own = list(dict.fromkeys(f.block for f in findings))
     phases = [PHASES[p] for p in PHASES if any(f.phase == p for f in findings)]
     stem = f"{key}/{findings[0].state}"
-    said: Sentence = (f", {' and '.join(phases)}",) if phases else ()
-    said = (*said, ": in ", count(f"{stem}/blocks", len(own)), " of ")
-    said = (*said, count(f"{stem}/of", len(blocks)), " architectures")
+    built: Sentence = (f", {' and '.join(phases)}",) if phases else ()
+    built = (*built, ": in ", count(f"{stem}/blocks", len(own)), " of ")
+    built = (*built, count(f"{stem}/of", len(blocks)), " architectures")
     if len(own) < len(blocks):
         names = [part for block in own for part in (", ", Label(block))]
-        said = (*said, " (", *names[1:], ")")
-    return (*said, *effects_named(stem, findings))
+        built = (*built, " (", *names[1:], ")")
+    return (*built, *effects_named(stem, findings))
 
 
 def _first(answer: Answer) -> Sentence:
@@ -142,8 +142,8 @@ def _counts(answers: Sequence[Answer]) -> Sentence:
             states: Counter[State] = Counter(f.state for f in answer.findings if f.part == part)
             tested = any(states[s] for s in ("supported", "contradicted", "open"))
             kinds[headline(states) if tested else "Not estimable"] += 1
-    said: Sentence = ("Of ", count("summary/verdicts", sum(kinds.values())), " verdicts on claims")
+    built: Sentence = ("Of ", count("summary/verdicts", sum(kinds.values())), " verdicts on claims")
     for i, kind in enumerate(kind for kind in _KINDS if kinds[kind]):
         number = count(f"summary/verdicts/{kind.lower()}", kinds[kind])
-        said = (*said, ", " if i else ": ", number, f" {kind.lower()}")
-    return (*said, ".")
+        built = (*built, ", " if i else ": ", number, f" {kind.lower()}")
+    return (*built, ".")

@@ -18,13 +18,13 @@ _STATES: tuple[State, ...] = ("supported", "contradicted", "open", "not estimabl
 def tally(key: str, findings: Sequence[Finding]) -> Sentence:
     """The verdict over all findings, one for each part of the claim."""
     parts = list(dict.fromkeys(f.part for f in findings if f.state != "shown"))
-    said: Sentence = ()
+    built: Sentence = ()
     for part in parts:
         own = [f for f in findings if f.part == part]
         title = f"{part[:1].upper()}{part[1:]}: " if part else ""
         sentence = _part(f"answers/{key}{f'/{part}' if part else ''}", own, title)
-        said = (*said, *((" ",) if said else ()), *sentence)
-    return said or ("Not estimable.",)
+        built = (*built, *((" ",) if built else ()), *sentence)
+    return built or ("Not estimable.",)
 
 
 def _part(stem: str, findings: Sequence[Finding], title: str) -> Sentence:
@@ -36,11 +36,11 @@ def _part(stem: str, findings: Sequence[Finding], title: str) -> Sentence:
     start = f"{title}{word[0].lower()}{word[1:]}" if title else word
     decided = {f.phase for f in findings if f.state in _DECIDED}
     phases = [phase for phase in ("", *PHASES) if phase in decided]
-    said: Sentence = (start,)
+    built: Sentence = (start,)
     for i, phase in enumerate(phases):
         own = [f for f in findings if f.phase == phase and f.state in (*_DECIDED, "open")]
-        said = (*said, "; " if i else ": ", *_in_phase(stem, phase, own))
-    return (*said, *_rest(stem, counts), ".")
+        built = (*built, "; " if i else ": ", *_in_phase(stem, phase, own))
+    return (*built, *_rest(stem, counts), ".")
 
 
 _DECIDED: dict[State, str] = {"supported": "as claimed in ", "contradicted": "against it in "}
@@ -49,15 +49,20 @@ _DECIDED: dict[State, str] = {"supported": "as claimed in ", "contradicted": "ag
 def _in_phase(stem: str, phase: str, findings: Sequence[Finding]) -> Sentence:
     """``late as claimed in 2 of 6 comparisons (vgg11 at LR 0.1), ratio …, against it in 1 (…)``."""
     stem = f"{stem}/{phase}" if phase else stem
-    said: Sentence = (f"{PHASES[phase]} ",) if phase else ()
+    built: Sentence = (f"{PHASES[phase]} ",) if phase else ()
     of: Sentence = (" of ", *_comparisons(f"{stem}/tested", len(findings)))
     for state, words in _DECIDED.items():
         own = [f for f in findings if f.state == state]
         if own:
-            said = (*said, *((", ",) if not of else ()), words, count(f"{stem}/{state}", len(own)))
-            said = (*said, *of, *_places(stem, own, findings))
-            said, of = (*said, *effects_named(f"{stem}/{state}", own)), ()
-    return said
+            built = (
+                *built,
+                *((", ",) if not of else ()),
+                words,
+                count(f"{stem}/{state}", len(own)),
+            )
+            built = (*built, *of, *_places(stem, own, findings))
+            built, of = (*built, *effects_named(f"{stem}/{state}", own)), ()
+    return built
 
 
 def _comparisons(key: str, number: int) -> Sentence:
@@ -86,9 +91,9 @@ def _rates(stem: str, rates: Sequence[float]) -> list[Part]:
 
 def _rest(stem: str, counts: dict[State, int]) -> Sentence:
     """How many comparisons decide nothing."""
-    said: Sentence = ()
+    built: Sentence = ()
     if not any(counts[state] for state in _DECIDED):
-        said = (" in ", *_comparisons(f"{stem}/open", counts["open"]))
+        built = (" in ", *_comparisons(f"{stem}/open", counts["open"]))
         counts = {**counts, "open": 0}
     idle: tuple[tuple[State, str], ...] = (
         ("open", "undecided"),
@@ -96,8 +101,8 @@ def _rest(stem: str, counts: dict[State, int]) -> Sentence:
     )
     for state, word in idle:
         if counts[state]:
-            said = (*said, f"; {word} in ", count(f"{stem}/{state}", counts[state]))
-    return said
+            built = (*built, f"; {word} in ", count(f"{stem}/{state}", counts[state]))
+    return built
 
 
 def headline(counts: dict[State, int]) -> str:

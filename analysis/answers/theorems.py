@@ -29,23 +29,23 @@ def hold(evidence: Evidence) -> Answer:
         for finding in _gap(block, evidence, key, name)
     ]
     if not found:
-        said = Claim(
+        claim = Claim(
             ("not estimable: no run recorded batchnorm_theorems (it needs batch normalization)",)
         )
-        found = [Finding(state="not estimable", claim=said)]
+        found = [Finding(state="not estimable", claim=claim)]
     return answer("C12", text, _RULE, found, "")
 
 
 def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Finding]:
-    own = _of(evidence.basis.probes["batchnorm_theorems"], block, column)
-    single = _of(
+    own = _block_values(evidence.basis.probes["batchnorm_theorems"], block, column)
+    single = _block_values(
         evidence.basis.study.reduced.get("layers/batchnorm_theorems", pd.DataFrame()), block, column
     )
     if own.empty:
         return []
     stem = f"answers/C12/{block.name}/{column}"
     middle, largest = float(own.median()), float(single.max())
-    said: Sentence = (
+    sentence: Sentence = (
         Label(block.name),
         f": theorem on the {name}, median relative gap ",
         *estimate(f"{stem}/median", (middle, math.nan, math.nan), 2),
@@ -59,7 +59,7 @@ def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Findi
     return [
         Finding(
             state=state,
-            claim=Claim(said),
+            claim=Claim(sentence),
             block=block.name,
             measure=measure,
             effect=middle,
@@ -68,7 +68,7 @@ def _gap(block: Block, evidence: Evidence, column: str, name: str) -> list[Findi
     ]
 
 
-def _of(frame: pd.DataFrame, block: Block, column: str) -> pd.Series:
+def _block_values(frame: pd.DataFrame, block: Block, column: str) -> pd.Series:
     if column not in frame:
         return pd.Series(dtype=float)
     own = frame["cell_id"].astype(str).isin(block.runs["cell_id"])

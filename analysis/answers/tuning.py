@@ -69,9 +69,9 @@ def _block(block: Block, ranked: pd.DataFrame, measure: Measure) -> tuple[Senten
     pairs = itertools.combinations(VIEWS, 2)
     taus = [rank_correlation.overall(in_order[one], in_order[other])[0] for one, other in pairs]
     least = min((tau for tau in taus if math.isfinite(tau)), default=math.nan)
-    said: list[Part] = [Label(block.name), f", by {measure.title}: "]
+    built: list[Part] = [Label(block.name), f", by {measure.title}: "]
     for view, name in first.items():
-        said += [f"{VIEWS[view]}: ", Label(name), "; "]
+        built += [f"{VIEWS[view]}: ", Label(name), "; "]
     stem = f"answers/tuning/{block.name}/{measure.key}"
-    said += ["least rank correlation of two views ", *estimate(stem, (least, *[math.nan] * 2), 2)]
-    return tuple(said), len(set(first.values())) > 1 or least < 0
+    built += ["least rank correlation of two views ", *estimate(stem, (least, *[math.nan] * 2), 2)]
+    return tuple(built), len(set(first.values())) > 1 or least < 0

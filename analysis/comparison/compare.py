@@ -54,7 +54,7 @@ class Against:
     """A section of the report."""
 
     title: str
-    said: list[Sentence]
+    sentences: list[Sentence]
     claims: list[Claim]
     """The changes that a test tells from none."""
     settings: list[tuple[str, str, str]]
@@ -93,7 +93,7 @@ def against(here: Study, there: Study, seed: int = 0) -> Against:
     )
     return Against(
         title=table.title,
-        said=lead(here, there, cells, alone, same),
+        sentences=lead(here, there, cells, alone, same),
         claims=verdicts(cells, shown, keys, other),
         settings=changed(here, there),
         table=table,

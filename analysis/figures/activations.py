@@ -42,7 +42,7 @@ def _figure(scene: Scene, part: Slice) -> Figure:
     return Figure(
         name=f"activations_{part.slug}",
         title=f"Activations over training: {part.setting}",
-        caption=CAPTION.replace("{lr}", part.said),
+        caption=CAPTION.replace("{lr}", part.description),
         numbers=numbers(part),
         draw=partial(draw, scene, part),
     )

@@ -104,8 +104,8 @@ def condition(runs: pd.DataFrame) -> str:
         "diverged": int((runs["status"] == "diverged").sum()),
         "stuck": int(runs["stuck"].astype(bool).sum()),
     }
-    said = [f"{count} {name}" for name, count in counts.items() if count]
-    return ", ".join([plural(len(runs), "run"), *said])
+    extra = [f"{count} {name}" for name, count in counts.items() if count]
+    return ", ".join([plural(len(runs), "run"), *extra])
 
 
 def plural(count: int, noun: str) -> str:

@@ -38,7 +38,7 @@ def _figure(scene: Scene, curve: Curve, frame: pd.DataFrame) -> Figure:
     return Figure(
         name=curve.name,
         title=curve.title,
-        caption=" ".join([curve.said, BAND, *([OF_LOGARITHMS] if curve.log else [])]),
+        caption=" ".join([curve.caption, BAND, *([OF_LOGARITHMS] if curve.log else [])]),
         numbers={"runs": int(runs.sum()), "fewest": int(runs.min()), "most": int(runs.max())},
         draw=partial(draw, scene, curve),
     )

@@ -91,7 +91,7 @@ def _figure(scene: Scene, direction: str, part: Slice) -> Figure:
     return Figure(
         name=f"{start}{part.slug}",
         title=f"Loss landscape {title}: {part.setting}",
-        caption=CAPTION.replace("{along}", along).replace("{lr}", part.said),
+        caption=CAPTION.replace("{along}", along).replace("{lr}", part.description),
         numbers=numbers(part),
         draw=partial(draw, scene, part),
     )

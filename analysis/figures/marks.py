@@ -109,8 +109,8 @@ def annotated(svg: str, drawing: Drawing) -> str:
 
 
 def _with_attributes(svg: str, gid: str, attributes: dict[str, str]) -> str:
-    said = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items())
-    return svg.replace(f'id="{gid}"', f'id="{gid}"{said}', 1)
+    extra = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items())
+    return svg.replace(f'id="{gid}"', f'id="{gid}"{extra}', 1)
 
 
 def _named(drawing: Marked) -> dict[Axes, Place]:

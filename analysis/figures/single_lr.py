@@ -27,7 +27,7 @@ class Slice:
     records: pd.DataFrame
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """What a caption says about the learning rate."""
         return SAID.replace("{lr}", f"{self.lr:g}")
 

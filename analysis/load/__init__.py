@@ -1,7 +1,7 @@
 """From a store, or MLflow alone, to a `Study`."""
 
 from analysis.load.code_digest import code, versions
-from analysis.load.progress import told
+from analysis.load.progress import with_progress
 from analysis.load.reader import Found, Reader
 from analysis.load.sources import load, opened
 from analysis.load.study_file import read_study, write_study
@@ -13,7 +13,7 @@ __all__ = [
     "load",
     "opened",
     "read_study",
-    "told",
     "versions",
+    "with_progress",
     "write_study",
 ]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analysis.load import cache_file, result_row
 from analysis.load.cache import Cache
-from analysis.load.progress import told
+from analysis.load.progress import with_progress
 from analysis.reductions import summaries
 from analysis.study import concat
 from pipeline.store import Store, StoreError
@@ -64,7 +64,7 @@ def read(
     reading = Reading(parts=parts)
     batches = _batches([found for cell, found in sorted(results.items()) if cell not in kept])
     found = _each(partial(_batch, store.uri), batches, processes)
-    for data, damaged, problems in told("reading", found, len(batches)):
+    for data, damaged, problems in with_progress("reading", found, len(batches)):
         if (part := cache_file.Part(data)).cells:
             cache.keep(data)
             reading.parts.append(part)
@@ -124,7 +124,7 @@ def _reduced(results: list[dict[str, Any]], tables: Tables) -> bytes:
     """A shard of these cells."""
     names = [found["cell_id"] for found in results]
     runs = concat.runs([found["row"] for found in results])
-    frames = summaries.of(summaries.smoothed(concat.records(names, tables), runs), runs)
+    frames = summaries.reduce_records(summaries.smoothed(concat.records(names, tables), runs), runs)
     return cache_file.encode(
         {found["cell_id"]: found["row"]["digest"] for found in results}, frames
     )

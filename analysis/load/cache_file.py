@@ -77,10 +77,10 @@ class Part:
     def table(self, name: str) -> pa.Table:
         """The rows of the cells that count."""
         table = pq.ParquetFile(pa.BufferReader(self._shard.read(name))).read()
-        return table if self.wanted >= set(self.cells) else _of_cells(table, self.wanted)
+        return table if self.wanted >= set(self.cells) else _rows_of_cells(table, self.wanted)
 
 
-def _of_cells(table: pa.Table, wanted: set[str]) -> pa.Table:
+def _rows_of_cells(table: pa.Table, wanted: set[str]) -> pa.Table:
     names = table.column("cell_id").cast(pa.string()).to_pandas()
     return table.filter(pa.array(names.isin(wanted)))
 

@@ -15,7 +15,7 @@ _EVERY = 10.0
 T = TypeVar("T")
 
 
-def told(what: str, items: Iterable[T], total: int) -> Iterator[T]:
+def with_progress(what: str, items: Iterable[T], total: int) -> Iterator[T]:
     """The items; now and then how many of ``total`` came, and how long the rest will take."""
     began = last = time.monotonic()
     for count, item in enumerate(items, 1):

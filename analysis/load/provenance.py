@@ -19,7 +19,7 @@ _ARITHMETIC = {
 _CELL = re.compile(r"[^\s]*cells/[^/\s]+/|\bcell [0-9a-f]+")
 
 
-def of(result: Mapping[str, Any]) -> dict[str, Any]:
+def study_facts(result: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance that a study sums up; a fact that a result does not know is left out."""
     known = {key: result["provenance"].get(key) for key in _FACTS}
     known["versions"] = dict(known["versions"] or {})
@@ -135,8 +135,9 @@ def _mixed(key: str, facts: Mapping[str, dict[str, Any]]) -> str:
     if len(seen) < 2:
         return ""
     shares = ", ".join(f"{seen[value]} of {value}" for value in sorted(seen))
-    told = "differ by rounding" if key == "device" else "are not computed alike"
-    return f"{_ARITHMETIC[key]} are mixed (cells: {shares}): numbers {told}, times do not compare"
+    relation = "differ by rounding" if key == "device" else "are not computed alike"
+    mixed = f"{_ARITHMETIC[key]} are mixed (cells: {shares})"
+    return f"{mixed}: numbers {relation}, times do not compare"
 
 
 def gathered(problems: Sequence[str]) -> list[str]:

@@ -79,7 +79,7 @@ class Reader:
         self.cache = Cache(None if strict else cache)
         self.problems: list[str] = []
 
-    def found(self, sweeps: Sequence[str]) -> Found:
+    def find(self, sweeps: Sequence[str]) -> Found:
         """The plans and the finished cells' results."""
         names, standing = self._names(sweeps), self.store.cell_states()
         reading = plans.Plans(self.store, standing.finished, self.wanted, self.strict)
@@ -140,7 +140,7 @@ class Reader:
     def _result(self, cell_id: str) -> dict[str, Any]:
         result, row = cells.result(self.store, cell_id)
         kept = {key: result[key] for key in ("cell_id", "records", "settings")}
-        return {**kept, "row": row, "facts": facts.of(result)}
+        return {**kept, "row": row, "facts": facts.study_facts(result)}
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
         try:

@@ -26,7 +26,7 @@ def result(store: Store, cell_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         _ = dict(found["records"])
         known = row(found)
-        provenance.of(found)
+        provenance.study_facts(found)
         if found["cell_id"] != cell_id or found["status"] not in FINISHED:
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -49,7 +49,7 @@ def load(
     with opened(storage, tracking, wanted, tracking_store) as store:
         how: Any = {"records": records, "cache": cache, "processes": processes, "plans": plans}
         reader = Reader(store, strict=strict, **how)
-        return reader.study(reader.found(wanted))
+        return reader.study(reader.find(wanted))
 
 
 @contextmanager

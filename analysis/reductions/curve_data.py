@@ -25,7 +25,9 @@ LANDSCAPE = (
 """Columns of a landscape's figure."""
 
 
-def of(records: Mapping[str, pd.DataFrame], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def reduce_records(
+    records: Mapping[str, pd.DataFrame], runs: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
     """By name (``curves/CURVE``, ``fans``): the lines of some cells' records.
 
     Args:

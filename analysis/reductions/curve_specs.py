@@ -31,7 +31,7 @@ class Curve:
     log: bool = False
     scale: float = 1.0
     bounds: tuple[float, float] = (-np.inf, np.inf)
-    said: str
+    caption: str
 
 
 STEP_MEDIAN = "Each run's value at a step is the median over its layers."
@@ -43,7 +43,7 @@ CURVES = (
         y="train_loss",
         label="training loss ({loss})",
         log=True,
-        said="Loss on each step's own batch, averaged in bins of steps.",
+        caption="Loss on each step's own batch, averaged in bins of steps.",
     ),
     Curve(
         name="test_accuracy",
@@ -53,7 +53,7 @@ CURVES = (
         label="test accuracy (%)",
         scale=100.0,
         bounds=(0, 100),
-        said="Share of the test set classified correctly, at the evaluated steps.",
+        caption="Share of the test set classified correctly, at the evaluated steps.",
     ),
     Curve(
         name="test_loss",
@@ -62,7 +62,7 @@ CURVES = (
         y="test_loss",
         label="test loss ({loss})",
         log=True,
-        said="Loss on the test set at the evaluated steps.",
+        caption="Loss on the test set at the evaluated steps.",
     ),
     Curve(
         name="ics_depth_relative",
@@ -72,9 +72,9 @@ CURVES = (
         over="depth",
         label="‖G − G′‖ / ‖G‖ (ratio)",
         log=True,
-        said="Change of a layer's gradient when the layers before it are updated (Def. 2.1), over "
-        "its norm; each run's median over the probed steps. The first layer, where it is zero by "
-        "definition, is left out.",
+        caption="Change of a layer's gradient when the layers before it are updated (Def. 2.1), "
+        "over its norm; each run's median over the probed steps. The first layer, where it is zero "
+        "by definition, is left out.",
     ),
     Curve(
         name="ics_depth_cosine",
@@ -84,8 +84,8 @@ CURVES = (
         over="depth",
         label="cos(G, G′) (ratio)",
         bounds=(-1, 1),
-        said="Cosine of a layer's gradient before and after the layers before it are updated; 1 is "
-        "no shift. Each run's median over the probed steps.",
+        caption="Cosine of a layer's gradient before and after the layers before it are updated; 1 "
+        "is no shift. Each run's median over the probed steps.",
     ),
     Curve(
         name="moment_speed_mean",
@@ -94,8 +94,8 @@ CURVES = (
         y="mean_shift",
         label="|Δμ| / σ (per update)",
         log=True,
-        said="Change of a unit's mean in one update, in units of its standard deviation, averaged "
-        f"over units. {STEP_MEDIAN}",
+        caption="Change of a unit's mean in one update, in units of its standard deviation, "
+        f"averaged over units. {STEP_MEDIAN}",
     ),
     Curve(
         name="moment_speed_std",
@@ -104,8 +104,8 @@ CURVES = (
         y="log_std_shift",
         label="|Δ log σ| (per update)",
         log=True,
-        said="Change of the logarithm of a unit's standard deviation in one update, averaged over "
-        f"units. {STEP_MEDIAN}",
+        caption="Change of the logarithm of a unit's standard deviation in one update, averaged "
+        f"over units. {STEP_MEDIAN}",
     ),
     Curve(
         name="effective_beta",
@@ -114,8 +114,8 @@ CURVES = (
         y="effective_beta",
         label="effective β ({loss} / distance²)",
         log=True,
-        said="Largest ‖∇L(θ − s·d) − ∇L(θ)‖ over the distance ‖s·d‖ moved along the gradient, on "
-        "the range of steps tied to the learning rate. Small also where a run is still at the loss "
-        "at chance: read it beside the training loss.",
+        caption="Largest ‖∇L(θ − s·d) − ∇L(θ)‖ over the distance ‖s·d‖ moved along the gradient, "
+        "on the range of steps tied to the learning rate. Small also where a run is still at the "
+        "loss at chance: read it beside the training loss.",
     ),
 )

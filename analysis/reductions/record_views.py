@@ -31,7 +31,7 @@ class View:
     extra: bool = False
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """The records in words."""
         return f"{self.table}{' ' + self.of if self.of else ''}"
 

@@ -36,7 +36,7 @@ _WHOLE = {
 _LAYERED = ("gradient_ics", "scale_invariant", "cross_layer")
 
 
-def of(records: Records, runs: pd.DataFrame) -> Frames:
+def reduce_records(records: Records, runs: pd.DataFrame) -> Frames:
     """The reductions of some cells' records (`stack.records`, ``training`` smoothed).
 
     Args:
@@ -49,7 +49,7 @@ def of(records: Records, runs: pd.DataFrame) -> Frames:
     found |= {f"layers/{name}": _layers(records[name]) for name in _LAYERED if name in records}
     if "batchnorm_theorems" in known:
         found["layers/batchnorm_theorems"] = _largest(known["batchnorm_theorems"], runs)
-    return {**found, **curve_data.of(records, runs)}
+    return {**found, **curve_data.reduce_records(records, runs)}
 
 
 def labelled(reduced: Iterable[tuple[str, pd.DataFrame]], runs: pd.DataFrame) -> Frames:

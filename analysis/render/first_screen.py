@@ -62,8 +62,8 @@ class Asked:
     def estimable(self) -> bool:
         """Whether something was found, if only that it is undecided."""
         states = {finding.state for finding in self.answer.findings}
-        said = str(self.answer.verdict[0]) if self.answer.verdict else ""
-        return states != {"not estimable"} and not said.startswith("Not estimable")
+        start = str(self.answer.verdict[0]) if self.answer.verdict else ""
+        return states != {"not estimable"} and not start.startswith("Not estimable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,18 +129,22 @@ def anchor(key: str, block: str) -> str:
 def _ran(study: Study) -> Sentence:
     """``90 runs of quickstart on digits: 3 architectures, 5 normalizers, …``, in one line."""
     runs = study.runs
-    said: list[Part] = [count("runs", len(runs)), " runs of "]
-    said += _joined(study.sweeps)
+    sentence: list[Part] = [count("runs", len(runs)), " runs of "]
+    sentence += _joined(study.sweeps)
     if runs.empty:
-        return (*said, ".")
-    said += [" on ", *_joined(names(runs["data"])), ": "]
+        return (*sentence, ".")
+    sentence += [" on ", *_joined(names(runs["data"])), ": "]
     for i, column in enumerate(("architecture", "normalizer", "lr", "seed")):
         number = runs[column].astype(str).nunique()
         word = {"lr": "learning rate"}.get(column, column) + ("" if number == 1 else "s")
-        said += [" × " if i else "", count(f"ran/{column}", number), f" {word}"]
+        sentence += [" × " if i else "", count(f"ran/{column}", number), f" {word}"]
     steps = sorted({int(n) for n in pd.to_numeric(runs["steps"]).dropna()})
-    said += [", ", count("ran/steps", steps[-1]), " steps" if len(steps) == 1 else " steps at most"]
-    return (*said, ".")
+    sentence += [
+        ", ",
+        count("ran/steps", steps[-1]),
+        " steps" if len(steps) == 1 else " steps at most",
+    ]
+    return (*sentence, ".")
 
 
 def _joined(labels: Sequence[str]) -> list[Part]:

@@ -69,7 +69,7 @@ def _claim(claim: Claim) -> str:
 
 def _compared(compared: Compared) -> list[str]:
     found = compared.against
-    blocks = [f"## {escape(found.title)}", *map(sentence, found.said)]
+    blocks = [f"## {escape(found.title)}", *map(sentence, found.sentences)]
     blocks += ["\n".join(map(_claim, found.claims))]
     if found.settings:
         rows = [[escape(text) for text in row] for row in found.settings]
@@ -89,7 +89,7 @@ def _matrix(matrix: Matrix) -> str:
 
 def _verdict(cell: Verdict) -> str:
     mark, words = MARKS[cell.state]
-    return " ".join(part for part in (mark, words, sentence(cell.said)) if part)
+    return " ".join(part for part in (mark, words, sentence(cell.sentence)) if part)
 
 
 def page(page: Page) -> str:
@@ -107,7 +107,7 @@ def page(page: Page) -> str:
         blocks += ["\n".join(map(_claim, answer.claims)), f"*Rule.* {answer.rule}"]
         if answer.table:
             blocks += [f"From the table *{escape(page.table_title(answer.table))}*."]
-    blocks += ["## Data health", *map(sentence, page.health_said), frame(page.health, 3)]
+    blocks += ["## Data health", *map(sentence, page.health_sentences), frame(page.health, 3)]
     blocks += ["\n".join(f"- {escape(problem)}" for problem in page.problems)]
     blocks += ["## Tables", *map(table, page.sheets)]
     blocks += _compared(page.compared) if page.compared else []

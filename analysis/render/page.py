@@ -13,7 +13,17 @@ from analysis.render.first_screen import Asked, FirstScreen, asked, first_screen
 from analysis.render.table_layout import Sheet, head
 from analysis.study import Study
 from analysis.tables import Table
-from analysis.text import Answer, Label, Number, Part, Sentence, count, in_answer, labels_of, said
+from analysis.text import (
+    Answer,
+    Label,
+    Number,
+    Part,
+    Sentence,
+    count,
+    in_answer,
+    labels_of,
+    numbers_in,
+)
 
 GLANCE = (
     "What the paper claims (C), its critics (K) and its reviewers ask (Q), each answered from the "
@@ -68,7 +78,7 @@ class Compared:
 
     def spoken(self) -> list[Sentence]:
         """All sentences of the section."""
-        return [*self.against.said, *(claim.verdict for claim in self.against.claims)]
+        return [*self.against.sentences, *(claim.verdict for claim in self.against.claims)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +92,7 @@ class Page:
     asked: list[Asked]
     key: list[tuple[str, str]]
     """Short labels of architectures, and what they stand for."""
-    health_said: list[Sentence]
+    health_sentences: list[Sentence]
     health: pd.DataFrame
     problems: list[str]
     sheets: list[Sheet]
@@ -110,9 +120,9 @@ class Page:
     def numbers(self) -> dict[str, Number]:
         """Every number of the prose, by its key."""
         compared = self.compared.spoken() if self.compared else []
-        cells = [cell.said for row in self.first.matrix.rows for cell in row.cells]
+        cells = [cell.sentence for row in self.first.matrix.rows for cell in row.cells]
         first = [self.first.ran, *self.first.findings, *cells]
-        return said([*self.lead, *first, *self.spoken(), *self.health_said, *compared])
+        return numbers_in([*self.lead, *first, *self.spoken(), *self.health_sentences, *compared])
 
     def spoken(self) -> list[Sentence]:
         """All sentences of the answers."""
@@ -142,7 +152,7 @@ def compose(
         first=first,
         asked=asked(short, figures, first.figure),
         key=[(name, label) for label, name in known.items() if name != label],
-        health_said=_health(health, study),
+        health_sentences=_health(health, study),
         health=health.rows,
         problems=[line for each in studies for line in (*each.notes, *each.problems)],
         sheets=list(sheets),
@@ -210,14 +220,14 @@ def _health(health: Health, study: Study) -> list[Sentence]:
 
 def _shared(health: Health, study: Study) -> list[Sentence]:
     """What does not add up at first sight: cells of several sweeps, and of one training."""
-    said: list[Sentence] = []
+    sentences: list[Sentence] = []
     if len(study.planned) > health.totals["planned"]:
         repeated = study.planned["cell_id"].duplicated(keep=False)
         number = study.planned.loc[repeated, "cell_id"].nunique()
         shared = count("health/shared", int(number))
-        said.append((shared, " cells belong to several sweeps; each sweep's rows count them."))
+        sentences.append((shared, " cells belong to several sweeps; each sweep's rows count them."))
     if len(study.runs) > health.trainings:
-        said.append(
+        sentences.append(
             (
                 count("health/finished", len(study.runs)),
                 " finished cells are ",
@@ -225,7 +235,7 @@ def _shared(health: Health, study: Study) -> list[Sentence]:
                 " trainings: cells that differ in their probes alone are one, and count once.",
             )
         )
-    return said
+    return sentences
 
 
 def _definitions(table: Table) -> Definitions:

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis import answers, figures
 from analysis.comparison import against
-from analysis.load import told, versions
+from analysis.load import versions, with_progress
 from analysis.render import MANIFEST, html, latex, markdown, table_files
 from analysis.render.page import Compared, Health, Page, Shown, compose
 from analysis.render.save_figure import FILES, draw_all
@@ -79,7 +79,9 @@ def _files(study: Study, seed: int, other: Study | None, jobs: int) -> Iterator[
     yield "tables/codebook.csv", table_files.codebook([*whole, *([found.table] if found else [])])
     shown, drawings = [], figures.build(basis, made)
     drawn = draw_all([(figure.draw, figure.name) for figure in drawings], jobs)
-    for figure, images in zip(drawings, told("drawing", drawn, len(drawings)), strict=True):
+    for figure, images in zip(
+        drawings, with_progress("drawing", drawn, len(drawings)), strict=True
+    ):
         for kind, content in images.items():
             yield _place(figure.name, kind), content
         shown.append(_shown(figure, images))

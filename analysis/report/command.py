@@ -101,7 +101,7 @@ def _write_and_attach(options: argparse.Namespace) -> int:
     from analysis.report import up_to_date as written
 
     with ExitStack() as stores:
-        other, own = sides.other(options, stores), sides.own(options, stores)
+        other, own = sides.compared(options, stores), sides.requested(options, stores)
         out = _out(options, own.found.sweeps)
         both = [own, *([other] if other else [])]
         source = written.source([side.found for side in both], options.seed, _command(options))

@@ -37,13 +37,13 @@ class Side:
         return study
 
 
-def own(options: argparse.Namespace, stores: ExitStack) -> Side:
+def requested(options: argparse.Namespace, stores: ExitStack) -> Side:
     """What is asked for."""
     sweeps, plans = options.sweeps, options.plan
     return _found(options, options.storage, sweeps, plans, cache(options), stores)
 
 
-def other(options: argparse.Namespace, stores: ExitStack) -> Side | None:
+def compared(options: argparse.Namespace, stores: ExitStack) -> Side | None:
     """What to compare it with, if a sweep is named."""
     if options.against is None:
         if options.against_storage:
@@ -81,7 +81,7 @@ def _found(
         store = stores.enter_context(opened(storage_location(storage)))
     how: Any = {"records": False, "cache": place, "processes": options.jobs, "plans": plans}
     reader = Reader(store, strict=options.strict, **how)
-    return Side(reader, reader.found(sweeps))
+    return Side(reader, reader.find(sweeps))
 
 
 def _check(storage: str, sweeps: list[str]) -> None:

@@ -11,11 +11,11 @@ from analysis.metrics import Probed
 from analysis.reductions import VIEWS, over_steps
 from analysis.tables import columns
 from analysis.tables.columns import Column
-from analysis.tables.outcomes import averaged, of_two, shared, tuned
+from analysis.tables.outcomes import averaged, better_of_two, shared, tuned
 from analysis.tables.prediction_targets import at_evaluation
 
 
-def held(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> list[Probed]:
+def recorded(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> list[Probed]:
     """Those whose column some record holds."""
     return [item for item in wanted if item.column in probes[item.record]]
 
@@ -24,7 +24,7 @@ def probed(
     wanted: Sequence[Probed], probes: dict[str, pd.DataFrame], runs: pd.DataFrame
 ) -> list[Column]:
     """Columns of probe records, those that some record holds, over runs at all learning rates."""
-    known = held(wanted, probes)
+    known = recorded(wanted, probes)
     first = {(item.record, item.when): item for item in known}
     at = {key: reduced(probes[item.record], item.when, runs) for key, item in first.items()}
     read = {
@@ -65,19 +65,19 @@ def reduced(probes: pd.DataFrame, when: metrics.When, runs: pd.DataFrame) -> pd.
 def missing(wanted: Sequence[Probed], probes: dict[str, pd.DataFrame]) -> str:
     """What cannot be estimated, and for want of which records; empty if nothing is wanting."""
     absent: dict[str, dict[str, None]] = {}
-    known = held(wanted, probes)
+    known = recorded(wanted, probes)
     for item in wanted:
         if item not in known and not VIEWS[item.record].extra:
-            absent.setdefault(VIEWS[item.record].said, {})[item.quantity] = None
-    said = [f"{', '.join(what)} (no run recorded {where})" for where, what in absent.items()]
-    return f"Not estimable: {'; '.join(said)}." if said else ""
+            absent.setdefault(VIEWS[item.record].description, {})[item.quantity] = None
+    absences = [f"{', '.join(what)} (no run recorded {where})" for where, what in absent.items()]
+    return f"Not estimable: {'; '.join(absences)}." if absences else ""
 
 
 def trained(runs: pd.DataFrame) -> list[Column]:
     """Columns of outcomes, those that some run has: at the tuned rate, a shared one, and all."""
     runs = runs.assign(diverged=(runs["status"] == "diverged").astype(float))
     at_tuned, at_shared = tuned(runs), shared(runs)
-    two, mean_lr = of_two(runs), averaged(runs)
+    two, mean_lr = better_of_two(runs), averaged(runs)
     m, iqm, mean, spread = metrics, columns.interquartile, columns.restricted_mean, columns.spread
     wanted = [
         _chosen(m.STEPS, "time", at_tuned, mean, _reached_count),

@@ -117,7 +117,7 @@ def shared(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["lr"] == shared_lr].assign(choice="")
 
 
-def of_two(runs: pd.DataFrame) -> pd.DataFrame:
+def better_of_two(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per row and seed: expected outcomes of the better scored of two random rates.
 
     With n rates sorted by score, best first, the i-th is the better of a random pair with

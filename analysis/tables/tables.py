@@ -112,7 +112,7 @@ class TableInputs:
     @cached_property
     def relations(self) -> list[Relation]:
         """Every measure that has a better side, against every outcome."""
-        wanted = definitions.held(_RELATE, self.probes)
+        wanted = definitions.recorded(_RELATE, self.probes)
         return relations(wanted, self.probes, self.runs, self.training, self.seed)
 
     def missing(self, wanted: Sequence[Probed]) -> str:
@@ -221,8 +221,8 @@ def reference_in(rows: pd.DataFrame) -> str:
 def caption(basis: TableInputs, about: str, cells: pd.DataFrame, wanted: Sequence[Probed]) -> str:
     """What a table's cells are, what bold means, over how many runs, and what is missing."""
     reference = reference_in(basis.rows)
-    said = [about.strip(), _said_of_bold(cells, reference), _said_of_n(cells)]
-    return " ".join(part for part in [*said, basis.missing(wanted)] if part)
+    notes = [about.strip(), _describe_bold(cells, reference), _describe_n(cells)]
+    return " ".join(part for part in [*notes, basis.missing(wanted)] if part)
 
 
 def _table(
@@ -246,7 +246,7 @@ def varying_in(rows: pd.DataFrame) -> list[str]:
     return [key for key in BLOCK if key == "architecture" or rows[key].nunique() > 1]
 
 
-def _said_of_bold(cells: pd.DataFrame, reference: str) -> str:
+def _describe_bold(cells: pd.DataFrame, reference: str) -> str:
     if cells.empty:
         return "No cell of these sweeps has what this table needs."
     bold = (
@@ -264,7 +264,7 @@ def _said_of_bold(cells: pd.DataFrame, reference: str) -> str:
     return bold + (mixed if len(tested) < len(cells) else "")
 
 
-def _said_of_n(cells: pd.DataFrame) -> str:
+def _describe_n(cells: pd.DataFrame) -> str:
     n = cells.loc[cells["n"] > 0, "n"]
     return f"Runs a cell: {n.min()} to {n.max()}." if len(n) else ""
 

@@ -44,7 +44,7 @@ def _table(basis: TableInputs, table: Table) -> Table:
     cells = pd.concat(parts, ignore_index=True)
     own = [key for key in table.keys if key != "normalizer"]
     measured = {column.measure.key: column.measure for each in read for column in each}
-    about = ABOUT[table.name] + _said(basis)
+    about = ABOUT[table.name] + _describe_variants(basis)
     return replace(
         table,
         keys=[*own, KEY, "normalizer"],
@@ -66,7 +66,7 @@ def _cells(basis: TableInputs, variant: Variant, filled: list[Column]) -> pd.Dat
     return cells.assign(**{KEY: variant.label})
 
 
-def _said(basis: TableInputs) -> str:
+def _describe_variants(basis: TableInputs) -> str:
     read = ", ".join(basis.trainings.read)
     return (
         "Each combination of swept probe options has rows of its own, over the same trainings, "

@@ -13,7 +13,7 @@ from analysis.text.sentences import (
     Sentence,
     State,
     count,
-    said,
+    numbers_in,
 )
 from analysis.text.short_labels import in_answer, labels_of, short_labels, shorten
 
@@ -34,7 +34,7 @@ __all__ = [
     "in_answer",
     "labels_of",
     "numbers",
-    "said",
+    "numbers_in",
     "short_labels",
     "shorten",
     "significant",

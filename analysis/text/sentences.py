@@ -91,6 +91,6 @@ def count(key: str, value: int) -> Number:
     return Number(key, value, str(value))
 
 
-def said(sentences: Iterable[Sentence]) -> dict[str, Number]:
+def numbers_in(sentences: Iterable[Sentence]) -> dict[str, Number]:
     """Every number of some sentences, by key."""
     return {part.key: part for parts in sentences for part in parts if isinstance(part, Number)}

@@ -68,7 +68,11 @@ def folders() -> dict[str, Folder]:
     """All folders by prefix: those in use, those of the environment, those of packages."""
     if _of_driver:
         return _used
-    return {**_of_packages(), **_of_environment(os.environ.get(VARIABLE, "")), **_used}
+    return {
+        **_folders_in_packages(),
+        **_folders_in_environment(os.environ.get(VARIABLE, "")),
+        **_used,
+    }
 
 
 def use(given: object, beside: Path, where: str = "parts") -> None:
@@ -144,7 +148,7 @@ def importable(folder: Folder) -> str:
 
 
 @cache
-def _of_environment(value: str) -> dict[str, Folder]:
+def _folders_in_environment(value: str) -> dict[str, Folder]:
     found: dict[str, Folder] = {}
     for word in filter(None, value.split(os.pathsep)):
         prefix, equals, path = word.rpartition("=")
@@ -154,7 +158,7 @@ def _of_environment(value: str) -> dict[str, Folder]:
 
 
 @cache
-def _of_packages() -> dict[str, Folder]:
+def _folders_in_packages() -> dict[str, Folder]:
     found: dict[str, Folder] = {}
     for entry in entry_points(group=GROUP):
         spec = find_spec(entry.value)

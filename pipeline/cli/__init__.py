@@ -4,7 +4,15 @@ from pipeline.cli import options
 from pipeline.cli.affinity import affinity
 from pipeline.cli.duration import duration
 from pipeline.cli.errors import exit_code, print_error
-from pipeline.cli.mistakes import Mistakes, SpecError, did_you_mean, each, joined, kind_of, quoted
+from pipeline.cli.mistakes import (
+    Mistakes,
+    SpecError,
+    did_you_mean,
+    joined,
+    kind_of,
+    quoted,
+    single_errors,
+)
 from pipeline.cli.options import (
     SQLITE,
     argument,
@@ -38,7 +46,6 @@ __all__ = [
     "argument",
     "did_you_mean",
     "duration",
-    "each",
     "exit_code",
     "graceful_shutdown",
     "install_signal_handlers",
@@ -58,6 +65,7 @@ __all__ = [
     "redacted",
     "run",
     "set_parent",
+    "single_errors",
     "stop_notice",
     "storage_location",
     "storage_parent",

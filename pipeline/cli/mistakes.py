@@ -27,7 +27,7 @@ class SpecError(ValueError):
         text = ": ".join(part for part in (self.place, key, self.problem) if part)
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
-    def placed(self, places: Mapping[str, str]) -> SpecError:
+    def with_location(self, places: Mapping[str, str]) -> SpecError:
         """Name where the key was written, or else something below it, or the nearest above it."""
         key = self.key
         if key not in places:
@@ -82,12 +82,12 @@ class SpecErrors(SpecError):
         more = len(lines) - _SHOWN
         return "\n".join(lines[:_SHOWN] + ([f"… and {more} more mistakes"] if more > 0 else []))
 
-    def placed(self, places: Mapping[str, str]) -> SpecErrors:
+    def with_location(self, places: Mapping[str, str]) -> SpecErrors:
         """Name where each key was written, and put the errors into the order of the file."""
-        return SpecErrors(sorted((e.placed(places) for e in self.errors), key=_line))
+        return SpecErrors(sorted((e.with_location(places) for e in self.errors), key=_line))
 
 
-def each(error: SpecError) -> list[SpecError]:
+def single_errors(error: SpecError) -> list[SpecError]:
     """The mistakes that an error stands for."""
     return error.errors if isinstance(error, SpecErrors) else [error]
 
@@ -109,7 +109,7 @@ class Mistakes:
 
     def add(self, error: SpecError) -> None:
         """Collect what an error stands for."""
-        for one in each(error):
+        for one in single_errors(error):
             self._found.setdefault((one.place, one.key, one.problem), one)
 
     @contextmanager

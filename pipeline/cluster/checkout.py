@@ -57,8 +57,8 @@ def committed_checkout(
         _git("clone", "--quiet", "--depth", "1", f"file://{_ROOT}", str(folder))
         # A copy through an archive loses these, and would look changed.
         _git("-C", str(folder), "config", "core.fileMode", "false")
-        placed = _placed(sweep, folder)
-        yield Checkout(folder, commit, placed, _placed_parts(parts, folder, placed))
+        located = _placed(sweep, folder)
+        yield Checkout(folder, commit, located, _placed_parts(parts, folder, located))
 
 
 def _placed(sweep: Path, folder: Path) -> str:

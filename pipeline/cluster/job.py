@@ -222,14 +222,14 @@ async def _watch(client: JobSubmissionClient, job: str, shown: int) -> tuple[int
     """Print what a job says after its first ``shown`` characters; how far it came, and its end."""
     import aiohttp
 
-    said = 0
+    length = 0
     try:
         async for text in client.tail_job_logs(job):
-            said += len(text)
-            if said > shown:
-                sys.stderr.write(text[shown - said :])
+            length += len(text)
+            if length > shown:
+                sys.stderr.write(text[shown - length :])
                 sys.stderr.flush()
-                shown = said
+                shown = length
         return shown, client.get_job_info(job).status.is_terminal()
     except (RuntimeError, OSError, aiohttp.ClientError):
         return shown, False

@@ -31,24 +31,24 @@ def tunnel(cluster_file: str) -> Iterator[str]:
     port = _free_port()
     ray = Path(sys.executable).with_name("ray")
     command = [ray, "dashboard", cluster_file, "--port", port, "--remote-port", _DASHBOARD_PORT]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         # In a session of its own: Ctrl-C here is for us to answer, and we need the way for it.
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            _wait(process, port, cluster_file, said)
+            _wait(process, port, cluster_file, output)
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, cluster_file: str, said: IO[str]) -> None:
+def _wait(process: subprocess.Popen[bytes], port: int, cluster_file: str, output: IO[str]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -57,8 +57,8 @@ def _wait(process: subprocess.Popen[bytes], port: int, cluster_file: str, said: 
             time.sleep(0.1)
         else:
             return
-    said.seek(0)
-    last = said.read().strip().splitlines()[-1:] or ["SSH did not answer"]
+    output.seek(0)
+    last = output.read().strip().splitlines()[-1:] or ["SSH did not answer"]
     raise ValueError(
         f"--cluster {cluster_file}: no way to the head; `ray up` it first ({last[0].strip()})"
     )

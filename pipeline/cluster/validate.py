@@ -63,7 +63,7 @@ def problems(path: str | Path, lock: str | Path, schema: Check) -> list[SpecErro
     found = list(schema(data))
     if not found:
         found = [e for check in _CHECKS for e in check(data)] + [*_versions(data, locked(lock))]
-    return sorted((e.placed(places) for e in found), key=_line)
+    return sorted((e.with_location(places) for e in found), key=_line)
 
 
 def locked(lock: str | Path) -> dict[str, str]:

@@ -154,8 +154,10 @@ def _true_gradient(config: dict[str, Any]) -> str:
     return _trait("true_gradient", norm.traits.true_gradient, true)
 
 
-def _trait(name: str, said: bool, found: bool) -> str:
-    return "" if said == found else f"traits.{name} is {said}, but its modules behave as {found}"
+def _trait(name: str, declared: bool, found: bool) -> str:
+    if declared == found:
+        return ""
+    return f"traits.{name} is {declared}, but its modules behave as {found}"
 
 
 def _batch_dependent(config: dict[str, Any]) -> str:

@@ -17,10 +17,10 @@ Rule = Callable[[dict[str, Any]], str]
 """A part's configuration → what is wrong with it; empty if nothing is."""
 
 _RULES: Mapping[str, Mapping[str, Rule]] = {
-    "normalizers": {**normalizer.RULES, **training.of("normalizers")},
-    "architectures": {**architecture.RULES, **training.of("architectures")},
-    "optimizers": {**optimizer.RULES, **training.of("optimizers")},
-    "probes": training.of_probes(),
+    "normalizers": {**normalizer.RULES, **training.rules("normalizers")},
+    "architectures": {**architecture.RULES, **training.rules("architectures")},
+    "optimizers": {**optimizer.RULES, **training.rules("optimizers")},
+    "probes": training.probe_rules(),
     "data": dataset.RULES,
 }
 

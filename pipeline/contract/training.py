@@ -29,7 +29,7 @@ _WIDTH = 32
 _TRAINING = {"steps": 3, "batch_size": 12, "lr": 0.01, "evaluate_every": 2}
 
 
-def of(kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
+def rules(kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
     """The rules of training with a part of a kind."""
     return {
         "the same bits twice in training": lambda config: _same(kind, config),
@@ -39,9 +39,9 @@ def of(kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
     }
 
 
-def of_probes() -> dict[str, Callable[[dict[str, Any]], str]]:
+def probe_rules() -> dict[str, Callable[[dict[str, Any]], str]]:
     """The rules of training with a probe."""
-    return {**of("probes"), "other probes measure the same beside it": _beside}
+    return {**rules("probes"), "other probes measure the same beside it": _beside}
 
 
 def _beside(config: dict[str, Any]) -> str:

@@ -78,7 +78,7 @@ def classes(train: Sequence[Label], held_out: Sequence[Label], names: list[str] 
     """
     seen = {label.value for label in train if label.value is not None}
     if any(isinstance(value, str) for value in seen):
-        return _of_words({str(value) for value in seen}, names)
+        return _word_classes({str(value) for value in seen}, names)
     numbers = {int(value) for value in seen}
     others = {label.value for label in held_out if isinstance(label.value, int)}
     count = len(names) if names else len(numbers)
@@ -98,7 +98,7 @@ def _are_from_one(numbers: set[int], others: set[int], count: int, named: bool) 
     return min(found, default=0) >= 1 and max(found) == count > 1 and (named or numbers == found)
 
 
-def _of_words(seen: set[str], names: list[str] | None) -> Classes:
+def _word_classes(seen: set[str], names: list[str] | None) -> Classes:
     known = names or sorted(seen)
     where = "the files' class names have" if names else "a training row has"
     otherwise = f"labels must be words that {where}: {did_you_mean('', known)}"

@@ -250,7 +250,7 @@ class Monitor:
             training_seconds=seconds - sum(observer.seconds.values()),
             probe_seconds=dict(observer.seconds),
             probe_memory=dict(observer.peak.parts),
-            peak_memory=observer.peak.whole(),
+            peak_memory=observer.peak.highest(),
         )
 
     def _provenance(self, observer: OwnLoopObserver) -> dict[str, Any]:

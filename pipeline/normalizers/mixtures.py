@@ -17,7 +17,7 @@ from pipeline.normalizers._ops.common import (
     with_affine,
     within,
 )
-from pipeline.normalizers._ops.moments import Moments, joined, of_maps
+from pipeline.normalizers._ops.moments import Moments, joined, map_moments
 from pipeline.normalizers._ops.running_stats import RunningAverages
 from pipeline.normalizers.batch import batch
 
@@ -45,12 +45,12 @@ class SwitchableNorm(LinearNorm, RunningAverages):
 
     def _moments(self, inputs: Tensor) -> list[Moments]:
         """Of the map, where it has more than one pixel, of the sample and of the batch."""
-        moments = of_maps(inputs)
+        moments = map_moments(inputs)
         single = inputs[0, 0].numel() == 1
-        others = [joined(moments, 1), self._of_batch(inputs, moments)]
+        others = [joined(moments, 1), self._batch_moments(inputs, moments)]
         return others if single else [moments, *others]
 
-    def _of_batch(self, inputs: Tensor, moments: Moments) -> Moments:
+    def _batch_moments(self, inputs: Tensor, moments: Moments) -> Moments:
         if not self.training:
             return self.running_mean, self.running_var
         require_batch(inputs)
@@ -83,11 +83,11 @@ class BatchInstanceNorm(LinearNorm, RunningAverages):
                 f"{tuple(inputs.shape)}"
             )
         gate = self._gate()
-        of_map = of_maps(inputs)
+        of_map = map_moments(inputs)
         scale, shift = (
             gate * batch + (1 - gate) * of_one
             for batch, of_one in zip(
-                self._linear(self._of_batch(inputs, of_map)), self._linear(of_map), strict=True
+                self._linear(self._batch_moments(inputs, of_map)), self._linear(of_map), strict=True
             )
         )
         if self.weight is None or self.bias is None:
@@ -108,7 +108,7 @@ class BatchInstanceNorm(LinearNorm, RunningAverages):
         root = torch.rsqrt(variance + self.eps)
         return root, -mean * root
 
-    def _of_batch(self, inputs: Tensor, of_map: Moments) -> Moments:
+    def _batch_moments(self, inputs: Tensor, of_map: Moments) -> Moments:
         if not self.training:
             return self.running_mean, self.running_var
         mean, variance = joined(of_map, 0)

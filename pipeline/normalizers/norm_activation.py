@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.normalizers import Normalizer, Traits, identity
 from pipeline.normalizers._ops.common import channelwise, group_count, require_features, within
-from pipeline.normalizers._ops.moments import joined, mean_square, of_maps
+from pipeline.normalizers._ops.moments import joined, map_moments, mean_square
 
 
 class FilterResponse(nn.Module):
@@ -74,7 +74,7 @@ class EvoNormS0(nn.Module):
     def _variance(self, inputs: Tensor) -> Tensor:
         """(N, C): of every channel's group, from the moments of its maps."""
         size = inputs.shape[1] // self.groups
-        mean, variance = (m.unflatten(1, (self.groups, size)) for m in of_maps(inputs))
+        mean, variance = (m.unflatten(1, (self.groups, size)) for m in map_moments(inputs))
         return joined((mean, variance), 2)[1].expand_as(mean).flatten(1)
 
 

@@ -14,7 +14,7 @@ from pipeline.normalizers._ops.common import (
     require_features,
     within,
 )
-from pipeline.normalizers._ops.moments import joined, of_maps
+from pipeline.normalizers._ops.moments import joined, map_moments
 from pipeline.normalizers._ops.running_stats import RunningAverages
 
 
@@ -31,7 +31,7 @@ class EvoNormB0(RunningAverages):
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C) or (N, C, H, W) → the same shape."""
         require_features(inputs)
-        moments = of_maps(inputs)
+        moments = map_moments(inputs)
         variance = self.running_var
         if self.training:
             require_batch(inputs)

@@ -75,7 +75,7 @@ class Contents:
         self._seen: list[Any] = []
         """The settings that ``_sections`` knows by their ids, which nothing else may take."""
 
-    def of(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def digests(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """The digests of a cell's locations by key; those that cannot be read are left out.
 
         Raises:
@@ -84,10 +84,10 @@ class Contents:
         """
         found: dict[str, str] = {}
         for section in SECTIONS:
-            found |= self.of_section(section, settings[section])
+            found |= self.section_digests(section, settings[section])
         return found
 
-    def of_section(self, section: str, config: Any) -> dict[str, str]:
+    def section_digests(self, section: str, config: Any) -> dict[str, str]:
         """The digests of one section's locations."""
         key = (section, id(config))
         if key not in self._sections:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.catalog import find, parts, resolve
-from pipeline.cli import Mistakes, SpecError, did_you_mean, each, joined, quoted
+from pipeline.cli import Mistakes, SpecError, did_you_mean, joined, quoted, single_errors
 from pipeline.spec.contents import Contents
 from pipeline.spec.exclude import excluded, rule
 from pipeline.spec.labels import part_label, training_label, varying_training
@@ -73,7 +73,7 @@ def _read_contents(
     """What the locations of each point contain, and what labels call each location."""
     contents = Contents()
     try:
-        return [contents.of(point) for point in points], contents.names()
+        return [contents.digests(point) for point in points], contents.names()
     except SpecError as error:
         section = error.key.partition(".")[0].partition("[")[0]
         swept = any(key.partition(".")[0] == section for key in file.grid)
@@ -175,7 +175,7 @@ class _Resolver:
         try:
             return _resolve(section, config, where)
         except SpecError as error:
-            moves = (SpecError(e.problem, _moved(e.key, moved)) for e in each(error))
+            moves = (SpecError(e.problem, _moved(e.key, moved)) for e in single_errors(error))
             raise joined(moves) from None
 
 
@@ -261,11 +261,11 @@ class _Labels:
 
     def __call__(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Label a cell."""
-        labels: dict[str, Any] = {section: self._of(section, settings) for section in KINDS}
+        labels: dict[str, Any] = {section: self._label(section, settings) for section in KINDS}
         labels |= {"lr": settings["training"]["lr"], "seed": settings["seed"]}
-        return labels | {"training": self._of("training", settings)}
+        return labels | {"training": self._label("training", settings)}
 
-    def _of(self, section: str, settings: Mapping[str, Any]) -> str:
+    def _label(self, section: str, settings: Mapping[str, Any]) -> str:
         config = settings[section]
         key = (section, id(config))
         if key not in self.known:

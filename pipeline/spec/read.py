@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.catalog import own_parts
 from pipeline.catalog import registry as catalog
-from pipeline.cli import SpecError
+from pipeline.cli import SpecError, single_errors
 from pipeline.spec.contents import name_of
 from pipeline.spec.yaml_reader import read_yaml
 from pipeline.store import SCHEMA
@@ -120,7 +120,7 @@ def read_sweep(
             cells, idle = expand(file)
         mistakes.report()
     except SpecError as error:
-        raise error.placed(places) from None
+        raise error.with_location(places) from None
     resources = Resources(**file.resources.model_dump())
     notes = [f"{places.get(key, path)}: {key}: matches no cell of the grid" for key in idle]
     notes += [f"passed over: {line}" for line in catalog.passed_over()]
@@ -130,13 +130,12 @@ def read_sweep(
 def _structure(data: Any, mistakes: Mistakes) -> SweepFile:
     """Check a file's top level; what is wrong in a key that no cell depends on is collected."""
     from pipeline.catalog.validation import validate
-    from pipeline.cli import each
     from pipeline.spec.schema import SweepFile
 
     try:
         return validate(SweepFile, data, "")
     except SpecError as error:
-        wrong = {re.split(r"[.\[]", one.key)[0] for one in each(error)}
+        wrong = {re.split(r"[.\[]", one.key)[0] for one in single_errors(error)}
         if not wrong <= _APART:
             raise
         mistakes.add(error)

@@ -122,13 +122,13 @@ class Files:
 def _reason(error: Exception) -> str:
     """Why a file system refuses, in one line, and what to do where that is known."""
     if isinstance(error, OSError):
-        said = error.strerror or str(error)
+        message = error.strerror or str(error)
     else:
-        said = f"{type(error).__name__}: {error}"
-    said = " ".join(said.split())
+        message = f"{type(error).__name__}: {error}"
+    message = " ".join(message.split())
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        return f"{said}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return said
+        return f"{message}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return message
 
 
 def _refuse_constant(name: str) -> Any:

@@ -161,9 +161,9 @@ class Store(DriverNotes):
 
     def times_lost(self, cell_id: str) -> int:
         """In how many runs a lost cell was lost, since it was last reopened."""
-        return self.lost(cell_id).get("times", 1)
+        return self.read_lost(cell_id).get("times", 1)
 
-    def lost(self, cell_id: str) -> dict[str, Any]:
+    def read_lost(self, cell_id: str) -> dict[str, Any]:
         """Read what is known of a cell's lost worker."""
         return self._read_json(f"cells/{validate_name(cell_id)}/lost.json")
 

@@ -123,7 +123,7 @@ def show_failures(sweep: Sweep, store: Store, repeat: CommandOptions) -> None:
     """Print failed and lost cells by cause, the most frequent first, and how to see one fail."""
     found = by_state(sweep.cells, store.cell_states())
     errors = {cell.cell_id: store.failure(cell.cell_id)["error"] for cell in found["failed"]}
-    errors |= {cell.cell_id: store.lost(cell.cell_id)["error"] for cell in found["lost"]}
+    errors |= {cell.cell_id: store.read_lost(cell.cell_id)["error"] for cell in found["lost"]}
     if not errors:
         print(f"{sweep.name}: no cell has failed")
     for state in ("failed", "lost"):
@@ -163,7 +163,7 @@ def print_summary(
     done, whole = len(found["done"]), len(sweep.cells)
     print(f"{sweep.name}: {done} of {whole} cells done, in {redact(store.uri)}")
     wanted = {cell.cell_id for cell in chosen} - standing.finished
-    for state, report in (("failed", store.failure), ("lost", store.lost)):
+    for state, report in (("failed", store.failure), ("lost", store.read_lost)):
         errors = {cell.cell_id: report(cell.cell_id)["error"] for cell in found[state]}
         for cells in by_cause(found[state], errors):
             print(f"{len(cells)} {state}: {errors[cells[0].cell_id]}", file=sys.stderr)

@@ -164,9 +164,9 @@ def only_store(client: MlflowClient, experiment: Experiment, wanted: str | None)
     if len(fitting) != 1:
         asked = f", not {wanted}" if wanted else ""
         counts = {each: len(live_cells(client, experiment, each)) for each in sorted(found)}
-        said = ", ".join(f"{each} ({count} cells)" for each, count in counts.items())
+        stores = ", ".join(f"{each} ({count} cells)" for each, count in counts.items())
         raise TrackingError(
-            f"{sweep}: MLflow has it of these stores{asked}: {said}; name one by --tracking-store"
+            f"{sweep}: MLflow has it of these stores{asked}: {stores}; name one by --tracking-store"
         )
     return fitting[0]
 

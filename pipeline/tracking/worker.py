@@ -103,9 +103,9 @@ def _started() -> subprocess.Popen[str]:
     )
 
 
-def _relay(said: IO[str]) -> None:
+def _relay(output: IO[str]) -> None:
     """Print here what is said there: the live view knows where."""
-    for line in said:
+    for line in output:
         print(line, end="", file=sys.stderr)
 
 

@@ -271,7 +271,7 @@ class _Loop:
         self.outcome.probes = {name: blocks for name, blocks in kept.items() if blocks}
         self.outcome.probe_seconds = dict(self.observer.seconds)
         self.outcome.probe_memory = dict(self.observer.peak.parts)
-        self.outcome.peak_memory = self.observer.peak.whole()
+        self.outcome.peak_memory = self.observer.peak.highest()
         return self.outcome
 
 

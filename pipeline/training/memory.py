@@ -18,7 +18,7 @@ class PeakMemory:
         """By part: the peak above what was allocated when it began; None where it is not known."""
 
     @contextmanager
-    def of(self, part: str) -> Iterator[None]:
+    def measure(self, part: str) -> Iterator[None]:
         """Within it, memory is the part's. A part that comes again keeps its largest peak."""
         if self._device.type != "cuda":
             self.parts[part] = None
@@ -30,7 +30,7 @@ class PeakMemory:
         own = self._look() - before
         self.parts[part] = max(own, self.parts.get(part) or 0)
 
-    def whole(self) -> int | None:
+    def highest(self) -> int | None:
         """The peak of all that ran since the device's counter was last reset by anyone else."""
         if self._device.type != "cuda":
             return None

@@ -214,7 +214,7 @@ class ProbeRunner:
     @contextmanager
     def _metered(self, name: str, device: torch.device) -> Iterator[None]:
         start = synchronized_time(device)
-        with self.peak.of(name):
+        with self.peak.measure(name):
             yield
         self.seconds[name] += synchronized_time(device) - start
 
@@ -237,8 +237,8 @@ def _refuse_no_columns(name: str, records: object) -> None:
 def _refuse_uneven(name: str, block: Mapping[str, Sequence[Any]]) -> None:
     sizes = {column: len(values) for column, values in block.items()}
     if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{column} {size}" for column, size in sizes.items())
-        raise ValueError(f"probe {name}: its columns must be of one length, not {said}")
+        lengths = ", ".join(f"{column} {size}" for column, size in sizes.items())
+        raise ValueError(f"probe {name}: its columns must be of one length, not {lengths}")
 
 
 def _on_host(records: Records, step: int) -> dict[str, Any]:

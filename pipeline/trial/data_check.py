@@ -37,9 +37,9 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
         ValueError: if the data are at fault: such a trial would fail again, on any machine.
     """
     with _data_errors():
-        contents = Contents().of_section("data", config)
+        contents = Contents().section_digests("data", config)
         dataset = catalog.make("data", config)
-        if Contents().of_section("data", config) != contents:
+        if Contents().section_digests("data", config) != contents:
             raise ValueError(f"the data changed while they were read: {_described(config)}")
     return replace(dataset, contents=contents)
 
@@ -56,7 +56,7 @@ def check_data(cell: Cell, dataset: Dataset, store: Store) -> dict[str, str]:
     found = dict(dataset.contents)
     for section in SECTIONS:
         if section != "data":
-            found |= Contents().of_section(section, cell.settings[section])
+            found |= Contents().section_digests(section, cell.settings[section])
     named = {location.key: location for location in locations(cell.settings)}
     for key, digest in found.items():
         if key in cell.contents:

@@ -32,13 +32,13 @@ _GIB = 2**30
 
 def cause(error: BaseException) -> str:
     """What a trial raised, in a line; of exhausted memory in plain words."""
-    said = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     # CUDA's errors have several types, and what the allocator of the CPU raises has none.
-    if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in said:
-        return f"out of memory on the GPU; lower batch_size or raise resources.gpus: {said}"
-    if isinstance(error, MemoryError) or "can't allocate memory" in said:
-        return f"out of memory; lower batch_size or --concurrency: {said}"
-    return said
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in message:
+        return f"out of memory on the GPU; lower batch_size or raise resources.gpus: {message}"
+    if isinstance(error, MemoryError) or "can't allocate memory" in message:
+        return f"out of memory; lower batch_size or --concurrency: {message}"
+    return message
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def moments_over(inputs: Tensor, axes: Axes) -> Moments:
     return mean, around - (mean - centre).square()
 
 
-def of_maps(inputs: Tensor) -> Moments:
+def map_moments(inputs: Tensor) -> Moments:
     """Moments (N, C) over (H, W) of (N, C, H, W); those of (N, C) are its values and 0."""
     if inputs.ndim == 2:
         return inputs, torch.zeros_like(inputs)

@@ -48,8 +48,8 @@ def test_a_cell_has_its_state_when_it_holds_and_the_effects() -> None:
     assert table.blocks == ("a", "b", "c")
     (row,) = table.rows
     assert [cell.state for cell in row.cells] == ["supported", "open", "not estimable"]
-    assert text(row.cells[0].said) == "late 0.030 to 0.047× (2 of 3)"
-    assert [p.value for p in row.cells[0].said if isinstance(p, Number)] == [0.030, 0.047, 2, 3]
+    assert text(row.cells[0].sentence) == "late 0.030 to 0.047× (2 of 3)"
+    assert [p.value for p in row.cells[0].sentence if isinstance(p, Number)] == [0.030, 0.047, 2, 3]
 
 
 def test_an_effect_has_its_unit_and_of_several_measures_its_name() -> None:
@@ -62,7 +62,7 @@ def test_an_effect_has_its_unit_and_of_several_measures_its_name() -> None:
         "named": matrix([answer(accuracy, undecided)]),
         "two": matrix([answer(accuracy, steps, replace(undecided, measure="loss"))]),
     }
-    found = {name: text(table.rows[0].cells[0].said) for name, table in cells.items()}
+    found = {name: text(table.rows[0].cells[0].sentence) for name, table in cells.items()}
     assert found == {
         "all": "-2.4 points",
         "named": "accuracy -2.4 points (1 of 2)",
@@ -74,7 +74,7 @@ def test_findings_that_disagree_make_a_mixed_cell() -> None:
     found = answer(finding("supported", 0.1), finding("contradicted", 2.0, phase="early"))
     ((cell,),) = [row.cells for row in matrix([found]).rows]
     assert cell.state == "mixed"
-    assert text(cell.said) == "early 2.0×; late 0.10×"
+    assert text(cell.sentence) == "early 2.0×; late 0.10×"
 
 
 def test_a_claim_without_data_has_no_row() -> None:

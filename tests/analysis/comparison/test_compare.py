@@ -76,7 +76,7 @@ def test_the_same_cells_have_not_changed(rougher: tuple[Path, Path]) -> None:
     assert (ratios[["estimate", "low", "high", "p"]] == 1).to_numpy().all()
     assert found.settings == []
     assert found.claims == []
-    said = {p.key: p.value for s in found.said for p in s if isinstance(p, Number)}
+    said = {p.key: p.value for s in found.sentences for p in s if isinstance(p, Number)}
     assert said["against/same"] == 16
     assert said["against/compared"] == len(found.table.cells["estimate"].dropna())
 

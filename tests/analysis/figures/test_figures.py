@@ -201,7 +201,7 @@ def test_records_of_one_worthless_value_draw(tmp_path: Path, value: float) -> No
         name: frame.assign(**{str(c): value for c in frame.select_dtypes("float").columns})
         for name, frame in study.records.items()
     }
-    reduced = summaries.labelled(summaries.of(records, study.runs).items(), study.runs)
+    reduced = summaries.labelled(summaries.reduce_records(records, study.runs).items(), study.runs)
     for figure in build(*made(replace(study, reduced=reduced))):
         assert draw(figure).axes
 
@@ -251,9 +251,9 @@ def test_file_names_are_plain_and_unique(study: Study) -> None:
 
 def test_bins_average_within_a_run(study: Study) -> None:
     records = {"training": study.records["training"]}
-    short = summaries.of(records, study.runs)["curves/training_loss"]
+    short = summaries.reduce_records(records, study.runs)["curves/training_loss"]
     longer = study.runs.assign(steps=50 * study.runs["steps"])  # 1,000 steps: bins of 10
     every = {"training": records["training"].assign(step=lambda rows: rows["step"] * 50)}
-    wide = summaries.of(every, longer)["curves/training_loss"]
+    wide = summaries.reduce_records(every, longer)["curves/training_loss"]
     assert sorted(set(short["x"])) == list(range(20))
     assert set(wide["x"] % 10) == {4.5}

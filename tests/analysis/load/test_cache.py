@@ -185,5 +185,5 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_no_reduction_of_nothing(tmp_path: Path) -> None:
     runs = pd.DataFrame({"cell_id": [], "steps": [], "diverged_step": []})
-    reduced = summaries.of(summaries.smoothed({}, runs), runs)
+    reduced = summaries.reduce_records(summaries.smoothed({}, runs), runs)
     assert all(frame.empty for frame in reduced.values())

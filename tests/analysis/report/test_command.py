@@ -115,9 +115,9 @@ def composed(study: Study) -> tuple[list[Sentence], dict[str, Number]]:
     said = answers.build(basis, made)
     health = Health(tables.health(study), tables.totals(study), len(basis.study.runs))
     page = compose(study, health, made, [sheet(t) for t in made], said, [])
-    cells = [cell.said for row in page.first.matrix.rows for cell in row.cells]
+    cells = [cell.sentence for row in page.first.matrix.rows for cell in row.cells]
     first = [page.first.ran, *page.first.findings, *cells]
-    return [*page.lead, *first, *page.health_said, *page.spoken()], page.numbers()
+    return [*page.lead, *first, *page.health_sentences, *page.spoken()], page.numbers()
 
 
 def test_every_number_of_the_prose_has_a_key(tmp_path: Path) -> None:

@@ -224,11 +224,11 @@ def test_two_tries_and_averages_by_hand() -> None:
     runs["accuracy"] = [90.0, 80, 10]
     keys = {"data": "d", "training": "", "architecture": "a", "normalizer": "n", "seed": 0}
     runs = runs.assign(**keys, status="ok")
-    two = outcomes.of_two(runs).iloc[0]
+    two = outcomes.better_of_two(runs).iloc[0]
     assert two["time"] == pytest.approx((10 + 10 + 20) / 3)  # pairs: ab, ac, bc
     assert two["accuracy"] == pytest.approx((90 + 90 + 80) / 3)
     assert outcomes.averaged(runs).iloc[0]["time"] == pytest.approx(70 / 3)
-    alone = outcomes.of_two(runs[runs["lr"] == 0.01]).iloc[0]
+    alone = outcomes.better_of_two(runs[runs["lr"] == 0.01]).iloc[0]
     assert alone["time"] == 20
 
 

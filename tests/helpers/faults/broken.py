@@ -32,13 +32,13 @@ def bad_cells(at: Scene, kinds: list[str], seeds: int) -> list[Row]:
     again, _ = at.finish()
     more = at.begun().total() - begun.total()
     _, failures = at.finish("--failures")
-    said = "; ".join(line for line in failures.splitlines() if not line.startswith("  "))
+    outcome = "; ".join(line for line in failures.splitlines() if not line.startswith("  "))
     bad, cells = len(kinds) * seeds, (len(kinds) + 1) * seeds
     first, lost = begun.total() - len(begun), seeds - len(at.results())
     name = f"cells that {', '.join(KINDS[kind] for kind in kinds)}"
     left = f"exit code {again}; what has failed is left alone, what is lost is not"
     return [
-        Row(name, bad, cells, seeds - len(results), first, f"exit code {code}; {said}"),
+        Row(name, bad, cells, seeds - len(results), first, f"exit code {code}; {outcome}"),
         Row("… and the same command again", 1, cells, lost, more, left),
     ]
 
@@ -84,8 +84,8 @@ def disk_full(folder: Path) -> Row:
         assert "Traceback" not in printed
         subprocess.run(["mount", "-o", "remount,size=50m", place], check=True)
         at.finish()
-        said = f"exit code {code}, {len(before)} of 8 cells done while it was full"
-        return tally("store's disk full", 1, before, at, 8, said)
+        outcome = f"exit code {code}, {len(before)} of 8 cells done while it was full"
+        return tally("store's disk full", 1, before, at, 8, outcome)
 
 
 def read_only(folder: Path) -> Row:
@@ -98,8 +98,8 @@ def read_only(folder: Path) -> Row:
         code, printed = at.finish()
         subprocess.run(["mount", "-o", "remount,rw", place], check=True)
         at.finish()
-        said = f"exit code {code}, “{printed.strip().splitlines()[-1].split('/')[-1]}”"
-        return tally("store's disk read-only", 1, before, at, 4, said)
+        outcome = f"exit code {code}, “{printed.strip().splitlines()[-1].split('/')[-1]}”"
+        return tally("store's disk read-only", 1, before, at, 4, outcome)
 
 
 @contextmanager
@@ -145,8 +145,8 @@ def dead_tracking(folder: Path) -> Row:
         _, printed = at.finish("--tracking", address, "--sync")
         same = equal_files(at.storage, folder / "copy", address)
     made = printed.split("(")[-1].strip(")\n")
-    said = f"exit code {process.returncode}; --sync: {made}; {same} files equal, byte for byte"
-    return tally("MLflow killed for the whole run, then back", 1, before, at, 4, said)
+    outcome = f"exit code {process.returncode}; --sync: {made}; {same} files equal, byte for byte"
+    return tally("MLflow killed for the whole run, then back", 1, before, at, 4, outcome)
 
 
 def equal_files(storage: Path, copy: Path, address: str) -> int:
@@ -186,9 +186,9 @@ def truncated(folder: Path) -> Row:
         store.records(store.result(cell), "training")
         raise AssertionError("a truncated file was read")
     except StoreError as error:
-        said = "“" + str(error).split("/")[-1].split(";")[0] + "”"
+        outcome = "“" + str(error).split("/")[-1].split(";")[0] + "”"
     for each in file.parent.iterdir():
         each.unlink()
     before = {other: written for other, written in at.results().items() if other != cell}
     at.finish()
-    return tally("record file truncated", 1, before, at, 2, said)
+    return tally("record file truncated", 1, before, at, 2, outcome)

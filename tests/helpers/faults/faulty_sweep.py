@@ -172,17 +172,19 @@ class Row:
     cells: int
     lost: int
     repeated: int
-    said: str
+    outcome: str
     """What the user sees of it."""
 
 
-def tally(fault: str, tried: int, before: dict[str, int], at: Scene, cells: int, said: str) -> Row:
+def tally(
+    fault: str, tried: int, before: dict[str, int], at: Scene, cells: int, outcome: str
+) -> Row:
     """Compare a finished scene with the results that were there when the fault came."""
     after = at.results()
     gone = sum(after.get(cell) != written for cell, written in before.items())
     begun = at.begun()
     lost = gone + cells - len(after)
-    return Row(fault, tried, cells, lost, begun.total() - len(begun), said)
+    return Row(fault, tried, cells, lost, begun.total() - len(begun), outcome)
 
 
 def scene(folder: Path, normalizers: list[Any], seeds: int, **resources: Any) -> Scene:

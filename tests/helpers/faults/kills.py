@@ -39,8 +39,8 @@ def worker_killed(folder: Path, times: int) -> Row:
         os.kill(at.workers()[-1], signal.SIGKILL)
     before, code = at.results(), finished(process)
     again, _ = at.finish()
-    said = f"exit code {code}, and then {again}; 1 says that a cell was hit twice"
-    return tally("worker killed (SIGKILL)", times, before, at, seeds, said)
+    outcome = f"exit code {code}, and then {again}; 1 says that a cell was hit twice"
+    return tally("worker killed (SIGKILL)", times, before, at, seeds, outcome)
 
 
 def node_killed(folder: Path, times: int) -> Row:
@@ -57,8 +57,8 @@ def node_killed(folder: Path, times: int) -> Row:
         before = at.results()
         code = finished(process)
         again, _ = at.finish()
-    said = f"exit code {code}, and then {again}; 1 says that a cell was hit twice"
-    return tally("node killed (SIGKILL)", times, before, at, seeds, said)
+    outcome = f"exit code {code}, and then {again}; 1 says that a cell was hit twice"
+    return tally("node killed (SIGKILL)", times, before, at, seeds, outcome)
 
 
 def stopped(folder: Path, signals: list[int]) -> Row:
@@ -86,8 +86,8 @@ def two_drivers(folder: Path) -> Row:
     code, printed = at.finish()
     finished(process)
     refusal = printed.strip().splitlines()[-1].split(" by process")[0]
-    said = f"the second: exit code {code}, “{refusal} …”"
-    return tally("two drivers on one sweep", 1, {}, at, 6, said)
+    outcome = f"the second: exit code {code}, “{refusal} …”"
+    return tally("two drivers on one sweep", 1, {}, at, 6, outcome)
 
 
 def finished(process: subprocess.Popen[str]) -> int:

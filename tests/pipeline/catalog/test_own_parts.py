@@ -180,11 +180,11 @@ def test_an_installed_package_names_its_folder(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-parts\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[normscope.parts]\ntheirs = their_parts\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    own_parts._of_packages.cache_clear()
+    own_parts._folders_in_packages.cache_clear()
     try:
         assert "theirs/scaled" in catalog.parts("normalizers")
     finally:
-        own_parts._of_packages.cache_clear()
+        own_parts._folders_in_packages.cache_clear()
 
 
 @pytest.mark.parametrize(

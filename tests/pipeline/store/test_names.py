@@ -33,7 +33,7 @@ def test_a_name_that_could_leave_the_store_is_refused(
         lambda: local.write_failure(failure(name)),
         lambda: local.result(name),
         lambda: local.failure(name),
-        lambda: local.lost(name),
+        lambda: local.read_lost(name),
         lambda: local.has_result(name),
         lambda: local.write_side_file(name, "log.txt", b""),
         lambda: local.delete_side_file(name, "log.txt"),

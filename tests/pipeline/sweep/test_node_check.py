@@ -146,4 +146,6 @@ def test_a_node_that_joins_later_loses_a_cell_with_the_reason(store: Store, tmp_
     with pytest.raises(StoreError, match="does not see the store: the driver's file") as caught:
         tune._trial(config, job, 0.0)
     tune._save_lost(store, Lost(f"StoreError: {caught.value}"))
-    assert store.lost("aa")["error"].startswith("its machine does not see the store: --storage has")
+    assert store.read_lost("aa")["error"].startswith(
+        "its machine does not see the store: --storage has"
+    )

@@ -220,8 +220,8 @@ def test_a_lost_cell_says_what_is_known(error: str | None, said: str, tmp_path: 
     store = Store(str(tmp_path))
     tune._save_lost(store, Lost(error))
     assert store.cell_states().lost == {"aa"}
-    assert said in store.lost("aa")["error"]
-    assert "hunter2" not in str(store.lost("aa"))
+    assert said in store.read_lost("aa")["error"]
+    assert "hunter2" not in str(store.read_lost("aa"))
 
 
 def test_a_view_that_fails_ends_no_sweep(tmp_path: Path) -> None:

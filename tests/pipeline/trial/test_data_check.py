@@ -172,7 +172,7 @@ def test_only_what_a_machine_could_not_read_is_lost(
     with monkeypatch.context() as patch:
         patch.setattr(data_check.catalog, "make", refuse)
         assert run_and_record(known, store, "cpu") == status
-    report = store.failure if status == "failed" else store.lost
+    report = store.failure if status == "failed" else store.read_lost
     assert error.strerror in report(known.cell_id)["error"]
     assert str(error.filename) in report(known.cell_id)["error"]
 

@@ -191,7 +191,7 @@ def test_what_the_machine_could_not_do_is_no_failure_of_the_cell(
     assert run_and_record(known, store, "cpu") == "lost"
     standing = store.cell_states()
     assert (standing.failed, standing.lost) == (set(), {known.cell_id})
-    assert str(error) in store.lost(known.cell_id)["error"]
+    assert str(error) in store.read_lost(known.cell_id)["error"]
     monkeypatch.undo()
     assert run_and_record(known, store, "cpu") == "ok"
     assert store.cell_states().lost == set()
