@@ -11,7 +11,7 @@ from analysis.answers import MARKS, Matrix
 from analysis.answers import Cell as Verdict
 from analysis.render.page import Compared, Page
 from analysis.render.table_layout import RESCALES_MEANS, Cell, Sheet
-from analysis.text import Claim, Label, Number, Part
+from analysis.text import Claim, Label, Number, Part, numbers
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
@@ -26,12 +26,43 @@ def table(sheet: Sheet) -> str:
     notes = sheet.footnotes()
     rows = [[*map(escape, row.labels), *(_cell(c, notes) for c in row.cells)] for row in sheet.rows]
     lines = _pipes([*map(escape, sheet.keys), *map(escape, sheet.heads)], rows, len(sheet.keys))
+    return "\n\n".join([_caption(sheet), lines, *_below(sheet, notes)]) + "\n"
+
+
+def by_block(sheet: Sheet) -> str:
+    """The headline columns one by one, each a pipe table with a column per block.
+
+    A block is what the rows' labels but the last name, as an architecture. For pages with little
+    width: `table` has a column per measure.
+    """
+    short, notes = sheet.headline, sheet.headline.footnotes()
+    blocks = {name: {row.labels[-1]: row.cells for row in rows} for name, rows in short.blocks}
+    labels = list(dict.fromkeys(row.labels[-1] for row in short.rows))
+    parts = [_caption(sheet)]
+    for i, title in enumerate(short.heads):
+        rows = [
+            [escape(label), *(_at(cells.get(label), i, notes) for cells in blocks.values())]
+            for label in labels
+        ]
+        parts += [f"**{escape(title)}**", _pipes([short.keys[-1], *map(escape, blocks)], rows, 1)]
+    return "\n\n".join([*parts, *_below(short, notes)]) + "\n"
+
+
+def _at(cells: Sequence[Cell] | None, place: int, notes: dict[str, str]) -> str:
+    return numbers.MISSING if cells is None else _cell(cells[place], notes)
+
+
+def _caption(sheet: Sheet) -> str:
+    return f"**{escape(sheet.title)}.** {escape(sheet.caption)}"
+
+
+def _below(sheet: Sheet, notes: dict[str, str]) -> list[str]:
+    """What stands below a table: the meaning of its marks and of its short labels."""
     below = [f"<sup>{mark}</sup> {escape(note)}" for note, mark in notes.items()]
     if sheet.marked:
         below.insert(0, escape(RESCALES_MEANS))
     below += [f"{escape(name)}: {escape(label)}" for name, label in sheet.key]
-    parts = [f"**{escape(sheet.title)}.** {escape(sheet.caption)}", lines, "; ".join(below)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return ["; ".join(below)] if below else []
 
 
 def _cell(cell: Cell, notes: dict[str, str]) -> str:

@@ -99,6 +99,8 @@ def _table_files(table: tables.Table, short: Mapping[str, str]) -> Iterator[tupl
     yield f"{stem}.parquet", table_files.parquet(table)
     yield f"{stem}.md", markdown.table(laid_out).encode()
     yield f"{stem}.tex", latex.table(laid_out).encode()
+    if len(laid_out.blocks) > 1:
+        yield f"{stem}_by_block.md", markdown.by_block(laid_out).encode()
 
 
 def _place(name: str, kind: str) -> str:

@@ -17,7 +17,7 @@ from analysis.load.sources import Study
 from analysis.render import html, latex, markdown, table_files
 from analysis.render.page import Health, compose
 from analysis.render.save_figure import drawn
-from analysis.render.table_layout import sheet
+from analysis.render.table_layout import RESCALES_MEANS, sheet
 from analysis.tables.tables import Measure, Table
 from analysis.text import numbers
 
@@ -126,6 +126,27 @@ def test_best_is_bold_and_notes_are_marked() -> None:
     assert r"\textbf{12.0}$^{\mathrm{a}}$" in tex
     assert r"\shortstack[r]{\textbf{$-$1.50}\\{\tiny [$-$2.00, $-$1.25]}}" in tex
     assert r"effective $\beta$ $^\dagger$" in tex
+
+
+def test_by_block_has_a_table_per_measure_and_a_column_per_block() -> None:
+    given = {"measure": "beta", "estimate": 2.0, "low": 1.5, "high": 3.0}
+    cells = [
+        {**given, "architecture": "vgg11", "normalizer": "none", "note": "stuck 1/3"},
+        {**given, "architecture": "resnet20", "normalizer": "none", "best": True},
+        {**given, "architecture": "resnet20", "normalizer": "batch"},
+    ]
+    tables = markdown.by_block(sheet(table_of(cells))).split("\n\n")
+    caption, beta, values, accuracy, missing, below = tables
+    assert (caption, beta) == ("**A title.** A caption.", "**effective β †**")
+    assert values.splitlines() == [
+        "| normalizer | vgg11 | resnet20 |",
+        "| --- | ---: | ---: |",
+        r"| none | 2.00 \[1.50, 3.00\] <sup>a</sup> | **2.00 \[1.50, 3.00\]** |",
+        rf"| batch | {numbers.MISSING} | 2.00 \[1.50, 3.00\] |",
+    ]
+    assert accuracy == "**accuracy (%)**"
+    assert "2.0" not in missing
+    assert below == f"{RESCALES_MEANS}; <sup>a</sup> stuck 1/3\n"
 
 
 def test_markdown_labels_are_text() -> None:
