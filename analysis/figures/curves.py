@@ -72,7 +72,7 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
             lines(panel, _at(bands, setting, lr), _at(crosses, setting, lr), legend)
             few_ticks(panel)
         own = [part[part["setting"] == setting] for part in (bands, crosses)]
-        fit(page.panels[i][0], pd.concat([own[0]["center"], own[1]["y"]]), curve.log)
+        fit(page.panels[i][0], pd.concat([own[0]["center"], own[1]["y"]]), curve.log, curve.bounds)
         page.panels[i][0].set_ylabel(curve.label.replace("{loss}", scene.loss_unit))
         if curve.log:
             log_scale(page.panels[i][0])
