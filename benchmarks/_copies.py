@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.store.filesystem import json_bytes
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 ARCHITECTURES = ("resnet20", "vgg11(width=0.25)", "vgg16", "densenet40", "resnet56")
 NORMALIZERS = ("none", "batch", "layer", *(f"group(groups={i})" for i in range(2, 19)))

@@ -16,9 +16,9 @@ from benchmarks._timing import UNIT, Seconds, in_units, interleaved
 from pipeline.probes._lanczos import LARGEST, lanczos, start_vector
 from pipeline.probes._vectors import flat
 from pipeline.probes._view import View
-from tests.helpers import hessian_peers as peers
-from tests.helpers.hessian_peers import Product
-from tests.helpers.training_scene import doubled
+from tests.helpers.reference import hessian_peers as peers
+from tests.helpers.reference.hessian_peers import Product
+from tests.helpers.training.scene import doubled
 
 TOLERANCE = 1e-3
 """Relative residual that every method is asked for."""

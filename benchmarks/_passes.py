@@ -18,7 +18,7 @@ from pipeline.spec.read import cadence_steps, read_sweep
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.metering import synchronized_time
 from pipeline.training.probe_runner import ProbeRunner
-from tests.helpers.training_scene import LR, Scene, scene
+from tests.helpers.training.scene import LR, Scene, scene
 
 PLAN = "sweeps/normalizers.yaml"
 LENGTHS = 8

@@ -11,8 +11,8 @@ from benchmarks._timing import UNIT, Seconds, interleaved
 from pipeline.probes._hessian import Hessian, hessian_of
 from pipeline.probes._vectors import flat
 from pipeline.probes._view import View
-from tests.helpers import hessian_peers as peers
-from tests.helpers.training_scene import doubled
+from tests.helpers.reference import hessian_peers as peers
+from tests.helpers.training.scene import doubled
 
 BUILD = "normscope: building the graph, once for all products"
 

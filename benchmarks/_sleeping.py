@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.helpers.pipeline_copy import copied
+from tests.helpers.machines.pipeline_copy import copied
 
 _STEPS = 20
 

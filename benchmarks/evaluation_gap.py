@@ -1,7 +1,7 @@
 """How far evaluation is from what was trained: python -m benchmarks.evaluation_gap.
 
-Every normalizer that averages batch statistics trains as in `tests.helpers.evaluation_gap`. A gap
-is the loss in evaluation mode less that with batch statistics. The command prints Markdown.
+Every normalizer that averages batch statistics trains: see `tests.helpers.training.evaluation_gap`.
+A gap is the loss in evaluation mode less that with batch statistics. The command prints Markdown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.trial.provenance import provenance
-from tests.helpers.evaluation_gap import Gap, averaging, measured
+from tests.helpers.training.evaluation_gap import Gap, averaging, measured
 
 STEPS = (5, 150)
 

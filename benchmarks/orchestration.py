@@ -32,7 +32,7 @@ import torch
 from benchmarks._processes import children
 from benchmarks._sleeping import Bedroom, bedroom, slope
 from benchmarks._timing import machine, table
-from tests.helpers.pipeline_copy import ROOT
+from tests.helpers.machines.pipeline_copy import ROOT
 
 _MIB = 2**20
 _SMALL = {

@@ -26,8 +26,8 @@ from playwright.sync_api import sync_playwright
 from analysis.report.command import main as report
 from benchmarks._copies import ARCHITECTURES, EVERY, LRS, NORMALIZERS, STEPS, TABLES
 from benchmarks._timing import machine, table
-from tests.helpers.browser import CHROMIUM
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.machines.browser import CHROMIUM
+from tests.helpers.stores.synthetic import write_store
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PICTURES: dict[str, dict[str, Any]] = {

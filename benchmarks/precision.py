@@ -1,9 +1,9 @@
 """How far float32 is from float64 at the same weights: python -m benchmarks.precision.
 
 A row per normalizer: relative errors of the loss, of the gradient in all parameters, and the
-largest of all probes' columns (see `tests.helpers.float32_errors`), on a network of each family,
-batch 128 of 3x32x32 images. ReLU and max pooling are replaced by smooth functions; the gradient is
-given with them as well. The command prints Markdown.
+largest of all probes' columns (see `tests.helpers.reference.float32_errors`), on a network of each
+family, batch 128 of 3x32x32 images. ReLU and max pooling are replaced by smooth functions; the
+gradient is given with them as well. The command prints Markdown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from benchmarks._timing import machine, table
 from pipeline.catalog import registry as catalog
-from tests.helpers.float32_errors import FAMILIES, PROBES, SMALL, Errors, errors, view_of
+from tests.helpers.reference.float32_errors import FAMILIES, PROBES, SMALL, Errors, errors, view_of
 
 SECTIONS = ("families", "probes")
 HEADER = ("normalizer", "loss", "gradient", "gradient, with kinks")

@@ -23,7 +23,7 @@ from benchmarks._products import products
 from benchmarks._timing import UNIT, in_units, machine, milliseconds, table
 from pipeline.data import Dataset
 from pipeline.probes._view import preserve_state
-from tests.helpers.training_scene import Scene, images, scene
+from tests.helpers.training.scene import Scene, images, scene
 
 DEEP = ("vgg16", "resnet56", "densenet100")
 CURVED = (("vgg16", "none"), ("vgg16", "batch"), ("resnet56", "batch"))

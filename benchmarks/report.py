@@ -24,7 +24,7 @@ import torch
 from benchmarks._copies import GRIDS, write
 from benchmarks._processes import children
 from benchmarks._timing import machine, table
-from tests.helpers.pipeline_copy import ROOT
+from tests.helpers.machines.pipeline_copy import ROOT
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ import torch
 from benchmarks._timing import Seconds, interleaved, machine, table
 from benchmarks._training_loops import Precision, Variant, block_of
 from pipeline.data import Dataset
-from tests.helpers.training_scene import images
+from tests.helpers.training.scene import images
 
 NETWORKS = ("vgg16", "resnet20", "resnet56", "densenet40")
 _EPOCH = 16

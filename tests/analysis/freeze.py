@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.command import main
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 GOLDEN = Path(__file__).parent / "golden"
 STORE, EXPECTED = GOLDEN / "store", GOLDEN / "expected"

@@ -13,7 +13,7 @@ from pipeline.spec.read import Resources as Plain
 from pipeline.store.store import Store
 from pipeline.trial.log_capture import CellLog, captured
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import REGRESSION, cell
+from tests.helpers.stores.cells import REGRESSION, cell
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from analysis import answers
 from analysis.load.sources import load
 from analysis.tables import tables
 from analysis.text.sentences import Answer, Label, Number, Sentence
-from tests.helpers.synthetic_store import RECORDS, write_store
+from tests.helpers.stores.synthetic import RECORDS, write_store
 
 SMALL: dict[str, Any] = {
     "architectures": ["vgg11(width=0.25)"],

@@ -14,8 +14,8 @@ from analysis.load.sources import load
 from analysis.report.command import main
 from analysis.statistics import estimates
 from analysis.text.sentences import Number
-from tests.helpers import synthetic_store as synthetic
-from tests.helpers.synthetic_store import Truth, write_store
+from tests.helpers.stores import synthetic as synthetic
+from tests.helpers.stores.synthetic import Truth, write_store
 
 GRID: dict[str, Any] = {
     "architectures": ["vgg11(width=0.25)"],

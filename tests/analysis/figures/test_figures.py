@@ -22,7 +22,7 @@ from analysis.figures.style import RC, looks
 from analysis.load.sources import Study, load
 from analysis.reductions import summaries
 from analysis.tables import tables
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 SMALL: dict[str, Any] = {"architectures": ["vgg11"], "steps": 20, "every": 5}
 EVERY = [

@@ -22,7 +22,7 @@ from analysis.figures.style import RC
 from analysis.load.sources import load
 from analysis.render.save_figure import drawn
 from analysis.tables import tables
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 
 def at_width(width: float, **options: Any) -> Drawing:

@@ -19,7 +19,7 @@ from analysis.figures import build
 from analysis.figures.style import RC
 from analysis.study.study import Study
 from analysis.tables import tables
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 
 @pytest.fixture(scope="module")

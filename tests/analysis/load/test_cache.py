@@ -16,7 +16,7 @@ from analysis.reductions import summaries
 from analysis.report.command import main
 from analysis.study.study import Study
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import FIRST, write_store
+from tests.helpers.stores.synthetic import FIRST, write_store
 
 SMALL = {"architectures": ["vgg11"], "lrs": [0.1], "seeds": [0, 1], "steps": 20}
 ALL = [*FIRST, "sharpness", "descent_lemma", "scale_invariant", "distribution_ics"]

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,29 +12,9 @@ import pytest
 
 from analysis.load.sources import LABELS, load
 from analysis.reductions import over_steps
-from pipeline.store.filesystem import SCHEMA
-from pipeline.store.seal import sealed
-from pipeline.store.store import Store, StoreError
-from tests.helpers.synthetic_store import write_store
-
-SMALL: dict[str, Any] = {
-    "architectures": ["vgg11"],
-    "normalizers": ["none", "batch"],
-    "seeds": [0, 1],
-}
-
-
-def cell_of(folder: Path, normalizer: str, lr: float, seed: int, sweep: str = "synthetic") -> str:
-    labels = Store(str(folder)).plan(sweep)["labels"]
-    wanted = (normalizer, lr, seed)
-    found = [c for c, at in labels.items() if (at["normalizer"], at["lr"], at["seed"]) == wanted]
-    return found[0]
-
-
-def plan_file(folder: Path, sweep: str = "synthetic") -> Path:
-    """The file of a sweep's only plan."""
-    (file,) = (folder / "sweeps" / sweep).iterdir()
-    return file
+from pipeline.store.store import Store
+from tests.helpers.stores.small_store import SMALL, cell_of
+from tests.helpers.stores.synthetic import write_store
 
 
 def test_every_planned_cell_has_a_status(tmp_path: Path) -> None:
@@ -118,202 +96,6 @@ def test_smoothed_loss_is_a_trailing_mean(tmp_path: Path) -> None:
     assert over_steps.SMOOTH_LEAST == 5
 
 
-def damage(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-@pytest.mark.parametrize("file", ["result.json", "landscape.parquet", "training.parquet"])
-def test_a_damaged_file_is_named_and_its_cell_absent(tmp_path: Path, file: str) -> None:
-    write_store(tmp_path, **SMALL)
-    cell = cell_of(tmp_path, "batch", 0.1, 0)
-    damage(tmp_path / "cells" / cell / file)
-    study = load(str(tmp_path))
-    assert len(study.problems) == 1
-    assert file in study.problems[0]
-    assert cell in study.problems[0]
-    assert study.planned.set_index("cell_id")["status"][cell] == "absent"
-    assert cell not in set(study.runs["cell_id"])
-    assert cell not in set(study.records["training"]["cell_id"])
-    with pytest.raises(StoreError, match=file):
-        load(str(tmp_path), strict=True)
-
-
-def of_version(path: Path, schema: int) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
-
-
-def test_a_cell_of_another_schema_version_is_refused_in_one_line(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    cell = cell_of(tmp_path, "batch", 0.1, 0)
-    of_version(tmp_path / "cells" / cell / "result.json", SCHEMA - 1)
-    study = load(str(tmp_path))
-    line = f"{cell}/result.json: schema {SCHEMA - 1}, this version reads {SCHEMA}"
-    assert [problem.endswith(line) for problem in study.problems] == [True]
-    assert study.planned.set_index("cell_id")["status"][cell] == "absent"
-    with pytest.raises(StoreError, match=f"schema {SCHEMA - 1}"):
-        load(str(tmp_path), strict=True)
-
-
-def test_a_sweep_of_another_schema_version_is_refused_in_one_line(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    write_store(tmp_path, **SMALL, sweep="newer", steps=20)
-    file = plan_file(tmp_path, "newer")
-    of_version(file, SCHEMA + 1)
-    study = load(str(tmp_path))
-    line = f"newer/{file.name}: schema {SCHEMA + 1}, this version reads {SCHEMA}"
-    assert [problem.endswith(line) for problem in study.problems] == [True]
-    assert set(study.planned["sweep"]) == {"synthetic"}
-
-
-@pytest.mark.parametrize("key", ["summary", "cost", "settings", "provenance", "status", "records"])
-def test_a_result_without_its_parts_is_named(tmp_path: Path, key: str) -> None:
-    write_store(tmp_path, **SMALL)
-    path = tmp_path / "cells" / cell_of(tmp_path, "none", 0.01, 0) / "result.json"
-    content = json.loads(path.read_text())
-    del content[key]
-    path.write_text(json.dumps(sealed(content)))
-    assert "not what a trial writes" in load(str(tmp_path)).problems[0]
-
-
-@pytest.mark.parametrize("value", [9.0, float("nan")])
-def test_a_number_that_was_edited_by_hand_is_named_and_counts_nowhere(
-    tmp_path: Path, value: float
-) -> None:
-    write_store(tmp_path, **SMALL)
-    cell = cell_of(tmp_path, "none", 0.01, 0)
-    path = tmp_path / "cells" / cell / "result.json"
-    content = json.loads(path.read_text())
-    content["summary"]["test_accuracy"] = value
-    path.write_text(json.dumps(content))
-    study = load(str(tmp_path))
-    assert f"{cell}/result.json: " in study.problems[0]
-    assert cell not in set(study.runs["cell_id"])
-
-
-def test_results_without_a_digest_of_their_own_are_counted(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    path = tmp_path / "cells" / cell_of(tmp_path, "none", 0.01, 0) / "result.json"
-    content = json.loads(path.read_text())
-    del content["sha256"]
-    path.write_text(json.dumps(content))
-    (line,) = load(str(tmp_path)).problems
-    assert line.startswith("results without a digest of their own: 1 cells")
-
-
-def test_a_deleted_record_file_is_named(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    cell = cell_of(tmp_path, "none", 0.01, 0)
-    (tmp_path / "cells" / cell / "moment_ics.parquet").unlink()
-    assert "moment_ics.parquet" in load(str(tmp_path)).problems[0]
-
-
-def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    write_store(tmp_path, **SMALL, sweep="other", steps=20)
-    damage(plan_file(tmp_path, "other"))
-    study = load(str(tmp_path))
-    assert "sweeps/other/" in study.problems[0]
-    assert len(study.planned) == 8
-
-
-def made_elsewhere(
-    folder: Path, normalizer: str, seed: int, lr: float = 0.01, **provenance: object
-) -> None:
-    """Change where a cell of SMALL comes from."""
-    store = Store(str(folder))
-    result = store.result(cell_of(folder, normalizer, lr, seed))
-    result["provenance"] |= provenance
-    names = [name.removesuffix(".parquet") for name in result["records"]]
-    tables = {name: store.records(result, name) for name in names}
-    store.write_result(result, {name: table for name, table in tables.items() if table})
-
-
-def test_mixed_commits_and_data_are_told(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    assert load(str(tmp_path)).problems == []
-    made_elsewhere(tmp_path, "none", 0, commit="beef", data_digest="0dd")
-    problems = "\n".join(load(str(tmp_path)).problems)
-    assert "2 commits" in problems
-    assert "digits has 2 different contents" in problems
-
-
-def test_mixed_code_is_told_by_part(tmp_path: Path) -> None:
-    """A part's code that some cells do not use is no mixture."""
-    write_store(tmp_path, **SMALL)
-    made_elsewhere(tmp_path, "none", 0, sources={"training": "a", "normalizers/none": "b"})
-    made_elsewhere(tmp_path, "none", 1, sources={"training": "a", "normalizers/none": "c"})
-    made_elsewhere(tmp_path, "batch", 0, sources={"training": "a", "normalizers/batch": "d"})
-    study = load(str(tmp_path))
-    assert study.problems == [
-        "cells made by different code are mixed: normalizers/none (2 versions); "
-        "run python -m pipeline.sweep FILE --rerun-changed"
-    ]
-    assert study.provenance["sources"]["normalizers/none"] == ["b", "c"]
-
-
-def test_mixed_threads_are_told_by_device(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    made_elsewhere(tmp_path, "none", 0, threads=2)
-    study = load(str(tmp_path))
-    assert "cells computed with 1 and 2 CPU threads are mixed (cpu)" in study.problems[0]
-    assert study.provenance["threads"] == {"cpu": ["1", "2"]}
-    made_elsewhere(tmp_path, "none", 0, device="EPYC")
-    (problem,) = load(str(tmp_path)).problems
-    assert problem.startswith("devices are mixed (cells: 1 of EPYC, 7 of cpu)")
-
-
-def test_threads_of_the_host_are_no_mixture_on_gpus(tmp_path: Path) -> None:
-    write_store(tmp_path, **SMALL)
-    store = Store(str(tmp_path))
-    for cell in store.finished():
-        result = store.result(cell)
-        result["cost"]["peak_memory_bytes"] = 1
-        result["provenance"]["threads"] = 1 + int(cell[0], 16) % 2
-        path = tmp_path / "cells" / cell / "result.json"
-        path.write_text(json.dumps(sealed(result)))
-    assert {store.result(cell)["provenance"]["threads"] for cell in store.finished()} == {1, 2}
-    assert load(str(tmp_path)).problems == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        (
-            {"device": "NVIDIA H200", "device_type": "cuda"},
-            "devices are mixed (cells: 1 of NVIDIA H200 (cuda), 7 of cpu): "
-            "numbers differ by rounding, times do not compare",
-        ),
-        (
-            {"precision": "tf32"},
-            "precisions are mixed (cells: 7 of float32, 1 of tf32): "
-            "numbers are not computed alike, times do not compare",
-        ),
-        (
-            {"deterministic": "none"},
-            "deterministic modes are mixed (cells: 7 of cudnn, 1 of none): "
-            "numbers are not computed alike, times do not compare",
-        ),
-    ],
-)
-def test_mixed_devices_and_arithmetic_are_told(
-    tmp_path: Path, changes: dict[str, Any], expected: str
-) -> None:
-    write_store(tmp_path, **SMALL)
-    for normalizer in ("none", "batch"):
-        for seed in (0, 1):
-            for lr in (0.1, 0.01):
-                made_elsewhere(
-                    tmp_path, normalizer, seed, lr, precision="float32", deterministic="cudnn"
-                )
-    assert load(str(tmp_path)).problems == []
-    made_elsewhere(tmp_path, "none", 0, **changes)
-    study = load(str(tmp_path))
-    assert study.problems == [expected]
-    assert study.provenance["precisions"] == sorted(
-        {"float32", changes.get("precision", "float32")}
-    )
-
-
 def test_two_sweeps_share_cells_and_tell_like_labels_apart(tmp_path: Path) -> None:
     write_store(tmp_path, **SMALL)
     write_store(tmp_path, **{**SMALL, "seeds": [0, 1, 2]}, sweep="wider")
@@ -355,19 +137,6 @@ def test_tracking_is_read_through_a_copied_store(
     original = load(str(tmp_path))
     pd.testing.assert_frame_equal(copied.runs, original.runs)
     assert copied.provenance == original.provenance
-
-
-@pytest.mark.parametrize("labels", [{}, {"lr": "fast"}, {"seed": None}])
-def test_a_plan_with_wrong_labels_is_named(tmp_path: Path, labels: dict[str, object]) -> None:
-    write_store(tmp_path, **SMALL)
-    path = plan_file(tmp_path)
-    plan = json.loads(path.read_text())
-    cell = plan["cells"][0]
-    plan["labels"][cell] = {**plan["labels"][cell], **labels} if labels else {}
-    path.write_text(json.dumps(plan))
-    study = load(str(tmp_path))
-    assert "sweeps/synthetic/" in study.problems[0]
-    assert study.planned.empty
 
 
 def test_empty_store_and_wrong_names(tmp_path: Path) -> None:

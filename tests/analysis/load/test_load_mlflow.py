@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from analysis.report.command import main
 from pipeline.store.store import Store
 from pipeline.tracking import client as tracking
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 LOST = ("none", 0.1, 0)
 

@@ -10,7 +10,7 @@ import pytest
 from analysis.load.sources import load
 from analysis.report.command import main
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 SMALL: dict[str, Any] = {
     "architectures": ["mlp"],

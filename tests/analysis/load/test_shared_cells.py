@@ -16,7 +16,7 @@ from analysis.render import table_files
 from analysis.report.command import main
 from analysis.study.study import Study
 from analysis.tables import tables
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 SMALL: dict[str, Any] = {
     "architectures": ["vgg11"],

@@ -12,7 +12,7 @@ from analysis import metrics
 from analysis.load.sources import load
 from analysis.reductions import record_views
 from analysis.tables.associations import HEADLINE
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 PROBED = [*metrics.ICS, *metrics.SMOOTHNESS, *metrics.SHARPNESS, *metrics.THEORY]
 BY_KEY = {item.measure.key: item.measure for item in PROBED}

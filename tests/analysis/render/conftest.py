@@ -10,7 +10,7 @@ import pytest
 
 from analysis.report.command import main
 from tests.analysis.freeze import STORE
-from tests.helpers.browser import CHROMIUM
+from tests.helpers.machines.browser import CHROMIUM
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.report.command import main
-from tests.helpers.browser import opened
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.machines.browser import opened
+from tests.helpers.stores.synthetic import write_store
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
 LOSS = "#training_loss"

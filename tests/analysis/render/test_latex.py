@@ -18,7 +18,7 @@ from analysis.render import latex
 from analysis.render.table_layout import head, sheet
 from analysis.tables.tables import Table, build
 from tests.analysis.render.test_render import HOSTILE, MEASURES, example
-from tests.helpers.synthetic_store import RECORDS, write_store
+from tests.helpers.stores.synthetic import RECORDS, write_store
 
 
 def test_latex_needs_three_packages_and_has_one_float() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.browser import opened
+from tests.helpers.machines.browser import opened
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe")
 

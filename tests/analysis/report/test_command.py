@@ -21,7 +21,7 @@ from analysis.report.command import main
 from analysis.tables import tables
 from analysis.text.sentences import Number, Sentence
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 SMALL: dict[str, Any] = {
     "architectures": ["vgg11(width=0.25)"],

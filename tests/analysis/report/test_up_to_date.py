@@ -11,7 +11,7 @@ import pytest
 from analysis.load import code_digest as made_by
 from analysis.report.command import main
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 SMALL = {
     "architectures": ["mlp"],

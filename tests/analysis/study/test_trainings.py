@@ -16,8 +16,8 @@ from analysis.study.study import Study
 from analysis.tables import tables
 from analysis.tables.variants import with_variants
 from pipeline.store.store import Store
-from tests.helpers.probe_sweeps import add_variant, join, lengths
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
+from tests.helpers.training.probe_sweeps import add_variant, join, lengths
 
 GRID: dict[str, Any] = {
     "architectures": ["vgg11"],

@@ -12,8 +12,8 @@ import pytest
 from analysis.figures import build
 from analysis.load.sources import load
 from analysis.tables.tables import TableInputs, build_tables
-from tests.helpers import synthetic_store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores import synthetic as synthetic_store
+from tests.helpers.stores.synthetic import write_store
 
 ONE: dict[str, Any] = {
     "architectures": ["vgg11"],

@@ -13,7 +13,7 @@ from analysis.metrics import FINAL_LOSS
 from analysis.reductions import over_steps, record_views
 from analysis.tables import outcomes
 from analysis.tables.columns import Column, final
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 
 def runs_of(

@@ -10,7 +10,7 @@ import pytest
 from analysis.load.sources import load
 from analysis.statistics import estimates
 from analysis.tables.tables import Table, build, health
-from tests.helpers.synthetic_store import TRUTH, write_store
+from tests.helpers.stores.synthetic import TRUTH, write_store
 
 ONE: dict[str, Any] = {"architectures": ["vgg11"]}
 

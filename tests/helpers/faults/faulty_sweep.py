@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tests.helpers.pipeline_copy import copied
+from tests.helpers.machines.pipeline_copy import copied
 
 SLOW = {"name": "slow", "seconds": 0.05}
 """A cell of about a second."""

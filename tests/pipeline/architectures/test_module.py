@@ -22,7 +22,7 @@ from pipeline.sweep.command import main
 from pipeline.training.initialization import initialize
 from pipeline.trial import run as trial
 from pipeline.trial.run import run_and_record
-from tests.helpers import small_network
+from tests.helpers.parts import small_network
 
 FILE = Path(small_network.__file__)
 TASK = Task(loss="cross_entropy", input_shape=(3, 8, 8), outputs=10)

@@ -19,7 +19,7 @@ from pipeline.data import Task
 from pipeline.normalizers import Normalizer, Traits
 from pipeline.spec.read import SpecError
 from pipeline.training.initialization import initialize
-from tests.helpers.classifiers import Marked, check_same
+from tests.helpers.parts.classifiers import Marked, check_same
 
 library: Any = pytest.importorskip("timm", reason="timm is not installed")
 

@@ -22,7 +22,7 @@ from pipeline.normalizers.batch import batch
 from pipeline.normalizers.normalizer_free import fixup
 from pipeline.spec.read import SpecError
 from pipeline.training.initialization import initialize
-from tests.helpers.classifiers import Marked
+from tests.helpers.parts.classifiers import Marked
 
 NAMES = torchvision_names()
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Tanh)

@@ -22,9 +22,9 @@ from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._view import preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training.initialization import initialize
-from tests.helpers.classifiers import check_same
-from tests.helpers.reference_probes import loss_and_gradient
-from tests.helpers.view_fixtures import view_of_step
+from tests.helpers.parts.classifiers import check_same
+from tests.helpers.reference.probes import loss_and_gradient
+from tests.helpers.training.views import view_of_step
 
 TASK = Task(loss="cross_entropy", input_shape=(3, 32, 32), outputs=7)
 

@@ -10,7 +10,7 @@ from pipeline.catalog import POSITIONAL, Option
 from pipeline.catalog import registry as catalog
 from pipeline.catalog.validation import Cadence
 from pipeline.spec.read import SpecError
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 
 @pytest.fixture

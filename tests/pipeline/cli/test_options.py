@@ -22,7 +22,7 @@ from pipeline.store.store import Store
 from pipeline.sweep import command as sweep
 from pipeline.tracking.uri import tracking_uri
 from pipeline.trial.command import main as trial_main
-from tests.helpers.cells import REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import REGRESSION, cell, sweep_content
 
 ROOT = Path(__file__).parents[3]
 

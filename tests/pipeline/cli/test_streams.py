@@ -14,7 +14,7 @@ import pytest
 from pipeline.cli.streams import printable
 from pipeline.tracking.worker import _started
 from pipeline.trial.log_capture import captured
-from tests.helpers.cells import REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import REGRESSION, cell, sweep_content
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.cluster.checkout import Checkout
 from pipeline.cluster.job import entrypoint
 from pipeline.sweep.command import main
-from tests.helpers.cluster_sweeps import write_sweep
+from tests.helpers.machines.cluster_sweeps import write_sweep
 from tests.pipeline.cluster.conftest import ROOT, free_ports
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.machines.cluster_sweeps import results, wait, write_sweep
 
 CELLS = 60
 """More than can end before it is stopped."""

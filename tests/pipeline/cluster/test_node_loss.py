@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.machines.cluster_sweeps import results, wait, write_sweep
 from tests.pipeline.cluster.conftest import OBJECT_STORE, ROOT, end
 
 CELLS = 8

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
-from tests.helpers.network_namespaces import Machine, machines, why_not
+from tests.helpers.machines.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.machines.network_namespaces import Machine, machines, why_not
 from tests.pipeline.cluster.conftest import OBJECT_STORE, RAY, ROOT
 
 CELLS = 8

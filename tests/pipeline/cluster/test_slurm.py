@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.command import main
-from tests.helpers.cluster_sweeps import results, wait, write_braked_sweep, write_sweep
-from tests.helpers.slurm_site import Site, slurm, why_not
+from tests.helpers.machines.cluster_sweeps import results, wait, write_braked_sweep, write_sweep
+from tests.helpers.machines.slurm_site import Site, slurm, why_not
 
 pytestmark = pytest.mark.cluster
 

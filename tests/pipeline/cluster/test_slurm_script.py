@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.command import main
-from tests.helpers.cluster_sweeps import wait, write_sweep
+from tests.helpers.machines.cluster_sweeps import wait, write_sweep
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,204 +14,14 @@ from pipeline.contract import architecture
 from pipeline.contract.command import main
 from pipeline.contract.rules import _RULES, MADE, problems
 from pipeline.normalizers import Normalizer
-
-_NORM = '''
-import torch
-from torch import nn
-
-from pipeline.normalizers import Normalizer, Traits
-
-
-class Module(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        {init}
-
-    def forward(self, x):
-        {forward}
-
-
-def net() -> Normalizer:
-    """A normalizer."""
-    return Normalizer(features=Module, traits=Traits({traits}))
-'''
-_PASS = "pass"
-NORMALIZERS = {
-    "features keep their shape, (N, C) and (N, C, H, W), and are finite": (
-        _PASS,
-        "return x.mean(1, keepdim=True)",
-        "",
-    ),
-    "every parameter has a gradient": (
-        "self.weight = nn.Parameter(torch.ones(channels))",
-        "return x",
-        "",
-    ),
-    "second derivatives are those of its gradient": (
-        _PASS,
-        "return x * (1 + x.square()).rsqrt().detach()",
-        "",
-    ),
-    "running statistics stand still when they are told to": (
-        "self.register_buffer('mean', torch.zeros(1))",
-        "self.mean.add_(x.detach().mean().float()); return x",
-        "running_stats=True",
-    ),
-    "trait true_gradient is true": (_PASS, "return x - x.detach().mean()", ""),
-    "trait batch_dependent is true": (_PASS, "return x / x.square().mean().sqrt()", ""),
-    "trait running_stats is true": (_PASS, "return x", "running_stats=True"),
-    "trait noise is true": (_PASS, "return x * (1 + 0.1 * torch.randn_like(x))", ""),
-    "trait scale_invariant_weights is true": (_PASS, "return x", "scale_invariant_weights=True"),
-    "the same bits twice in training": (
-        "self.count = [0]; Module.calls = getattr(Module, 'calls', 0)",
-        "Module.calls += 1; return x * (1 + 1e-3 * Module.calls)",
-        "",
-    ),
-    "no trace: training with probes and without is bitwise the same": (
-        "self.calls = 0",
-        "self.calls += 1; return x * (1 + 1e-3 * self.calls)",
-        "",
-    ),
-}
-OTHERS = {
-    ("architectures", "outputs are (N, outputs) of the task"): (
-        "return Network(task, [('head', classifier(task.input_shape[0], 3))])"
-    ),
-    ("architectures", "the normalizer is in the network"): (
-        "return Network(task, [('head', classifier(task.input_shape[0], task.outputs))])"
-    ),
-    ("architectures", "a single tensor passes between stages"): (
-        "return Network(task, [('head', nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))])"
-    ),
-    ("architectures", "every parameter has a gradient"): (
-        "head = classifier(task.input_shape[0], task.outputs)\n"
-        "    head.other = nn.Identity()\n"
-        "    head.other.weight = nn.Parameter(torch.ones(1))\n"
-        "    return Network(task, [('head', head)])"
-    ),
-    ("data", "three splits of the task's shape, finite"): (
-        "return dataset(torch.randn(8, 3, generator=generator), torch.zeros(8).long())"
-    ),
-    ("data", "targets are the task's"): (
-        "return dataset(torch.randn(8, 2, generator=generator), torch.full((8,), 7))"
-    ),
-    ("data", "the same bits twice"): (
-        "return dataset(torch.full((8, 2), random.random()), torch.zeros(8).long())"
-    ),
-    ("data", "no trace: it draws from no global generator"): (
-        "return dataset(torch.randn(8, 2), torch.zeros(8).long())"
-    ),
-    ("probes", "the same bits twice in training"): "return {'value': [random.random()]}",
-    ("probes", "no trace: training with probes and without is bitwise the same"): (
-        "next(view.network.parameters()).data.add_(1e-3)\n    return {'value': [1.0]}"
-    ),
-    ("probes", "other probes measure the same beside it"): (
-        "[each.add_(1) for each in view.before.values()]\n    return {'value': [1.0]}"
-    ),
-}
-_OPTIMIZER = '''
-import torch
-
-from pipeline.optimizers import UpdateRule
-
-
-class Rule(torch.optim.Optimizer):
-    calls = 0
-
-    def __init__(self, target):
-        super().__init__(target.groups, {{"lr": target.lr}})
-        self.count = 0
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        Rule.calls += 1
-        self.count += 1
-        for group in self.param_groups:
-            lr, decay = group["lr"], group["weight_decay"]
-            for p in group["params"]:
-                state = self.state[p]
-                {step}
-
-    {more}
-
-
-def net() -> UpdateRule:
-    """An optimizer."""
-    return UpdateRule(make=Rule, {traits})
-'''
-_PLAIN = "p.sub_(lr * (p.grad + decay * p))"
-OPTIMIZERS = {
-    "every parameter with a gradient moves, and is finite": (
-        "p.sub_(lr * (p.grad + decay * p)) if p.ndim > 1 else p",
-        "",
-        "",
-    ),
-    "at a learning rate of 0 nothing moves": ("p.sub_(0.01 * p.grad + lr * decay * p)", "", ""),
-    "weight decay is that of the group": ("p.sub_(lr * p.grad)", "", ""),
-    "trait changes_gradients is true": ("p.sub_(p.grad.add_(p, alpha=decay).mul_(lr))", "", ""),
-    "it goes on from its state_dict with the same bits": (
-        "p.sub_(lr / self.count * (p.grad + decay * p))",
-        "",
-        "",
-    ),
-    "trait capturable is true, as far as a CPU shows it": (
-        "p.sub_(p.grad + decay * p, alpha=float(lr))",
-        "",
-        "capturable=True",
-    ),
-    "trait averages is true": (_PLAIN, "def eval(self): pass", ""),
-    "the same bits twice in training": (
-        "p.sub_(lr * (1 + 1e-3 * Rule.calls) * (p.grad + decay * p))",
-        "",
-        "",
-    ),
-    "no trace: training with probes and without is bitwise the same": (
-        "p.sub_(lr * (1 + 1e-3 * Rule.calls) * (p.grad + decay * p))",
-        "",
-        "",
-    ),
-}
-_HEADS = {
-    "architectures": '''
-import torch
-from torch import nn
-
-from pipeline.architectures import Network
-from pipeline.architectures._images import classifier
-
-
-def net(task, norm):
-    """A network."""
-    ''',
-    "data": '''
-import random
-
-import torch
-
-from pipeline.data import Dataset, Split, Task
-
-
-def dataset(inputs, targets):
-    """For net."""
-    task, none = Task(loss="cross_entropy", input_shape=(2,), outputs=3), torch.ones(1)
-    one = Split(inputs, targets)
-    return Dataset(
-        task=task, train=one, validation=one, test=one, mean=none, std=none, digest="d"
-    )
-
-
-def net():
-    """Data."""
-    generator = torch.Generator().manual_seed(0)
-    ''',
-    "probes": '''
-import random
-
-
-def net(view):
-    """A probe."""
-    ''',
-}
+from tests.helpers.parts.broken_parts import (
+    HEADS,
+    NORM,
+    NORMALIZERS,
+    OPTIMIZER,
+    OPTIMIZERS,
+    OTHERS,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -235,14 +45,14 @@ def broken(kind: str, given: dict[str, object]) -> dict[str, str]:
 @pytest.mark.parametrize("rule", NORMALIZERS)
 def test_a_normalizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path) -> None:
     init, forward, traits = NORMALIZERS[rule]
-    written(tmp_path, "normalizers", _NORM.format(init=init, forward=forward, traits=traits))
+    written(tmp_path, "normalizers", NORM.format(init=init, forward=forward, traits=traits))
     assert rule in broken("normalizers", {"name": "mine/net"})
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
 def test_an_optimizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path) -> None:
     step, more, traits = OPTIMIZERS[rule]
-    written(tmp_path, "optimizers", _OPTIMIZER.format(step=step, more=more, traits=traits))
+    written(tmp_path, "optimizers", OPTIMIZER.format(step=step, more=more, traits=traits))
     assert rule in broken("optimizers", {"name": "mine/net"})
 
 
@@ -257,7 +67,7 @@ def test_an_optimizer_that_breaks_a_rule_is_told_which(rule: str, tmp_path: Path
     ],
 )
 def test_what_a_captured_step_cannot_do_is_said(step: str, says: str, tmp_path: Path) -> None:
-    text = _OPTIMIZER.format(step=step, more="", traits="capturable=True")
+    text = OPTIMIZER.format(step=step, more="", traits="capturable=True")
     written(tmp_path, "optimizers", text)
     rule = "trait capturable is true, as far as a CPU shows it"
     assert says in broken("optimizers", {"name": "mine/net"})[rule]
@@ -268,7 +78,7 @@ def test_another_part_that_breaks_a_rule_is_told_which(
     kind: str, rule: str, tmp_path: Path
 ) -> None:
     body = OTHERS[kind, rule].replace("return dataset(", "return _dataset(")
-    written(tmp_path, kind, _HEADS[kind] + body + "\n")
+    written(tmp_path, kind, HEADS[kind] + body + "\n")
     every = {"every": 1} if kind == "probes" else {}
     assert rule in broken(kind, {"name": "mine/net", **every})
 
@@ -415,7 +225,7 @@ def test_an_architecture_may_take_one_shape_alone(
 def test_the_command_names_rules_and_gives_a_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written(tmp_path, "normalizers", _NORM.format(init="pass", forward="return x", traits=""))
+    written(tmp_path, "normalizers", NORM.format(init="pass", forward="return x", traits=""))
     folder = str(tmp_path / "mine")
     assert main(["mine/net", "--parts", folder]) == 0
     out = capsys.readouterr().out

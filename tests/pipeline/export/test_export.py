@@ -19,7 +19,7 @@ from pipeline.export.command import _NEEDS, main
 from pipeline.export.finished import Finished, digests, read
 from pipeline.export.marks import each_once
 from pipeline.store.store import Store
-from tests.helpers.synthetic_store import write_store
+from tests.helpers.stores.synthetic import write_store
 
 ROOT = Path(__file__).parents[3]
 SMALL = {"architectures": ("resnet20",), "lrs": (0.1,), "seeds": (0,)}

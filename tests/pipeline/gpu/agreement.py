@@ -25,8 +25,8 @@ from pipeline.probes import _lanczos
 from pipeline.probes._vectors import parameters
 from pipeline.probes._view import Records, View, preserve_state
 from pipeline.seeds import derive
-from tests.helpers import view_fixtures as views
-from tests.helpers.training_fixtures import CHEAP, configurations
+from tests.helpers.training import views as views
+from tests.helpers.training.fixtures import CHEAP, configurations
 
 DEVICE = os.environ.get("NORMSCOPE_GPU_TESTS_DEVICE", "cuda")
 SECOND = "nudged" if DEVICE == "cpu" else DEVICE

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.data import Batch
-from tests.helpers.training_fixtures import dataset
+from tests.helpers.training.fixtures import dataset
 from tests.pipeline.gpu import agreement
 from tests.pipeline.gpu.agreement import Refused, disagreements, distance, records_on
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.store.store import Store
-from tests.helpers.cells import IMAGES, PROBES, REGRESSION, cell
+from tests.helpers.stores.cells import IMAGES, PROBES, REGRESSION, cell
 from tests.pipeline.gpu.agreement import DEVICE, GPU
 from tests.pipeline.training.test_checkpoint import digests, kill_half_way
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.data import Dataset
 from pipeline.data.gaussian import gaussian
 from pipeline.training.loop import train
-from tests.helpers.training_fixtures import dataset, settings
+from tests.helpers.training.fixtures import dataset, settings
 from tests.pipeline.gpu.agreement import (
     FAMILIES,
     GPU,

@@ -14,7 +14,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 from pipeline.catalog import registry as catalog
 from pipeline.monitor.monitor import Monitor
-from tests.helpers.training_fixtures import CHEAP, assert_same
+from tests.helpers.training.fixtures import CHEAP, assert_same
 from tests.pipeline.monitor.networks import LOOPS, LOSS, NETWORKS, data, made
 
 PROBES = {n: {"at": [1], **CHEAP.get(n, {})} for n in catalog.parts("probes")}

@@ -20,8 +20,8 @@ from pipeline.store.store import Store
 from pipeline.training.batches import Batches
 from pipeline.training.outcome import Outcome
 from pipeline.trial.result import tables
-from tests.helpers import cells
-from tests.helpers.training_fixtures import CHEAP
+from tests.helpers.stores import cells
+from tests.helpers.training.fixtures import CHEAP
 
 PROBES: dict[str, Any] = {n: {"at": [0, 3], **CHEAP.get(n, {})} for n in catalog.parts("probes")}
 

@@ -15,7 +15,7 @@ from timm.layers.split_batchnorm import SplitBatchNorm2d
 from timm.layers.std_conv import ScaledStdConv2d, StdConv2d
 from torch import Tensor, nn
 
-from tests.helpers.normalizer_blocks import inputs, make
+from tests.helpers.parts.normalizer_blocks import inputs, make
 
 CHANNELS = 64
 MAPS = torch.randn(6, CHANNELS, 3, 5, generator=torch.Generator().manual_seed(0)).double() + 0.3

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 from torchvision.models.convnext import LayerNorm2d
 
-from tests.helpers.normalizer_blocks import block, inputs, make
+from tests.helpers.parts.normalizer_blocks import block, inputs, make
 
 MAPS = torch.randn(4, 64, 3, 5, generator=torch.Generator().manual_seed(0))
 TORCH: dict[str, Callable[[Tensor], Tensor]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.helpers.normalizer_blocks import inputs, make
+from tests.helpers.parts.normalizer_blocks import inputs, make
 
 
 @pytest.mark.parametrize("training", [True, False])

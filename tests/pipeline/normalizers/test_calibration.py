@@ -16,7 +16,7 @@ from pipeline.normalizers.batch_ablations import Centering
 from pipeline.store.store import Store
 from pipeline.training.batches import probe_batch
 from pipeline.trial.run import run_trial
-from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of, run
+from tests.helpers.stores.cells import IMAGES, REGRESSION, cell, parts_of, run
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "vgg": IMAGES,

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from pipeline.normalizers import Normalizer, Traits, compose
 from pipeline.normalizers.noisy import Noise
-from tests.helpers.normalizer_blocks import inputs, make
+from tests.helpers.parts.normalizer_blocks import inputs, make
 
 
 def test_weight_standardization_with_group() -> None:

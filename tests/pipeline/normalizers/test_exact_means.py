@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.catalog.registry import parts
-from tests.helpers.normalizer_blocks import NAMES, block, inputs, make, stop_tracking
+from tests.helpers.parts.normalizer_blocks import NAMES, block, inputs, make, stop_tracking
 
 BATCHES = [inputs(seed=seed) for seed in range(3)]
 

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tests.helpers.normalizer_blocks import make, set_noise_key
+from tests.helpers.parts.normalizer_blocks import make, set_noise_key
 
 
 def _scale_and_shift(key: int, shape: tuple[int, ...], **options: float) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from pipeline.architectures.vgg import vgg11
 from pipeline.data import Task
 from pipeline.normalizers import Normalizer, compose
 from pipeline.training.initialization import initialize
-from tests.helpers.normalizer_blocks import make
+from tests.helpers.parts.normalizer_blocks import make
 
 IMAGES = Task(loss="cross_entropy", input_shape=(1, 8, 8), outputs=5)
 VECTORS = Task(loss="squared_error", input_shape=(6,), outputs=6)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers.normalizer_blocks import make
+from tests.helpers.parts.normalizer_blocks import make
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.normalizer_blocks import NAMES, block, cases, expected, inputs
+from tests.helpers.parts.normalizer_blocks import NAMES, block, cases, expected, inputs
 from tests.pipeline.normalizers.references import REFERENCES
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.normalizer_blocks import inputs, make, stop_tracking
+from tests.helpers.parts.normalizer_blocks import inputs, make, stop_tracking
 
 
 def layer(weight: Tensor, **options: int) -> Any:

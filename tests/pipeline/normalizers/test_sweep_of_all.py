@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.spec.read import read_sweep
-from tests.helpers.normalizer_blocks import NAMES
+from tests.helpers.parts.normalizer_blocks import NAMES
 
 SWEEP = Path(__file__).parents[3] / "sweeps" / "all_normalizers.yaml"
 

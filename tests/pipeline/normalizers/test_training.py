@@ -16,8 +16,8 @@ import pytest
 from pipeline.data import Dataset
 from pipeline.training.loop import train
 from pipeline.training.outcome import Outcome
-from tests.helpers.cells import cell, parts_of
-from tests.helpers.normalizer_blocks import NAMES
+from tests.helpers.parts.normalizer_blocks import NAMES
+from tests.helpers.stores.cells import cell, parts_of
 
 STEPS = 50
 WINDOW = 10

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from pipeline.catalog.registry import parts
-from tests.helpers.normalizer_blocks import (
+from tests.helpers.parts.normalizer_blocks import (
     block,
     inputs,
     make,

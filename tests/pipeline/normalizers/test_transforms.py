@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
-from tests.helpers.normalizer_blocks import block, cases, inputs, make, stop_tracking, variants
+from tests.helpers.parts.normalizer_blocks import (
+    block,
+    cases,
+    inputs,
+    make,
+    stop_tracking,
+    variants,
+)
 
 Options = dict[str, Any]
 each = pytest.mark.parametrize(("name", "options"), variants())

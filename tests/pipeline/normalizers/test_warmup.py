@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad
 
-from tests.helpers.normalizer_blocks import block, inputs, make, stop_tracking
+from tests.helpers.parts.normalizer_blocks import block, inputs, make, stop_tracking
 
 STEPPED = ("batch_renorm", "moving_average_batch", "power_norm")
 WEIGHTS = torch.randn(5, 3, 3, 2, generator=torch.Generator().manual_seed(9)).double()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.normalizers._ops.inverse_sqrt import inverse_root
-from tests.helpers.normalizer_blocks import make
+from tests.helpers.parts.normalizer_blocks import make
 
 MIXED = torch.randn(16, 16, generator=torch.Generator().manual_seed(0)).double()
 UNMIXED = MIXED.inverse()

@@ -21,7 +21,7 @@ from pipeline.training import loop as training
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.loop import _Loop, why_not_captured
 from pipeline.training.optimizer import optimizer, update_rule
-from tests.helpers.training_fixtures import (
+from tests.helpers.training.fixtures import (
     ALL,
     PROBES,
     TRAINING,

@@ -19,9 +19,9 @@ from pipeline.probes.gradient_noise import gradient_noise
 from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
 from pipeline.probes.signal_propagation import signal_propagation
-from tests.helpers import reference_layers as twins_layers
-from tests.helpers import reference_probes
-from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, view_of
+from tests.helpers.reference import layers as twins_layers
+from tests.helpers.reference import probes as reference_probes
+from tests.helpers.training.views import FAMILIES, NORMALIZERS, view_of
 
 RTOL = 1e-8
 """Float64 rounding (1e-16), times what a difference of nearly equal gradients loses."""

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.batchnorm_theorems import batchnorm_theorems
-from tests.helpers.view_fixtures import (
+from tests.helpers.training.views import (
     NORMALIZERS,
     build,
     cast,

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.gradient_ics import gradient_ics
-from tests.helpers.known_hessian import observed
-from tests.helpers.view_fixtures import view_of
+from tests.helpers.reference.known_hessian import observed
+from tests.helpers.training.views import view_of
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "weight"])

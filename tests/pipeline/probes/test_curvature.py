@@ -13,8 +13,17 @@ from pipeline.probes._hessian import hessian, hessian_of
 from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._view import preserve_state
 from pipeline.probes.curvature import curvature
-from tests.helpers.known_hessian import SPECTRUM, W, X, Y, normal, number, observed, regression
-from tests.helpers.view_fixtures import linear_view, view_of
+from tests.helpers.reference.known_hessian import (
+    SPECTRUM,
+    W,
+    X,
+    Y,
+    normal,
+    number,
+    observed,
+    regression,
+)
+from tests.helpers.training.views import linear_view, view_of
 
 
 def test_linear_regression():

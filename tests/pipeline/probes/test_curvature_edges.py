@@ -15,9 +15,9 @@ from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
 from pipeline.probes.descent_lemma import descent_lemma
 from pipeline.probes.scale_invariant import scale_invariant
-from tests.helpers import view_fixtures as views
-from tests.helpers.known_hessian import Probe, observed
-from tests.helpers.view_fixtures import view_of
+from tests.helpers.reference.known_hessian import Probe, observed
+from tests.helpers.training import views as views
+from tests.helpers.training.views import view_of
 
 PROBES: list[Probe] = [curvature, descent_lemma, scale_invariant, cross_layer]
 EACH = pytest.mark.parametrize("probe", PROBES)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.probes.descent_lemma import descent_lemma
-from tests.helpers.known_hessian import W, X, Y, normal, number, observed, regression
+from tests.helpers.reference.known_hessian import W, X, Y, normal, number, observed, regression
 
 
 def test_descent_is_exact_on_a_quadratic():

@@ -14,7 +14,7 @@ from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.distribution_ics import distribution_ics
-from tests.helpers.view_fixtures import view_of, view_of_step
+from tests.helpers.training.views import view_of, view_of_step
 
 UNITS = 10
 

@@ -18,8 +18,8 @@ from pipeline.probes.gradient_noise import gradient_noise
 from pipeline.probes.landscape import landscape
 from pipeline.probes.moment_ics import moment_ics
 from pipeline.probes.signal_propagation import signal_propagation
-from tests.helpers import view_fixtures as views
-from tests.helpers.view_fixtures import view_of
+from tests.helpers.training import views as views
+from tests.helpers.training.views import view_of
 
 Probe = Callable[[View], Records]
 

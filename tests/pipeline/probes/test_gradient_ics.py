@@ -18,7 +18,7 @@ from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._vectors import flat, norm
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_ics import gradient_ics
-from tests.helpers.view_fixtures import FAMILIES, linear_view, view_of
+from tests.helpers.training.views import FAMILIES, linear_view, view_of
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.data import Batch
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.gradient_noise import gradient_noise
-from tests.helpers.view_fixtures import linear_view, view_of
+from tests.helpers.training.views import linear_view, view_of
 
 
 def normal(*shape: int, rng: torch.Generator) -> Tensor:

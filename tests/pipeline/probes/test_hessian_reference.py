@@ -17,8 +17,8 @@ from pipeline.probes.cross_layer import cross_layer
 from pipeline.probes.curvature import curvature
 from pipeline.probes.descent_lemma import descent_lemma
 from pipeline.probes.scale_invariant import scale_invariant
-from tests.helpers import reference_hessian as twins
-from tests.helpers import view_fixtures as views
+from tests.helpers.reference import hessian as twins
+from tests.helpers.training import views as views
 
 RTOL = 1e-8
 """Rounding of sums of products of float64; an eigenvalue's error is its residual's square."""

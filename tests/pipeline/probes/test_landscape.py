@@ -18,7 +18,7 @@ from pipeline.probes._vectors import flat, norm
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.landscape import landscape
 from pipeline.spec.read import SpecError
-from tests.helpers.view_fixtures import linear_view, view_of
+from tests.helpers.training.views import linear_view, view_of
 
 LR = 0.01
 

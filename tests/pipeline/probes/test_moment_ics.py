@@ -16,7 +16,7 @@ from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.moment_ics import moment_ics
-from tests.helpers.view_fixtures import linear_view, view_of, view_of_step
+from tests.helpers.training.views import linear_view, view_of, view_of_step
 
 UNITS = 10
 

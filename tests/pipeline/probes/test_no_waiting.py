@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.catalog import registry as catalog
 from pipeline.probes._view import preserve_state
-from tests.helpers.meta_device import TO_HOST
-from tests.helpers.view_fixtures import view_of
+from tests.helpers.machines.meta_device import TO_HOST
+from tests.helpers.training.views import view_of
 
 OF_DATA = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
 """Operations whose result, or its size, the host must read: `item`, `if tensor`, `x[mask]`, …"""

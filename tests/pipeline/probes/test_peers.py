@@ -14,8 +14,8 @@ from pipeline.data import Batch
 from pipeline.probes._hessian import hessian_of
 from pipeline.probes._lanczos import LARGEST, SMALLEST, lanczos
 from pipeline.probes._view import View, preserve_state
-from tests.helpers import hessian_peers as peers
-from tests.helpers.view_fixtures import linear_view, view_of
+from tests.helpers.reference import hessian_peers as peers
+from tests.helpers.training.views import linear_view, view_of
 
 # torch.func's forward mode, which curvlinops uses too, still compiles with torch.jit.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")

@@ -15,9 +15,9 @@ from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.curvature import curvature
 from pipeline.probes.scale_invariant import scale_invariant
-from tests.helpers import view_fixtures as views
-from tests.helpers.known_hessian import normal, number, observed
-from tests.helpers.view_fixtures import view_of
+from tests.helpers.reference.known_hessian import normal, number, observed
+from tests.helpers.training import views as views
+from tests.helpers.training.views import view_of
 
 
 def scaled_view(scale: float) -> View:

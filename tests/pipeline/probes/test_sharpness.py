@@ -18,8 +18,8 @@ from pipeline.probes._view import View, preserve_state
 from pipeline.probes.landscape import landscape
 from pipeline.probes.sharpness import sharpness
 from pipeline.spec.read import SpecError
-from tests.helpers import reference_sharpness as twins_sharpness
-from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, linear_view, view_of
+from tests.helpers.reference import sharpness as twins_sharpness
+from tests.helpers.training.views import FAMILIES, NORMALIZERS, linear_view, view_of
 
 RTOL = 1e-8
 RHO = 0.3

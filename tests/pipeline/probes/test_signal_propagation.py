@@ -13,7 +13,7 @@ from pipeline.architectures import Activation, Network, chain
 from pipeline.data import Batch, Task
 from pipeline.probes._view import View, preserve_state
 from pipeline.probes.signal_propagation import signal_propagation
-from tests.helpers.view_fixtures import view_of, view_of_step
+from tests.helpers.training.views import view_of, view_of_step
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

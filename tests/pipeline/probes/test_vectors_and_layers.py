@@ -15,8 +15,8 @@ from pipeline.data._objective import objective
 from pipeline.probes._layers import parameters_by_layer
 from pipeline.probes._vectors import as_leaves, cosine, flat, norm, parameters, safe_divide
 from pipeline.probes._view import View, preserve_state
-from tests.helpers import reference_probes
-from tests.helpers.view_fixtures import FAMILIES, NORMALIZERS, STEP, view_of
+from tests.helpers.reference import probes as reference_probes
+from tests.helpers.training.views import FAMILIES, NORMALIZERS, STEP, view_of
 
 EVERY = pytest.mark.parametrize(
     ("family", "norm"), [(family, norm) for family in FAMILIES for norm in NORMALIZERS]

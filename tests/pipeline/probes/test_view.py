@@ -18,7 +18,7 @@ from pipeline.probes._view import Records, View, preserve_state, set_noise
 from pipeline.probes.gradient_ics import gradient_ics
 from pipeline.training.batches import augmentation_draws, augmented, probe_batch
 from pipeline.training.loop import train
-from tests.helpers.training_fixtures import (
+from tests.helpers.training.fixtures import (
     OPTIONS,
     PROBES,
     assert_same,
@@ -29,7 +29,7 @@ from tests.helpers.training_fixtures import (
     settings,
     views_of,
 )
-from tests.helpers.view_fixtures import normalizer
+from tests.helpers.training.views import normalizer
 
 PAST_WARMUP: dict[str, dict[str, Any]] = {
     "batch_renorm": {"relax_from": 0, "r_max_at": 1, "d_max_at": 1},

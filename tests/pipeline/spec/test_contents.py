@@ -17,7 +17,7 @@ from pipeline.spec import contents
 from pipeline.spec.contents import name_of
 from pipeline.spec.read import Cell, SpecError, plan, read_sweep
 from pipeline.store.filesystem import json_bytes
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 Make = Callable[..., Path]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.spec.read import SpecError, read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 GOOD = small_parts.QUICKSTART
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.spec.read import read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.spec.read import SpecError, read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 BASE = """\
 name: s

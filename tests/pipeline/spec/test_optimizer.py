@@ -12,7 +12,7 @@ from analysis.study.labels import labelled
 from pipeline.catalog.declarations import declared
 from pipeline.spec.labels import optimizer_label
 from pipeline.spec.read import Cell, SpecError, read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 BASE = "name: s\nbase:\n  data: digits\n  architecture: vgg11\n  normalizer: batch\n"
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.spec import read as spec
 from pipeline.spec import training
 from pipeline.spec.read import Resources, Sweep, cadence_steps, plan, read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 COMMON = {
     **{"every": None, "at": [], "log": None},

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.spec.read import SpecError, read_sweep
-from tests.helpers import tiny_catalog as small_parts
+from tests.helpers.parts import tiny_catalog as small_parts
 
 GOOD = small_parts.QUICKSTART
 LOOSE = settings(

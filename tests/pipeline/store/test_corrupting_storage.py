@@ -12,7 +12,7 @@ import pytest
 from pipeline.store.store import Store, StoreError
 from pipeline.trial import run as trial
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import REGRESSION, cell
+from tests.helpers.stores.cells import REGRESSION, cell
 from tests.pipeline.store.conftest import files, is_valid, result, tables
 
 Spoil = Callable[[bytes], bytes]

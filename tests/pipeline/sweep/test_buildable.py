@@ -19,7 +19,7 @@ from pipeline.sweep import buildable
 from pipeline.sweep.buildable import check_networks
 from pipeline.sweep.command import main
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import DROPPED, IMAGES, cell
+from tests.helpers.stores.cells import DROPPED, IMAGES, cell
 
 ROOT = Path(__file__).parents[3]
 RESNET_15 = {**IMAGES, "architecture": {"name": "resnet", "depth": 15}}

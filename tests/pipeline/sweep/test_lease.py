@@ -18,7 +18,7 @@ from pipeline.store.store import Store, StoreError
 from pipeline.sweep import lease as leases
 from pipeline.sweep.lease import Lease, is_alive
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import REGRESSION, cell, sweep_content
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from pipeline.cli.signals import STOPPING
 from pipeline.sweep import local_ray, ray_cluster
 from pipeline.sweep.local_ray import check_temporary_folder, use_own_token
-from tests.helpers.cells import REGRESSION, sweep_content
+from tests.helpers.stores.cells import REGRESSION, sweep_content
 
 ROOT = Path(__file__).parents[3]
 NO_TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "RAY_ADDRESS")

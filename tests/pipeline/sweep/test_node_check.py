@@ -17,7 +17,7 @@ from pipeline.store.store import Store, StoreError
 from pipeline.sweep import node_check, tune
 from pipeline.sweep.lease import Lease
 from pipeline.sweep.node_check import refuse_memory, refuse_unseen, unseen
-from tests.helpers.cells import REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import REGRESSION, cell, sweep_content
 from tests.pipeline.sweep.test_tune import Lost
 
 

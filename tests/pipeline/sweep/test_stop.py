@@ -18,7 +18,7 @@ from pipeline.sweep.budget import Limits
 from pipeline.sweep.command import _budget, main
 from pipeline.sweep.durations import Estimate
 from pipeline.training import live_note
-from tests.helpers.cluster_sweeps import results, wait, write_sweep
+from tests.helpers.machines.cluster_sweeps import results, wait, write_sweep
 
 ROOT = Path(__file__).parents[3]
 CELLS = 3

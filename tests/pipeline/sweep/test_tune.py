@@ -17,7 +17,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
 from pipeline.sweep import ray_cluster, slots, tune
 from pipeline.trial import run as trial
-from tests.helpers import cells
+from tests.helpers.stores import cells
 
 
 def cell(architecture: str) -> Cell:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.store.store import Store
 from pipeline.tracking.payload import parameters, points
 from pipeline.trial.run import run_trial
-from tests.helpers.cells import IMAGES, REGRESSION, cell
+from tests.helpers.stores.cells import IMAGES, REGRESSION, cell
 
 
 def test_the_optimizer_s_name_has_one_key_in_both_its_forms() -> None:

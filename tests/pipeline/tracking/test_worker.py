@@ -18,7 +18,7 @@ from pipeline.tracking import client as tracking
 from pipeline.tracking import worker as mirror_process
 from pipeline.tracking.worker import mirror_subprocess, work
 from pipeline.trial.run import run_trial
-from tests.helpers.cells import REGRESSION, cell
+from tests.helpers.stores.cells import REGRESSION, cell
 
 SWEEP = Sweep("small", "a small sweep", [], Resources(), Path("small.yaml"))
 

@@ -18,8 +18,8 @@ from pipeline.store.store import Store, StoreError
 from pipeline.training import loop as training
 from pipeline.training.checkpoint import Checkpoints, decode, encode
 from pipeline.trial.run import run_trial
-from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of
-from tests.helpers.training_fixtures import OPTIONS
+from tests.helpers.stores.cells import IMAGES, REGRESSION, cell, parts_of
+from tests.helpers.training.fixtures import OPTIONS
 
 CPU = torch.device("cpu")
 PROBES = {

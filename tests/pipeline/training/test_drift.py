@@ -11,8 +11,8 @@ from pipeline.catalog import registry as catalog
 from pipeline.probes._view import Mode
 from pipeline.spec.read import Cell
 from pipeline.store.store import Store
-from tests.helpers.cells import IMAGES, cell
-from tests.helpers.training_fixtures import (
+from tests.helpers.stores.cells import IMAGES, cell
+from tests.helpers.training.fixtures import (
     OPTIONS,
     dataset,
     loop_of,

@@ -11,7 +11,7 @@ import torch
 from pipeline.architectures import Network
 from pipeline.data import Dataset, Split
 from pipeline.training.evaluation import evaluate, training_samples
-from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of
+from tests.helpers.stores.cells import IMAGES, REGRESSION, cell, parts_of
 
 NOISY = {**IMAGES, "normalizer": "noisy_batch"}
 

@@ -6,8 +6,14 @@ import pytest
 
 from pipeline.catalog import registry as catalog
 from pipeline.training.evaluation_statistics import EvaluationStatistics
-from tests.helpers.evaluation_gap import averaging, measured
-from tests.helpers.training_fixtures import configurations, dataset, loop_of, network_of, settings
+from tests.helpers.training.evaluation_gap import averaging, measured
+from tests.helpers.training.fixtures import (
+    configurations,
+    dataset,
+    loop_of,
+    network_of,
+    settings,
+)
 
 WIDTH = 0.25
 

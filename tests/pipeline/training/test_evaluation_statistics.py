@@ -18,9 +18,9 @@ from pipeline.training.batches import Batches
 from pipeline.training.evaluation import evaluate
 from pipeline.training.evaluation_statistics import EvaluationStatistics
 from pipeline.training.loop import _Loop, train
-from tests.helpers.cells import IMAGES, cell, parts_of
-from tests.helpers.exact_means import exact_copy
-from tests.helpers.training_fixtures import (
+from tests.helpers.reference.exact_means import exact_copy
+from tests.helpers.stores.cells import IMAGES, cell, parts_of
+from tests.helpers.training.fixtures import (
     DEVICES,
     OPTIONS,
     assert_same,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.catalog import registry as catalog
 from pipeline.normalizers import Normalizer
 from pipeline.probes._view import View, set_noise
-from tests.helpers.float32_errors import (
+from tests.helpers.reference.float32_errors import (
     FAMILIES,
     PROBES,
     SMALL,

@@ -21,8 +21,8 @@ from pipeline.training.optimizer import handing, learning_rate, optimizer, set_l
 from pipeline.training.probe_runner import traits_of
 from pipeline.training.step import EagerStep, LossBuffer
 from pipeline.trial.run import _reset_process
-from tests.helpers.meta_device import away
-from tests.helpers.training_fixtures import (
+from tests.helpers.machines.meta_device import away
+from tests.helpers.training.fixtures import (
     ALL,
     assert_same,
     configurations,

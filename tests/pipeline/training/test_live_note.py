@@ -13,7 +13,7 @@ from pipeline.sweep.progress import Progress
 from pipeline.training import live_note
 from pipeline.training.live_note import note, noting, read
 from pipeline.training.local_notes import clear_notes, note_file
-from tests.helpers import cells
+from tests.helpers.stores import cells
 
 
 @pytest.fixture(autouse=True)

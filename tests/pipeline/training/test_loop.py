@@ -21,8 +21,8 @@ from pipeline.training.batches import Batches
 from pipeline.training.loop import train
 from pipeline.training.optimizer import learning_rate, optimizer
 from pipeline.training.outcome import Outcome
-from tests.helpers.cells import IMAGES, REGRESSION, cell, parts_of, run
-from tests.helpers.exact_means import exact_copy
+from tests.helpers.reference.exact_means import exact_copy
+from tests.helpers.stores.cells import IMAGES, REGRESSION, cell, parts_of, run
 
 EVERYTHING = {"momentum": 0.9, "weight_decay": 0.01, "schedule": "cosine", "warmup_steps": 3}
 

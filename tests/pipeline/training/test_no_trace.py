@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.training.loop import _Loop
-from tests.helpers.training_fixtures import (
+from tests.helpers.training.fixtures import (
     ALL,
     DEVICES,
     assert_same,

@@ -12,9 +12,9 @@ from pipeline.catalog import registry as catalog
 from pipeline.data import Batch
 from pipeline.probes._view import preserve_state
 from pipeline.training.loop import train
-from tests.helpers import view_fixtures as views
-from tests.helpers.meta_device import away
-from tests.helpers.training_fixtures import (
+from tests.helpers.machines.meta_device import away
+from tests.helpers.training import views as views
+from tests.helpers.training.fixtures import (
     CHEAP,
     configurations,
     dataset,

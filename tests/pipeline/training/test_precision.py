@@ -18,8 +18,8 @@ from pipeline.training.batches import Batches
 from pipeline.training.precision import check_precision, step_precision
 from pipeline.trial.command import main
 from pipeline.trial.run import run_trial
-from tests.helpers import cells
-from tests.helpers.training_fixtures import (
+from tests.helpers.stores import cells
+from tests.helpers.training.fixtures import (
     ALL,
     assert_same,
     configurations,

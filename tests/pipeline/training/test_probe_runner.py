@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.training.loop import train
-from tests.helpers.training_fixtures import (
+from tests.helpers.training.fixtures import (
     ALL,
     dataset,
     loop_of,
@@ -15,7 +15,7 @@ from tests.helpers.training_fixtures import (
     probe_settings,
     settings,
 )
-from tests.helpers.view_fixtures import NORMALIZERS
+from tests.helpers.training.views import NORMALIZERS
 
 
 def test_the_order_of_probes_in_the_file_changes_nothing():

@@ -12,7 +12,7 @@ from pipeline.store.store import Store
 from pipeline.training import loop as training
 from pipeline.training import stopping
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import IMAGES, PROBES, cell
+from tests.helpers.stores.cells import IMAGES, PROBES, cell
 
 
 def test_a_stopped_cell_goes_on_at_the_next_step_with_the_same_numbers(

@@ -20,7 +20,7 @@ from pipeline.training.local_notes import note_file
 from pipeline.trial import cgroup
 from pipeline.trial.cgroup import Space
 from pipeline.trial.kernel_kill import traced
-from tests.helpers.cells import REGRESSION, cell
+from tests.helpers.stores.cells import REGRESSION, cell
 
 ROOT = Path(__file__).parents[3]
 GIB = 2**30

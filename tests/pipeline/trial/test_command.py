@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.spec.read import read_sweep
 from pipeline.store.store import Store
 from pipeline.trial.command import main
-from tests.helpers.cells import DROPPED, NOISY, REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import DROPPED, NOISY, REGRESSION, cell, sweep_content
 
 
 @pytest.fixture

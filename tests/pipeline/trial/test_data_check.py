@@ -22,7 +22,7 @@ from pipeline.trial import run as trial
 from pipeline.trial.command import main as trial_main
 from pipeline.trial.data_check import check_data, data_lines, load_data
 from pipeline.trial.run import run_and_record, run_trial
-from tests.helpers.cells import IMAGES, TRAINING, cell
+from tests.helpers.stores.cells import IMAGES, TRAINING, cell
 
 
 @pytest.fixture(autouse=True)

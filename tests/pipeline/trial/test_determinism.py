@@ -18,7 +18,7 @@ from pipeline.spec.read import Cell
 from pipeline.store.store import Store
 from pipeline.trial import run as trial
 from pipeline.trial.run import run_trial
-from tests.helpers.cells import NOISY, PROBES, REGRESSION, cell, sweep_content
+from tests.helpers.stores.cells import NOISY, PROBES, REGRESSION, cell, sweep_content
 
 ROOT = Path(__file__).parents[3]
 

@@ -17,7 +17,7 @@ from pipeline.trial import memory_guard
 from pipeline.trial import run as trial
 from pipeline.trial.cgroup import Space
 from pipeline.trial.run import run_and_record
-from tests.helpers.cells import REGRESSION, cell
+from tests.helpers.stores.cells import REGRESSION, cell
 
 ROOT = Path(__file__).parents[3]
 GIB = 2**30

@@ -14,7 +14,7 @@ from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store, StoreError
 from pipeline.trial import run as trial
 from pipeline.trial.run import run_and_record, run_trial
-from tests.helpers.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
+from tests.helpers.stores.cells import DROPPED, NOISY, PROBES, REGRESSION, cell
 
 SOURCES = ["training", "data/digits", "architectures/vgg11", "normalizers/noisy_batch"]
 SOURCES += [f"probes/{name}" for name in PROBES]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.catalog import registry as catalog
 from pipeline.trial import source_digest
 from pipeline.trial.source_digest import CORE, NOT_NUMERIC, imported_packages, source_digests
-from tests.helpers.cells import IMAGES, PROBES, cell
+from tests.helpers.stores.cells import IMAGES, PROBES, cell
 
 _FILES = {
     "__init__.py": "",

@@ -17,7 +17,7 @@ from pipeline.data import Batch
 from pipeline.data._objective import objective
 from pipeline.normalizers._ops.batch_norm import BatchNorm
 from pipeline.probes._view import View
-from tests.helpers.reference_probes import (
+from tests.helpers.reference.probes import (
     Rows,
     copy_with,
     inner,

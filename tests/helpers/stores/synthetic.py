@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from tests.helpers import synthetic_probes
-from tests.helpers.synthetic_probes import layers
+from tests.helpers.stores import synthetic_probes
+from tests.helpers.stores.synthetic_probes import layers
 
 CLASSES = 10
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.data._objective import objective
 from pipeline.probes._view import View
-from tests.helpers.reference_probes import (
+from tests.helpers.reference.probes import (
     Rows,
     copy_with,
     is_weight,

@@ -26,7 +26,7 @@ from pipeline.normalizers._ops.common import channelwise
 from pipeline.normalizers.norm_activation import ThresholdedLinear
 from pipeline.probes._vectors import Params, flat
 from pipeline.probes._view import Records, View, preserve_state
-from tests.helpers.training_scene import SIZE, doubled, images, scene
+from tests.helpers.training.scene import SIZE, doubled, images, scene
 
 BATCH, STEPS = 128, 3
 LR = 1e-3

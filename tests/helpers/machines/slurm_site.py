@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.helpers import network_namespaces
-from tests.helpers.network_namespaces import Machine, machines
+from tests.helpers.machines import network_namespaces
+from tests.helpers.machines.network_namespaces import Machine, machines
 
 _TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"

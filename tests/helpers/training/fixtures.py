@@ -16,7 +16,7 @@ from pipeline.data import Dataset, Split, Task
 from pipeline.probes._view import Records, View
 from pipeline.training.initialization import initialize
 from pipeline.training.loop import _Loop
-from tests.helpers.view_fixtures import NORMALIZERS, normalizer
+from tests.helpers.training.views import NORMALIZERS, normalizer
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "decorrelated_batch": {"channels_per_group": 2},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.data import Batch
 from pipeline.probes._view import Records, View, preserve_state
-from tests.helpers.view_fixtures import linear_view
+from tests.helpers.training.views import linear_view
 
 Probe = Callable[..., Records]
 

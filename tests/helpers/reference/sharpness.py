@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.probes._view import View
-from tests.helpers.reference_probes import (
+from tests.helpers.reference.probes import (
     Rows,
     filter_normalized,
     is_weight,

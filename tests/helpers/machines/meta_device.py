@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import pipeline
-from tests.helpers.cuda_rules import check_arguments, check_draws
+from tests.helpers.machines.cuda_rules import check_arguments, check_draws
 
 TO_HOST = {"cpu", "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__"}
 """Methods that bring values to the host."""
