@@ -19,7 +19,7 @@ import torch
 
 from benchmarks._timing import machine, table
 from benchmarks._training_loops import Variant, block_of
-from pipeline.sweep.gpus import describe_sharing
+from pipeline.sweep.on_ray.gpus import describe_sharing
 from tests.helpers.training.scene import images
 
 COUNTS = (1, 2, 4, 8)

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.helpers.imports import ROOT, Import, imports
+from tests.helpers.imports import ROOT, Import, imports_below
 
 HEAVY = {"matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "ray", "torch"}
 
@@ -34,9 +34,9 @@ PARTS = {"architectures", "data", "normalizers", "optimizers", "probes"}
 """Rooms of parts: a file with an underscore is not a part, and is imported by name."""
 
 
-FILES = [file for top in ("pipeline", "analysis") for file in ROOT.glob(f"{top}/**/*.py")]
+TOPS = ("pipeline", "analysis")
 """Without ``normscope``, the public face: a list of names, each with the file that has it."""
-IMPORTS = [each for file in sorted(FILES) for each in imports(file)]
+FILES = [file for top in TOPS for file in ROOT.glob(f"{top}/**/*.py")]
 MODULES = {file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for file in FILES}
 
 
@@ -71,7 +71,7 @@ def inner(each: Import) -> tuple[str, str]:
 
 def test_no_file_within_a_room_is_imported_from_outside() -> None:
     wrong = []
-    for each in IMPORTS:
+    for each in imports_below(*TOPS):
         room, file = inner(each)
         is_of_parts = room.rpartition(".")[2] in PARTS and file.startswith("_")
         if room and not is_of_parts and file not in OPEN.get(room, ()):
@@ -82,7 +82,7 @@ def test_no_file_within_a_room_is_imported_from_outside() -> None:
 def test_what_a_room_exports_is_there() -> None:
     rooms = {room_of(name) for name in MODULES} - {""}
     assert len(rooms) > 20
-    taken = [each for each in IMPORTS if each.module in rooms and each.name]
+    taken = [each for each in imports_below(*TOPS) if each.module in rooms and each.name]
     assert len(taken) > 300
     for each in taken:
         is_file = f"{each.module}.{each.name}" in MODULES
@@ -92,14 +92,14 @@ def test_what_a_room_exports_is_there() -> None:
 
 @pytest.mark.parametrize("room", OPEN)
 def test_an_open_file_is_needed_and_its_room_is_heavy(room: str) -> None:
-    used = {file for each in IMPORTS for found, file in [inner(each)] if found == room}
+    used = {file for each in imports_below(*TOPS) for found, file in [inner(each)] if found == room}
     assert OPEN[room] == used
     reached, left = set(), {f"{room}.{file}" for file in OPEN[room]}
     while left:
         reached |= left
         left = {
             name
-            for each in IMPORTS
+            for each in imports_below(*TOPS)
             if each.at_once and dotted(each.file) in left
             for name in (each.module, f"{each.module}.{each.name}")
         } - reached

@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.data import Task
 from pipeline.spec.read import read_sweep
-from pipeline.sweep.gpu_rates import describe_gpu_hours
+from pipeline.sweep.forecast.gpu_rates import describe_gpu_hours
 from pipeline.trial.run import build
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").rglob("*.yaml"))

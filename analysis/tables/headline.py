@@ -9,7 +9,7 @@ HEADLINE: Mapping[str, tuple[str, ...]] = {
         "gradient_ics_relative_early",
         "gradient_ics_relative_late",
         "gradient_ics_turn_late",
-        "noise_relative_early",
+        "gradient_noise_relative_early",
         "moment_output_mean_shift_late",
         "distribution_output_w1_early",
     ),

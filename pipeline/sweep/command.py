@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pipeline.spec import Cell, Sweep
     from pipeline.store import CellStates, Store
     from pipeline.sweep.budget import Limits
-    from pipeline.sweep.durations import Estimate
+    from pipeline.sweep.forecast.durations import Estimate
     from pipeline.sweep.lease import Lease
-    from pipeline.sweep.remote_budget import RemoteBudget
+    from pipeline.sweep.on_ray.remote_budget import RemoteBudget
     from pipeline.sweep.shard import Shard
 
 _BUDGET_USED = 3
@@ -56,7 +56,7 @@ def _do(sweep: Sweep, options: argparse.Namespace) -> int:
     from pipeline.spec import plan
     from pipeline.store import Store, plan_id
     from pipeline.sweep import status as triage
-    from pipeline.sweep.dry_run import show_preview
+    from pipeline.sweep.forecast.dry_run import show_preview
 
     store, repeat = Store(options.storage), triage.CommandOptions(options.storage, options.set)
     part = sweep if options.shard is None else _shard_of(sweep, options.shard)
@@ -91,7 +91,7 @@ def _shard_of(sweep: Sweep, shard: Shard) -> Sweep:
 def _run_on_cluster(sweep: Sweep, options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run a sweep on another cluster, with what else the command says, or stop it there."""
     from pipeline.cluster import run_on_cluster
-    from pipeline.sweep.dry_run import refuse_unbuildable
+    from pipeline.sweep.forecast.dry_run import refuse_unbuildable
 
     if any((options.status, options.failures, options.dry_run, options.sync)):
         raise ValueError("--cluster runs a sweep; to look at its results give their --storage")
@@ -111,7 +111,7 @@ def _run(
     """Run what is to be run of a sweep's part; gives those cells, and why it ended early."""
     from pipeline.spec import plan
     from pipeline.sweep.lease import Lease
-    from pipeline.sweep.node_check import refuse_memory
+    from pipeline.sweep.on_ray.node_check import refuse_memory
     from pipeline.sweep.status import to_run
     from pipeline.tracking import sync as mirroring
     from pipeline.tracking.uri import tracking_uri
@@ -153,10 +153,10 @@ def _run_cells(
         KeyboardInterrupt: if it was asked to end early.
     """
     from pipeline.catalog import own_parts
-    from pipeline.sweep import ray_cluster, slots, tune
     from pipeline.sweep.budget import Limits
-    from pipeline.sweep.durations import estimate, longest_first
-    from pipeline.sweep.node_check import refuse_unseen
+    from pipeline.sweep.forecast.durations import estimate, longest_first
+    from pipeline.sweep.on_ray import ray_cluster, slots, tune
+    from pipeline.sweep.on_ray.node_check import refuse_unseen
     from pipeline.sweep.progress import Progress
     from pipeline.sweep.stop import Stop, request_in_store
     from pipeline.tracking.worker import mirror_subprocess
@@ -213,8 +213,8 @@ def _budget(
         ValueError: if GPU-hours are limited and no cell uses a GPU.
     """
     from pipeline.sweep.budget import Need
-    from pipeline.sweep.remote_budget import RemoteBudget
-    from pipeline.sweep.slots import gpu_shares
+    from pipeline.sweep.on_ray.remote_budget import RemoteBudget
+    from pipeline.sweep.on_ray.slots import gpu_shares
 
     shares = gpu_shares(cells, sweep.resources)
     if limits.gpu_hours < math.inf and not any(shares.values()):

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from pipeline.cli import duration, stop_notice
 from pipeline.spec import Cell
-from pipeline.sweep.durations import Estimate
+from pipeline.sweep.forecast.durations import Estimate
 
 _PLAIN_EVERY = 10.0
 """Seconds between plain lines."""

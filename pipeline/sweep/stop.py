@@ -16,7 +16,7 @@ from ray.experimental.internal_kv import _internal_kv_exists, _internal_kv_put
 
 from pipeline.cli import on_terminate, print_error
 from pipeline.store import Store, StoreError
-from pipeline.sweep.remote_budget import RemoteBudget
+from pipeline.sweep.on_ray.remote_budget import RemoteBudget
 
 _EVERY = 1.0
 """Seconds between two looks at the causes that cost nothing."""

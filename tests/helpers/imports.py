@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,22 +31,30 @@ class Import(NamedTuple):
         return f"{self.file}:{self.line}: from {self.module} import {self.name}"
 
 
+@cache
+def imports_below(*folders: str) -> list[Import]:
+    """The imports of all files in folders of the repository, file by file."""
+    files = sorted(file for folder in folders for file in ROOT.glob(f"{folder}/**/*.py"))
+    return [each for file in files for each in imports(file)]
+
+
 def imports(file: Path) -> Iterator[Import]:
     """The imports of a file; none of ours is relative."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    late = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-        for inner in ast.walk(node)
-    }
     place = file.relative_to(ROOT).as_posix()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place}:{node.lineno}: relative import"
-            for alias in node.names:
-                yield Import(place, node.lineno, str(node.module), alias.name, node not in late)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(place, node.lineno, alias.name, "", node not in late)
+    return _within(ast.parse(file.read_text(encoding="utf-8")), place, at_once=True)
+
+
+def _within(node: ast.AST, place: str, at_once: bool) -> Iterator[Import]:
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{place}:{node.lineno}: relative import"
+        for alias in node.names:
+            yield Import(place, node.lineno, str(node.module), alias.name, at_once)
+    elif isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(place, node.lineno, alias.name, "", at_once)
+    elif not isinstance(node, ast.expr):
+        late = isinstance(node, ast.FunctionDef) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        )
+        for inner in ast.iter_child_nodes(node):
+            yield from _within(inner, place, at_once and not late)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.imports import ROOT, imports
+from tests.helpers.imports import ROOT, imports_below
 
 KINDS = ("data", "architectures", "normalizers", "probes")
 PARTS = tuple(
@@ -25,20 +25,16 @@ OWNERS["ray"] = {
     f"pipeline/{name}.py"
     for name in (
         *(
-            "sweep/tune",
-            "sweep/ray_cluster",
-            "sweep/slots",
-            "sweep/node_check",
+            "sweep/on_ray/tune",
+            "sweep/on_ray/ray_cluster",
+            "sweep/on_ray/slots",
+            "sweep/on_ray/node_check",
             "sweep/stop",
-            "sweep/remote_budget",
+            "sweep/on_ray/remote_budget",
         ),
         "cluster/job",
     )
 }
-
-
-PIPELINE = [each for file in sorted(ROOT.glob("pipeline/**/*.py")) for each in imports(file)]
-ANALYSIS = [each for file in sorted(ROOT.glob("analysis/**/*.py")) for each in imports(file)]
 
 
 def module(file: str) -> str:
@@ -49,7 +45,7 @@ def module(file: str) -> str:
 def graph(*, at_once: bool) -> dict[str, set[str]]:
     """What each module imports: others of the pipeline by their path within, and packages."""
     edges: dict[str, set[str]] = {}
-    for each in PIPELINE:
+    for each in imports_below("pipeline"):
         package, _, inner = each.target.partition(".")
         if each.at_once or not at_once:
             target = inner if package == "pipeline" else f"/{package}"
@@ -59,6 +55,7 @@ def graph(*, at_once: bool) -> dict[str, set[str]]:
 
 def reached(edges: dict[str, set[str]], start: str) -> set[str]:
     """Everything that a module imports, directly or not."""
+    assert start in edges
     seen: set[str] = set()
     open_ = [start]
     while open_:
@@ -70,15 +67,17 @@ def reached(edges: dict[str, set[str]], start: str) -> set[str]:
 
 @pytest.mark.parametrize("package", OWNERS)
 def test_only_their_owners_import_ray_and_mlflow(package: str) -> None:
-    users = {each.file for each in PIPELINE + ANALYSIS if each.target.split(".")[0] == package}
+    users = {
+        each.file
+        for each in imports_below("pipeline", "analysis")
+        if each.target.split(".")[0] == package
+    }
     assert users
     assert users <= OWNERS[package]
 
 
 def test_tests_import_no_benchmarks() -> None:
-    files = sorted(ROOT.glob("tests/**/*.py"))
-    assert files
-    targets = {each.target.split(".")[0] for file in files for each in imports(file)}
+    targets = {each.target.split(".")[0] for each in imports_below("tests")}
     assert "pytest" in targets
     assert "benchmarks" not in targets
 
@@ -88,7 +87,7 @@ def test_tests_import_no_benchmarks() -> None:
     [
         "spec.read",
         "store.store",
-        "sweep.durations",
+        "sweep.forecast.durations",
         "sweep.progress",
         "tracking.uri",
         "tracking.coarse",
@@ -107,7 +106,7 @@ def test_commands_import_nothing_heavy_at_once(name: str) -> None:
 
 def test_parts_are_named_by_parts_of_their_own_kind_alone() -> None:
     """A normalizer is a value: only its interface and its traits are known elsewhere."""
-    for each in PIPELINE:
+    for each in imports_below("pipeline"):
         target = each.target.removeprefix("pipeline.")
         own = module(each.file).partition(".")[0] == target.partition(".")[0]
         assert own or target not in PARTS, each
@@ -139,7 +138,7 @@ def test_expanding_a_sweep_imports_no_torch() -> None:
     code = (
         "import sys; from pipeline.spec.read import read_sweep\n"
         "assert read_sweep('sweeps/quickstart.yaml').cells\n"
-        "from pipeline.sweep import durations\nfrom pipeline.store import store\n"
+        "from pipeline.sweep.forecast import durations\nfrom pipeline.store import store\n"
         "print(sorted(sys.modules.keys() & {'torch', 'ray', 'mlflow', 'pandas'}))"
     )
     done = subprocess.run(

@@ -109,6 +109,7 @@ def test_a_logarithmic_axis_has_at_least_two_ticks(high: float) -> None:
 LONG = "weight_standardization+evonorm_s0(channels_per_group=4)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [5.5, 3.25])
 def test_long_names_leave_room_for_what_they_name(width: float, tmp_path: Path) -> None:
     """Names of compositions are longer than a column is wide."""

@@ -51,6 +51,7 @@ def test_a_drawing_is_the_reports(study: Study) -> None:
         assert np.array_equal(pixels(normscope.plot.activation_fan(study)), expected)
 
 
+@pytest.mark.slow
 def test_another_study_or_seed_is_another_drawing(study: Study) -> None:
     fewer = replace(study, runs=study.runs[study.runs["normalizer"] != "layer"])
     legends = [

@@ -161,6 +161,7 @@ def test_cells_of_an_old_schema_are_one_line(tmp_path: Path) -> None:
     assert line.endswith("(and 3 more cells so)")
 
 
+@pytest.mark.slow
 def test_reports_cold_cached_and_half_cached_are_the_same_bytes(
     undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_the_two_reports_are_the_same_bytes(reports: tuple[Path, Path, str]) -> None:
     one, other = files(reports[0]), files(reports[1])
     assert one.keys() == other.keys()

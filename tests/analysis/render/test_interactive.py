@@ -54,6 +54,7 @@ def test_pointing_at_a_figure_reads_a_value(browser: Any, rates: Path) -> None:
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_arrow_keys_read_values_and_escape_closes(browser: Any, rates: Path) -> None:
     tab, complaints = opened(browser, rates, **DESK)
     tab.locator(f"{LOSS} .drawing").focus()

@@ -38,6 +38,7 @@ def focused(tab: Any) -> Any:
     return tab.locator(":focus")
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_and_works_everything(browser: Any, report: Path) -> None:
     tab, complaints = opened(browser, report, viewport={"width": 1280, "height": 900})
     tab.keyboard.press("Tab")
@@ -119,6 +120,7 @@ def test_columns_are_switched_on_and_off(browser: Any, report: Path) -> None:
     assert head.is_hidden()
 
 
+@pytest.mark.slow
 def test_every_link_within_the_page_has_a_target(browser: Any, report: Path) -> None:
     tab, _ = opened(browser, report, java_script_enabled=False)
     wanted = {a.get_attribute("href").removeprefix("#") for a in tab.locator("a[href^='#']").all()}

@@ -63,6 +63,7 @@ def test_everything_is_written(written: tuple[Path, Path, dict[str, bytes]]) -> 
     assert all({f"{name}.svg", f"{name}.pdf"} <= files for name in figures)
 
 
+@pytest.mark.slow
 def test_cells_in_another_order_and_a_study_file_give_the_same_bytes(
     written: tuple[Path, Path, dict[str, bytes]], tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def study(storage: Path) -> list[str]:
     return [cell_id for cell_id in ids if cell_id]
 
 
+@pytest.mark.slow
 def test_a_study_is_reported_and_mirrored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,7 @@ UNSUITED = {
 """What does not suit a family, and how it is refused, which says why."""
 
 
-@pytest.mark.sampled("resnet")
+@pytest.mark.sampled("resnet-batch", "resnet-group", "resnet-weight_norm", "vgg-layer")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loss_falls_at_the_best_of_three_learning_rates(family: str, name: str) -> None:

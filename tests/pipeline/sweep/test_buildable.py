@@ -15,9 +15,9 @@ from pipeline.catalog import registry as catalog
 from pipeline.data._tasks import known_task
 from pipeline.spec.read import read_sweep
 from pipeline.store.store import Store
-from pipeline.sweep import buildable
-from pipeline.sweep.buildable import check_networks
 from pipeline.sweep.command import main
+from pipeline.sweep.forecast import buildable
+from pipeline.sweep.forecast.buildable import check_networks
 from pipeline.trial.run import run_and_record
 from tests.helpers.stores.cells import DROPPED, IMAGES, cell
 

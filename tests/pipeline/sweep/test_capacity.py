@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.sweep.capacity import resources_at_full_size
+from pipeline.sweep.on_ray.capacity import resources_at_full_size
 
 HEAD = {"resources": {"CPU": 0}, "max_workers": 0}
 

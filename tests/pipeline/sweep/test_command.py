@@ -242,7 +242,7 @@ _DRIVER = """
 import os, sys
 from contextlib import contextmanager
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from pipeline.sweep import ray_cluster
+from pipeline.sweep.on_ray import ray_cluster
 from pipeline.sweep.command import main
 joined = ray_cluster.joined
 @contextmanager

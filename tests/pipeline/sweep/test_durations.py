@@ -8,7 +8,7 @@ import pytest
 from pipeline.spec.read import Cell
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from pipeline.sweep.durations import estimate, longest_first
+from pipeline.sweep.forecast.durations import estimate, longest_first
 
 
 def cells(architecture: str, count: int) -> list[Cell]:

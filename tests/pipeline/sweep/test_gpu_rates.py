@@ -11,9 +11,9 @@ from pipeline.catalog.validation import validate
 from pipeline.spec.expand import expand
 from pipeline.spec.read import Cell
 from pipeline.spec.schema import SweepFile
-from pipeline.sweep import dry_run
 from pipeline.sweep.command import main
-from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours, steps_per_second
+from pipeline.sweep.forecast import dry_run
+from pipeline.sweep.forecast.gpu_rates import any_measured, describe_gpu_hours, steps_per_second
 
 
 def cells_of(architectures: list[Any], data: str = "cifar10", **training: Any) -> list[Cell]:

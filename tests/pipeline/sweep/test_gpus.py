@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweep import gpus
+from pipeline.sweep.on_ray import gpus
 
 
 @pytest.mark.parametrize(

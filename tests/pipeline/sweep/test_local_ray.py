@@ -14,8 +14,8 @@ import pytest
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from pipeline.cli.signals import STOPPING
-from pipeline.sweep import local_ray, ray_cluster
-from pipeline.sweep.local_ray import check_temporary_folder, use_own_token
+from pipeline.sweep.on_ray import local_ray, ray_cluster
+from pipeline.sweep.on_ray.local_ray import check_temporary_folder, use_own_token
 from tests.helpers.stores.cells import REGRESSION, sweep_content
 
 ROOT = Path(__file__).parents[3]
@@ -236,7 +236,7 @@ def test_native_messages_are_muted_and_the_answer_to_ctrl_c_is_not() -> None:
     code = (
         "import os, signal\n"
         "from pipeline.cli.signals import graceful_shutdown\n"
-        "from pipeline.sweep.local_ray import native_messages_muted\n"
+        "from pipeline.sweep.on_ray.local_ray import native_messages_muted\n"
         "try:\n"
         "    with graceful_shutdown(), native_messages_muted():\n"
         "        os.write(2, b'a try\\n')\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweep import local_resources
-from pipeline.sweep.local_resources import usable_cpus, visible_gpus
+from pipeline.sweep.on_ray import local_resources
+from pipeline.sweep.on_ray.local_resources import usable_cpus, visible_gpus
 
 CARDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 

@@ -14,9 +14,9 @@ from ray.exceptions import GetTimeoutError, NodeDiedError, RayTaskError
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store, StoreError
-from pipeline.sweep import node_check, tune
 from pipeline.sweep.lease import Lease
-from pipeline.sweep.node_check import refuse_memory, refuse_unseen, unseen
+from pipeline.sweep.on_ray import node_check, tune
+from pipeline.sweep.on_ray.node_check import refuse_memory, refuse_unseen, unseen
 from tests.helpers.stores.cells import REGRESSION, cell, sweep_content
 from tests.pipeline.sweep.test_tune import Lost
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweep import other_users, ray_cluster
-from pipeline.sweep.other_users import refuse_other_users
+from pipeline.sweep.on_ray import other_users, ray_cluster
+from pipeline.sweep.on_ray.other_users import refuse_other_users
 
 
 @pytest.fixture

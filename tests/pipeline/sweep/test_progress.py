@@ -18,7 +18,7 @@ from pipeline.cli.duration import duration
 from pipeline.cli.signals import STOPPING, graceful_shutdown
 from pipeline.spec.read import Cell
 from pipeline.sweep import progress
-from pipeline.sweep.durations import Estimate
+from pipeline.sweep.forecast.durations import Estimate
 from pipeline.sweep.progress import Progress, title
 
 

@@ -16,7 +16,7 @@ from pipeline.store.store import Store, StoreError
 from pipeline.sweep import stop as stopping
 from pipeline.sweep.budget import Limits
 from pipeline.sweep.command import _budget, main
-from pipeline.sweep.durations import Estimate
+from pipeline.sweep.forecast.durations import Estimate
 from pipeline.training import live_note
 from tests.helpers.machines.cluster_sweeps import results, wait, write_sweep
 

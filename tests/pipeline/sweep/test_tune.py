@@ -15,7 +15,7 @@ import torch
 from pipeline.spec.read import Cell, Resources
 from pipeline.store.filesystem import SCHEMA
 from pipeline.store.store import Store
-from pipeline.sweep import ray_cluster, slots, tune
+from pipeline.sweep.on_ray import ray_cluster, slots, tune
 from pipeline.trial import run as trial
 from tests.helpers.stores import cells
 

@@ -53,6 +53,7 @@ def test_two_stores_on_one_server_leave_each_other_alone(
         tracking.download(uri, [SWEEP], str(tmp_path / "which"), "zz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["moved", "copied"])
 def test_results_in_another_folder_have_their_artifacts_there(
     tmp_path: Path, fresh_database: Path, how: str

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store
-from pipeline.sweep import tune
+from pipeline.sweep.on_ray import tune
 from pipeline.training.local_notes import note_file
 from pipeline.trial import cgroup
 from pipeline.trial.cgroup import Space

@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.data import image_folder as images
 from pipeline.spec.read import Cell, read_sweep
 from pipeline.store.store import Store
-from pipeline.sweep.dry_run import show_preview
+from pipeline.sweep.forecast.dry_run import show_preview
 from pipeline.trial import data_check
 from pipeline.trial import run as trial
 from pipeline.trial.command import main as trial_main

@@ -12,7 +12,7 @@ from ray.exceptions import OutOfMemoryError
 
 from pipeline.spec.read import Resources
 from pipeline.store.store import Store
-from pipeline.sweep import tune
+from pipeline.sweep.on_ray import tune
 from pipeline.trial import memory_guard
 from pipeline.trial import run as trial
 from pipeline.trial.cgroup import Space

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "?"
 """The outcome of a network whose dataset has to be read first; any other text is an error."""
-_OURS = ("pipeline.sweep.buildable",)
+_OURS = ("pipeline.sweep.forecast.buildable",)
 _PACKAGES = ("torch", "torchvision", "timm", "schedulefree")
 """On whose versions an outcome may depend; one that is missing may come."""
 _KEPT = 20_000

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-import pipeline.sweep.ray_settings  # noqa: F401 — before Ray
+import pipeline.sweep.on_ray.ray_settings  # noqa: F401 — before Ray
 
 # isort: split
 import ray
@@ -28,10 +28,10 @@ from ray.exceptions import OutOfMemoryError
 from pipeline.catalog import own_parts
 from pipeline.spec import Cell, Resources
 from pipeline.store import Store, StoreError
-from pipeline.sweep.capacity import resources_at_full_size
-from pipeline.sweep.node_check import UNSEEN, unseen
-from pipeline.sweep.remote_budget import is_admitted
-from pipeline.sweep.slots import default_gpus, gpus_of
+from pipeline.sweep.on_ray.capacity import resources_at_full_size
+from pipeline.sweep.on_ray.node_check import UNSEEN, unseen
+from pipeline.sweep.on_ray.remote_budget import is_admitted
+from pipeline.sweep.on_ray.slots import default_gpus, gpus_of
 from pipeline.sweep.stop import requested_in_workers
 from pipeline.training.live_note import noting
 from pipeline.training.stopping import stopping

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import pipeline.sweep.ray_settings  # noqa: F401 — before Ray
+import pipeline.sweep.on_ray.ray_settings  # noqa: F401 — before Ray
 
 # isort: split
 import ray
@@ -18,9 +18,13 @@ from ray._private.services import find_bootstrap_address
 from ray._private.thirdparty import pynvml as nvml
 from ray.exceptions import GetTimeoutError
 
-from pipeline.sweep.local_ray import check_temporary_folder, native_messages_muted, use_own_token
-from pipeline.sweep.local_resources import usable_cpus, visible_gpus
-from pipeline.sweep.other_users import refuse_other_users
+from pipeline.sweep.on_ray.local_ray import (
+    check_temporary_folder,
+    native_messages_muted,
+    use_own_token,
+)
+from pipeline.sweep.on_ray.local_resources import usable_cpus, visible_gpus
+from pipeline.sweep.on_ray.other_users import refuse_other_users
 
 
 @contextmanager

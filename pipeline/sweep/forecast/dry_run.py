@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.cli import duration
 from pipeline.spec import Cell, Sweep
 from pipeline.store import Store
-from pipeline.sweep.buildable import check_networks, refusal
 from pipeline.sweep.changed_code import damage
-from pipeline.sweep.durations import Estimate, estimate
-from pipeline.sweep.gpu_rates import any_measured, describe_gpu_hours
-from pipeline.sweep.gpus import has_gpu
-from pipeline.sweep.local_resources import usable_cpus
+from pipeline.sweep.forecast.buildable import check_networks, refusal
+from pipeline.sweep.forecast.durations import Estimate, estimate
+from pipeline.sweep.forecast.gpu_rates import any_measured, describe_gpu_hours
+from pipeline.sweep.on_ray.gpus import has_gpu
+from pipeline.sweep.on_ray.local_resources import usable_cpus
 from pipeline.sweep.status import LOST_AT_MOST, STATES, by_state, to_run
 from pipeline.trial.data_check import data_lines
 

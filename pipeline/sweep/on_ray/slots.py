@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pipeline.sweep.ray_settings  # noqa: F401 — before Ray
+import pipeline.sweep.on_ray.ray_settings  # noqa: F401 — before Ray
 
 # isort: split
 import ray
 
 from pipeline.spec import Cell, Resources, refuse_tf32
-from pipeline.sweep.capacity import resources_at_full_size
-from pipeline.sweep.gpus import describe_sharing
+from pipeline.sweep.on_ray.capacity import resources_at_full_size
+from pipeline.sweep.on_ray.gpus import describe_sharing
 
 
 def max_concurrent_cells(

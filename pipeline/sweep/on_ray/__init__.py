@@ -1,0 +1,1 @@
+"""Ray, and the machines it runs cells on: which cluster, how many cells at once, and Tune."""
