@@ -11,7 +11,8 @@ from matplotlib.figure import Figure as Drawing
 
 from analysis.figures.context import Scene, ends
 from analysis.figures.figure import Figure
-from analysis.figures.layout import few_ticks, fit, log_scale, say, sheet
+from analysis.figures.layout import few_ticks, log_scale, say, sheet
+from analysis.figures.limits import limits
 from analysis.figures.marks import mark
 from analysis.figures.style import Look
 from analysis.reductions import CURVES, Curve
@@ -23,7 +24,10 @@ BAND = (
     "left and cut off where it leaves the panel; {runs} runs, {fewest} to {most} a line. × marks "
     "where a diverged run ended."
 )
-OF_LOGARITHMS = "Means and intervals are those of the logarithm, as the axis is."
+OF_LOGARITHMS = (
+    "Means and intervals are those of the logarithm, as the axis is. What is far above all else "
+    "leaves the panel at its upper edge, where the × of such a run is."
+)
 
 
 def build(scene: Scene) -> list[Figure]:
@@ -67,12 +71,15 @@ def draw(scene: Scene, curve: Curve) -> Drawing:
     page = sheet(rows, [f"LR {lr:g}" for lr in columns], legend=legend)
     page.note_rates(columns)
     for i, setting in enumerate(rows):
+        own = [part[part["setting"] == setting] for part in (bands, crosses)]
+        span = limits(pd.concat([own[0]["center"], own[1]["y"]]), curve.log, curve.bounds)
         for j, lr in enumerate(columns):
             panel = page.panels[i][j]
-            lines(panel, _at(bands, setting, lr), _at(crosses, setting, lr), legend)
+            top = span[1] if span else np.inf
+            lines(panel, _at(bands, setting, lr), _at(crosses, setting, lr), legend, top)
             few_ticks(panel)
-        own = [part[part["setting"] == setting] for part in (bands, crosses)]
-        fit(page.panels[i][0], pd.concat([own[0]["center"], own[1]["y"]]), curve.log, curve.bounds)
+        if span:
+            page.panels[i][0].set_ylim(*span)
         page.panels[i][0].set_ylabel(curve.label.replace("{loss}", scene.loss_unit))
         if curve.log:
             log_scale(page.panels[i][0])
@@ -100,8 +107,14 @@ def _at(frame: pd.DataFrame, setting: str, lr: float) -> pd.DataFrame:
     return frame[(frame["setting"] == setting) & (frame["lr"] == lr)]
 
 
-def lines(panel: Axes, bands: pd.DataFrame, crosses: pd.DataFrame, legend: dict[str, Look]) -> None:
-    """Draw every normalizer's line, band and crosses into a panel."""
+def lines(
+    panel: Axes,
+    bands: pd.DataFrame,
+    crosses: pd.DataFrame,
+    legend: dict[str, Look],
+    top: float = np.inf,
+) -> None:
+    """Draw every normalizer's line, band and crosses into a panel; no cross above ``top``."""
     if bands.empty:
         say(panel, "no runs")
     for place, (label, look) in enumerate(legend.items()):
@@ -115,5 +128,6 @@ def lines(panel: Axes, bands: pd.DataFrame, crosses: pd.DataFrame, legend: dict[
         shade = {"color": look.color, "alpha": 0.15, "lw": 0}
         mark(panel.fill_between(line["x"], line["low"], line["high"], **shade), label)
         ended = crosses[crosses["normalizer"] == label]
-        style = {"s": 28, "marker": "x", "color": look.color, "zorder": 3}
-        mark(panel.scatter(ended["x"], ended["y"], **style), label, ended["x"], ended["y"])
+        style = {"s": 28, "marker": "x", "color": look.color, "zorder": 3, "clip_on": False}
+        drawn = panel.scatter(ended["x"], ended["y"].clip(upper=top), **style)
+        mark(drawn, label, ended["x"], ended["y"])

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
@@ -245,24 +243,6 @@ def _log_ticks(side: Axis, most: int) -> Locator:
         return FixedLocator([tick for tick in even if low <= tick <= high])
     subs = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.2 else (1.0,)
     return LogLocator(subs=subs, numticks=most)
-
-
-def fit(
-    panel: Axes, values: pd.Series, log: bool, bounds: tuple[float, float] = (-np.inf, np.inf)
-) -> None:
-    """Choose the y limits by the lines, not by bands that few seeds make as wide as can be.
-
-    Args:
-        bounds: of the quantity; the axis ends hardly beyond them, wide enough for a line on one.
-    """
-    known = np.log10(values) if log else values
-    low, high = known.min(), known.max()
-    if not math.isfinite(high - low):
-        return
-    margin = max(0.2 * (high - low), 0.1 if log else 0.05 * abs(high), 1e-9)
-    limits = np.array([low - margin, high + margin])
-    room = np.array([-0.03, 0.03]) * (limits[1] - limits[0])
-    panel.set_ylim(*(10**limits if log else np.clip(limits, *(np.array(bounds) + room))))
 
 
 def few_ticks(panel: Axes, y: int = 4) -> None:
