@@ -54,7 +54,7 @@ ACCURACY = Measure(
     contrast="difference",
     most=100.0,
     definition="Accuracy of the trained network on the test split, at the tuned learning rate; a "
-    "diverged run counts as chance: the mean training accuracy of the data's untrained networks.",
+    "diverged run counts as chance: e^−(loss at chance), 1/K for K classes of equal size.",
 )
 STEPS_SHARED = replace(
     STEPS,

@@ -24,8 +24,8 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
 
     A run that its time limit cut (``time_limit``) has the horizon as its time if it had not reached
     the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
-    its time is the horizon, its accuracy chance (the mean training accuracy of all untrained
-    networks on its data), its loss the largest first or final loss of its block. A stuck run has
+    its time is the horizon, its accuracy chance (e^−(loss at chance), 1/K for K classes of equal
+    size), its loss the largest first or final loss of its block. A stuck run has
     the horizon as its time too, whatever it reached on its way; its other numbers are its own. The
     score, by which a learning rate is chosen, is the validation accuracy, or −loss where the data
     has none.
@@ -35,7 +35,7 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     diverged = runs["status"] == "diverged"
     dead = diverged | runs["stuck"].astype(bool)
     time = pd.Series(estimates.restricted(reached, runs["steps"], dead), runs.index)
-    chance = _chance(runs, training)
+    chance = np.exp(-runs["chance_loss"].astype(float))
     finished = runs["final_train_loss"].where(runs["status"] == "ok")
     loss = finished.mask(diverged, _worst_loss(runs))
     trained = runs["train_accuracy"].where(runs["status"] == "ok")
@@ -59,15 +59,6 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
 def _measured(runs: pd.DataFrame, name: str = "test_accuracy") -> pd.Series:
     """Whether any run on the run's data has the number."""
     return runs[name].notna().groupby(runs["data"]).transform("any")
-
-
-def _chance(runs: pd.DataFrame, training: pd.DataFrame) -> pd.Series:
-    if "train_accuracy" not in training:
-        return pd.Series(0.0, runs.index)
-    known = training[(training["step"] == 0) & np.isfinite(training["train_accuracy"])]
-    data = known["cell_id"].astype(str).map(runs.set_index("cell_id")["data"])
-    first = known["train_accuracy"].groupby(data, observed=True).mean()
-    return runs["data"].map(first).astype(float).fillna(0.0)
 
 
 def _worst_loss(runs: pd.DataFrame) -> pd.Series:

@@ -34,27 +34,31 @@ _TUNED = (
     "Each run at the learning rate that did best, by mean validation accuracy (final training loss "
     "where there is none), on the other seeds of its row; divergence, stability, sensitivity and "
     "costs over all learning rates. Three other views on tuning beside it: one learning rate for "
-    "all, the better of two random ones, the average over the grid. A diverged run is last in "
-    "every outcome, and never left out. A run that its time limit cut counts with the steps it "
-    "was planned for where it had not reached the target, and is missing elsewhere. Steps: "
-    "restricted mean. "
+    "all, the better of two random ones, the average over the grid. A diverged run is never left "
+    "out: it counts with its planned steps, with accuracy at chance, and with the largest loss of "
+    "its block. A run that its time limit cut counts with the steps it was planned for where it "
+    "had not reached the target, and is missing elsewhere. Steps: plain mean over seeds, a run "
+    "that never reached the target counting with its planned steps. "
 )
 _INTERVAL = (
-    "Estimate: interquartile mean over runs. Interval: 95 %, stratified bootstrap, runs resampled "
-    "within learning rates, widened for few seeds. "
+    "Estimate: interquartile mean over runs, whose quarters may cut a run in parts. Interval: 95 "
+    "%, stratified bootstrap, runs resampled within learning rates; half-widths times "
+    "√(N/(N−S))·t/1.96 for N runs at S learning rates, t with N−S degrees of freedom. "
 )
 _TROUBLE = (
     "Columns marked as rescaling change when weights before a normalizer are scaled. A diverged "
-    "run counts with what it recorded before. On the plateau, where the loss is above 0.95 of the "
-    "loss at chance, any landscape looks smooth: readings there are left out, and a stuck run, "
-    "which ends there, has none."
+    "run counts with what it recorded before. On the plateau, until the mean loss of the last 2 % "
+    "of the steps (at least five) first falls to 0.95 of the loss at chance, any landscape looks "
+    "smooth: readings there are left out. A phase with more than half of its probes on the "
+    "plateau has no reading, and a stuck run, which ends there, has none at all."
 )
 
 
 _RELATED = (
     "Rank correlations oriented so that 1 means: what is smoother, or shifts less, does better. "
-    "A stuck run has no reading: on a plateau any landscape looks smooth. A diverged run is last "
-    "in every outcome. n counts normalizers where they are ranked, runs elsewhere. Bold: none. "
+    "A stuck run has no reading: on a plateau any landscape looks smooth. A diverged run counts "
+    "with its planned steps, and with accuracy at chance. n counts normalizers where they are "
+    "ranked, runs elsewhere. Bold: none. "
     "Holm's correction: over the measures that Q8 asks of, for one outcome in one block; no other "
     "measure is called associated, for its p stands alone. η·β and η·λ_max order normalizers at "
     "one learning rate as β and λ_max do: the same comparison, not another. "

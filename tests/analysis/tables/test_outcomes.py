@@ -110,8 +110,8 @@ def test_a_diverged_run_is_last_in_every_outcome() -> None:
     assert found["time"].tolist() == [80, 90, 90, 100, 100]
     assert found["reached"]["d"] == 80  # it did, and then diverged
     assert found["loss"]["d"] == 2.5 == found["loss"].max()
-    assert found["accuracy"]["d"] == 12.5
-    assert found["score"].tolist() == [0.9, 0.8, 0.7, 0.125, 0.1]
+    assert found["accuracy"]["d"] == pytest.approx(100 * np.exp(-2.0))
+    assert found["score"].tolist() == pytest.approx([0.9, 0.8, 0.7, np.exp(-2.0), 0.1])
 
 
 def test_regressions_are_scored_by_loss() -> None:

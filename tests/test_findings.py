@@ -1,0 +1,63 @@
+"""What README and docs/findings.md have of a study is what its study file gives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.report.command import main
+from tests.helpers.doc_blocks import PAGES, STUDIES, blocks, paragraphs, pictures, renewed
+
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+LARGEST = 10e6
+"""Bytes that all study files may have together."""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    for study in STUDIES.glob("*.study"):
+        folders[study.stem] = tmp_path_factory.mktemp("reports") / study.stem
+        assert main(["--from", str(study), "--out", str(folders[study.stem])]) == 0
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_the_reports(page: Path, reports: dict[str, Path]) -> None:
+    """To renew them: python -m benchmarks.findings."""
+    text = page.read_text()
+    assert len(blocks(text)) >= 2
+    assert all(blocks(text))
+    assert renewed(text, reports) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_is_the_reports(page: Path, reports: dict[str, Path]) -> None:
+    """The same drawing; coordinates may differ by rounding between machines."""
+    found = pictures(page)
+    assert found
+    for file, study, name in found:
+        here = file.read_text()
+        there = (reports[study] / "figures" / f"{name}.svg").read_text()
+        assert NUMBER.sub("0", here) == NUMBER.sub("0", there), name
+        numbers = [np.array([float(n) for n in NUMBER.findall(text)]) for text in (here, there)]
+        np.testing.assert_allclose(*numbers, rtol=1e-3, atol=0.05, err_msg=name)
+
+
+def test_study_files_are_small() -> None:
+    sizes = [study.stat().st_size for study in STUDIES.glob("*.study")]
+    assert 0 < sum(sizes) < LARGEST
+
+
+def test_a_block_is_found_by_how_it_begins() -> None:
+    text = "# A\n\n**one**\n\n| a |\n| - |\n\n**two**\n\n| b |\n\nend **x**\n"
+    assert paragraphs(text, "**two**") == "**two**\n\n| b |"
+    assert paragraphs(text, "| a") == "| a |\n| - |"
+    assert paragraphs(text, "end") == "end **x**"
+    with pytest.raises(ValueError, match="no paragraph begins with '\\*\\*three'"):
+        paragraphs(text, "**three")
