@@ -7,7 +7,7 @@ paragraph begins:
     …
     <!-- end -->
 
-A first paragraph in bold alone is a heading: the paragraph after it belongs to the block.
+A first paragraph in bold alone is a heading: a table that follows it belongs to the block.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ def renewed(page: str, reports: Mapping[str, Path]) -> str:
 
 
 def paragraphs(text: str, start: str) -> str:
-    """The paragraph that begins with ``start``; with the one after it, where it is a heading."""
+    """The paragraph that begins with ``start``; with the table after it, where it is a heading."""
     parts = text.rstrip().split("\n\n")
     for i, part in enumerate(parts):
         if part.startswith(start):
-            heading = part.startswith("**") and part.endswith("**")
-            return "\n\n".join(parts[i : i + 1 + heading])
+            bold = part.startswith("**") and part.endswith("**")
+            heading = bold and parts[i + 1 : i + 2] and parts[i + 1].startswith("|")
+            return "\n\n".join(parts[i : i + 1 + bool(heading)])
     raise ValueError(f"no paragraph begins with {start!r}")
 
 
