@@ -13,7 +13,7 @@ PIP := .venv/bootstrap/bin/pip
 NAME = $(basename $(notdir $(SWEEP)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep report ui test test-all test-cluster test-gpu check cluster-check lock wheels clean
+.PHONY: help demo sweep report ui test test-all pytest test-cluster test-gpu check cluster-check lock wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,11 +32,15 @@ ui: .venv/ready ## open the MLflow UI on this machine's results
 	@echo "runs, after it has started: http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORAGE)/mlflow.db --host 127.0.0.1
 
-test: check ## linters, types and all tests but the slow ones, from nothing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not cluster and not slow"
+test: .venv/ready ## linters, types and all tests but the slow ones, from nothing
+	@$(MAKE) --no-print-directory -j 2 check pytest SELECT="not cluster and not slow"
 
-test-all: check ## what CI runs: as test, with the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not cluster"
+test-all: .venv/ready ## what CI runs: as test, with the slow tests
+	@$(MAKE) --no-print-directory -j 2 check pytest SELECT="not cluster"
+
+# Beside the type checker, which has one processor alone for a minute.
+pytest: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "$(SELECT)"
 
 test-cluster: .venv/ready ## a real cluster and a job server on this machine, for minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
