@@ -5,8 +5,8 @@ it, and opens the page in headless Chromium. *Values* are what the figures' poin
 *script* is all of the page's scripts. Loading is the median of five, until the load event and until
 a value of a figure is on the screen.
 
-``--pictures REPORT FOLDER`` instead saves the first screen of a report's page: on a desk, on a
-phone, and dark. Two minutes on two cores.
+``--pictures REPORT FOLDER`` instead saves the first screen of the page of a report's folder: on a
+desk, on a phone, and dark. Two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ def main() -> None:
         browser.close()
 
 
-def _save(browser: Any, page: Path, folder: Path) -> None:
+def _save(browser: Any, report: Path, folder: Path) -> None:
+    page = (report / "report.html").resolve(strict=True)
     for name, look in PICTURES.items():
         tab = browser.new_context(**look).new_page()
-        tab.goto(page.absolute().as_uri())
+        tab.goto(page.as_uri())
         tab.screenshot(path=folder / f"{name}.png")
 
 
