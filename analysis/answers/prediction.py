@@ -89,10 +89,10 @@ def _short_of(place: str, found: Verdict) -> Sentence:
         *_alone(f"{place}/largest", found.largest, digits),
     )
     if not math.isfinite(found.detectable):
-        return (*largest, ", with too few normalizers to tell any from none")
+        return (*largest, ", with too few normalizers to detect any")
     least = _alone(f"{place}/detectable", found.detectable, digits)
     if found.largest < found.detectable - 1e-9:  # what differs less differs by rounding
-        return (*largest, ", where one is told from none from ψ = ", *least, " on")
+        return (*largest, "; the test detects a ψ from ", *least, " on")
     return (*largest, ", enough for the test (", *least, "), but its interval reaches zero")
 
 

@@ -14,7 +14,7 @@ from analysis.text import Answer, Claim, Finding, Label, Sentence, count
 
 
 def original(evidence: Evidence) -> Answer:
-    """Q4: the original shift and the new one side by side, and where both are told from one."""
+    """Q4: the original shift and the new one side by side, and where both differ from one."""
     text = "Does the original covariate shift, of a layer's inputs, tell what the new one tells?"
     rule = (
         "Batch over none in both shifts, early and over all rates. They agree where both are told "
@@ -55,7 +55,7 @@ def _ratios(key: str, stems: Sequence[str], phase: str, evidence: Evidence) -> S
 
 
 def _agreement(one: Sequence[Finding], other: Sequence[Finding]) -> Sentence:
-    """In how many blocks, phases and rates two measures are told from one on the same side."""
+    """In how many blocks, phases and rates two measures differ from one on the same side."""
     found = [{(f.block, f.phase, f.lr): f.state for f in own} for own in (one, other)]
     told = ("supported", "contradicted")
     both = [
@@ -64,10 +64,10 @@ def _agreement(one: Sequence[Finding], other: Sequence[Finding]) -> Sentence:
         if state in told and found[1].get(where) in told
     ]
     if not both:
-        return (" In no comparison are both told from one.",)
+        return (" In no comparison do both differ from one.",)
     agree = count("answers/Q4/agree", sum(a == b for a, b in both))
     of = count("answers/Q4/both", len(both))
-    return (" They agree in ", agree, " of ", of, " comparisons in which both are told from one.")
+    return (" They agree in ", agree, " of ", of, " comparisons in which both differ from one.")
 
 
 _SPEEDS = (OUTPUT, "moment_output_log_std_shift")

@@ -56,7 +56,7 @@ class Against:
     title: str
     sentences: list[Sentence]
     claims: list[Claim]
-    """The changes that a test tells from none."""
+    """The changes that are significant."""
     settings: list[tuple[str, str, str]]
     """What was set or ran differently: name, here, there."""
     table: Table
@@ -66,8 +66,8 @@ class Against:
 def against(here: Study, there: Study, seed: int = 0) -> Against:
     """Compare a study with another. Same studies and seed, same numbers.
 
-    Cells are told apart by their labels, which name what varies within a sweep; so the same label
-    may stand for different settings in the two, and those are listed.
+    Labels distinguish cells. They name what varies within a sweep; so the same label may stand for
+    different settings in the two, and those are listed.
     """
     wanted = [m for m in (*metrics.ICS, *metrics.SMOOTHNESS) if m.measure.key in PROBED]
     same = len(set(here.runs["cell_id"]) & set(there.runs["cell_id"]))

@@ -13,7 +13,7 @@ from analysis.text import Claim, Label, Part, Sentence, count
 
 
 def lead(here: Study, there: Study, cells: pd.DataFrame, alone: int, same: int) -> list[Sentence]:
-    """What is compared, how much of it, and how often a change is told from none."""
+    """What is compared, how much of it, and how many changes are significant."""
     known = cells["estimate"].notna()
     runs: Sentence = (
         count("against/runs_here", len(here.runs)),
@@ -29,16 +29,15 @@ def lead(here: Study, there: Study, cells: pd.DataFrame, alone: int, same: int) 
         count("against/alone", alone),
         ".",
     )
-    told: Sentence = (
-        "Of ",
-        count("against/compared", int(known.sum())),
-        " comparisons ",
+    significant: Sentence = (
         count("against/told", int(cells["best"].sum())),
-        " are told from no change after Holm; ",
+        " of ",
+        count("against/compared", int(known.sum())),
+        " comparisons differ significantly after Holm's correction; ",
         count("against/untestable", int((known & ~cells["testable"].astype(bool)).sum())),
-        " rest on too few runs for any test.",
+        " have too few runs to test.",
     )
-    return [runs, told]
+    return [runs, significant]
 
 
 def _names(study: Study) -> list[Part]:
@@ -51,7 +50,7 @@ def _names(study: Study) -> list[Part]:
 def verdicts(
     cells: pd.DataFrame, measures: Sequence[Measure], keys: Sequence[str], other: str
 ) -> list[Claim]:
-    """A line for each change that the test tells from none."""
+    """A line for each significant change."""
     known = {measure.key: measure for measure in measures}
     claims = []
     for row in cells[cells["best"].astype(bool)].to_dict("records"):

@@ -46,7 +46,7 @@ class Cache:
         return found, taken
 
     def keep(self, data: bytes) -> None:
-        """Add a shard, whole or not at all."""
+        """Write a shard atomically."""
         if self.folder is not None:
             write_atomic(str(self.folder.absolute() / f"{_digest(data)}.zip"), data)
 

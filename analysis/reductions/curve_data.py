@@ -11,7 +11,7 @@ from analysis.reductions.curve_specs import CURVES, Curve
 from analysis.reductions.record_views import VIEWS
 
 BINS = 100
-"""Steps of a curve are averaged in at most so many bins: more cannot be told apart in a panel."""
+"""Steps of a curve are averaged in at most so many bins: a panel cannot show more."""
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 PLACES = (("early", 1 / 6), ("middle", 1 / 2), ("late", 5 / 6))
 LANDSCAPE = (

@@ -53,7 +53,7 @@ def psi(one: ArrayLike, two: ArrayLike, rng: np.random.Generator, alpha: float =
     are permuted, by the same order in all environments, and ψ is computed anew over the pairs that
     are then known. Only columns that lack the same environments change places, so that the test is
     exact where values are missing, too: where one quantity lacks nothing, all its columns do.
-    ``alpha``: level at which ψ must be told from none to be detectable.
+    ``alpha``: level at which ψ must differ from zero to be detectable.
     Source: Jiang et al., *Fantastic Generalization Measures*, ICLR 2020, §3.3 (ψ); Arvesen, Ann.
     Math. Stat. 1969 (jackknife of U-statistics).
     """

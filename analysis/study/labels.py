@@ -76,7 +76,7 @@ def variant_label(probe: str, settings: Settings, options: Iterable[str]) -> str
 def _tell_apart(found: dict[str, Labels], cells: Mapping[str, Settings]) -> None:
     """Where unlike cells still have the same labels, add to a part's label what differs.
 
-    So are told apart, for instance, two folders of one name.
+    This distinguishes, for instance, two folders of one name.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
     for cell, labels in found.items():

@@ -12,7 +12,7 @@ _ATTEMPTS = 3
 
 
 def write_atomic(path: str, data: bytes) -> None:
-    """Write a file that is seen whole or not at all, and stays once this returns.
+    """Write a file atomically and durably.
 
     It is written under another name, forced to the disk, read back from there and compared; only
     then it gets its name, and its folder is forced to the disk too. A file that reads back
@@ -37,7 +37,7 @@ def write_atomic(path: str, data: bytes) -> None:
 
 
 def write_first(path: str, data: bytes) -> None:
-    """Write a file that is seen whole or not at all, unless there is one.
+    """Write a file atomically, unless there is one.
 
     Where there are no hard links, a file that another process writes meanwhile is replaced.
 

@@ -1,4 +1,4 @@
-"""Files below a root, on a disk or in object storage: each appears whole or not at all."""
+"""Files below a root, on a disk or in object storage: each is written atomically."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@
     <root>/stops/…                       which of these drivers are asked to stop
     <root>/mirrored/<name>.json          of which state of a sweep MLflow is the mirror
 
-Every file appears whole or not at all, so a kill at any moment leaves finished cells and unfinished
-ones, and nothing between. Cells are shared by all sweeps of a store: none is computed twice.
+Every file is written atomically, so a kill at any moment leaves finished cells and unfinished ones,
+and nothing between. Cells are shared by all sweeps of a store: none is computed twice.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Store(DriverNotes):
     # What lies beside a result --------------------------------------------------------------------
 
     def write_side_file(self, cell_id: str, name: SideFile, data: bytes) -> None:
-        """Write a file beside a cell's result, whole or not at all."""
+        """Write a file beside a cell's result, atomically."""
         self._write(f"cells/{validate_name(cell_id)}/{name}", data)
 
     def read_side_file(self, cell_id: str, name: SideFile) -> bytes | None:

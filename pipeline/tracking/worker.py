@@ -3,7 +3,7 @@
 No slot waits for MLflow, and no worker imports it: to make a run takes about 70 ms, which is 3 % of
 a cell of two seconds. The driver names each cell that has ended on this process's standard input
 and goes on at once, however long the server takes. If the driver goes away, so does this process,
-after the run that it is making: nothing is left RUNNING, and the next run makes up for the rest.
+after the run that it is making: nothing is left RUNNING, and the next run mirrors the rest.
 """
 
 from __future__ import annotations

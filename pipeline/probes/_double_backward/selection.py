@@ -1,4 +1,4 @@
-"""ReLU and max pooling: they pick entries; where they are smooth, the choice stands still.
+"""ReLU and max pooling: they pick entries; where they are smooth, the choice is constant.
 
 So the backward pass is linear in the gradient and constant in the input, and its derivative is the
 same choice made once more. torch adds a map of zeros for the input of ReLU, and picks the entries

@@ -231,9 +231,9 @@ def test_reasons_are_said_once_and_growth_is_in_the_verdict(tmp_path: Path) -> N
 def test_no_evidence_makes_sense_beside_its_largest_psi(tmp_path: Path) -> None:
     names = ["none", "batch", "layer", "l1", "l2", "linf"]
     text = told(answered(tmp_path / "six", normalizers=names)["Q8"])
-    pattern = r"the largest ψ of one is (\S+), where one is told from none from ψ = (\S+) on"
+    pattern = r"the largest ψ of one is (\S+); the test detects a ψ from (\S+) on"
     for largest, least in re.findall(pattern, text):
         assert float(largest) < float(least)
     text = told(answered(tmp_path / "two")["Q8"])
-    assert "too few normalizers to tell any from none" in text
+    assert "too few normalizers to detect any" in text
     assert not re.search(r"ψ over all blocks = \S+ \[", text)
