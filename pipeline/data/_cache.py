@@ -25,8 +25,8 @@ def cached(key: str, make: Callable[[], Mapping[str, Images]]) -> Mapping[str, I
 
     What other code has decoded is not read: the file's name has a digest of this package's source.
 
-    Processes that come at once wait for the first (one lock per key). The file is written atomically.
-    A file that fails zip's checksums is made anew.
+    Processes that come at once wait for the first (one lock per key). The file is written
+    atomically. A file that fails zip's checksums is made anew.
 
     Args:
         key: file name without suffix; it must tell apart whatever may differ.
