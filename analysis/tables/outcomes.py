@@ -25,17 +25,17 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     A run that its time limit cut (``time_limit``) has the horizon as its time if it had not reached
     the level, the worst that it can be, and no loss or accuracy. A diverged run is last in each:
     its time is the horizon, its accuracy chance (e^−(loss at chance), 1/K for K classes of equal
-    size), its loss the largest first or final loss of its block. A stuck run has
-    the horizon as its time too, whatever it reached on its way; its other numbers are its own. The
-    score, by which a learning rate is chosen, is the validation accuracy, or −loss where the data
-    has none.
+    size; 0 where that loss is not known), its loss the largest first or final loss of its block. A
+    stuck run has the horizon as its time too, whatever it reached on its way; its other numbers are
+    its own. The score, by which a learning rate is chosen, is the validation accuracy, or −loss
+    where the data has none.
     """
     level = levels(runs, training)
     reached = reach_step(runs, training, level)
     diverged = runs["status"] == "diverged"
     dead = diverged | runs["stuck"].astype(bool)
     time = pd.Series(estimates.restricted(reached, runs["steps"], dead), runs.index)
-    chance = np.exp(-runs["chance_loss"].astype(float))
+    chance = np.exp(-runs["chance_loss"].astype(float)).fillna(0.0)
     finished = runs["final_train_loss"].where(runs["status"] == "ok")
     loss = finished.mask(diverged, _worst_loss(runs))
     trained = runs["train_accuracy"].where(runs["status"] == "ok")

@@ -114,6 +114,11 @@ def test_a_diverged_run_is_last_in_every_outcome() -> None:
     assert found["score"].tolist() == pytest.approx([0.9, 0.8, 0.7, np.exp(-2.0), 0.1])
 
 
+def test_a_diverged_run_counts_where_the_loss_at_chance_is_not_known() -> None:
+    found = outcomes.outcomes(plain_runs().assign(chance_loss=np.nan), plain_training())
+    assert found.set_index("cell_id")["accuracy"]["d"] == 0
+
+
 def test_regressions_are_scored_by_loss() -> None:
     runs = plain_runs().assign(train_accuracy=np.nan, validation_accuracy=np.nan)
     training = plain_training().assign(train_accuracy=np.nan)
