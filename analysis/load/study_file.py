@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,10 @@ _PLAIN = ("sweeps", "problems", "provenance", "settings", "cells", "trainings", 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member: the same study gives the same bytes."""
 _BROKEN = (
-    *(zipfile.BadZipFile, json.JSONDecodeError, pa.ArrowException),
-    *(KeyError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError),
+    *(ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error),
 )
+"""What zipfile and json raise where bytes of a file were changed."""
 
 
 def write_study(study: Study, path: Path) -> None:
@@ -55,34 +58,45 @@ def read_study(path: Path) -> Study:
     Raises:
         ValueError: if it is no such file, a damaged one, or of another version of normscope.
     """
-    try:
-        members = _unzip(path)
-        facts = json.loads(members[_FACTS])
-        _check(path, facts, members)
-        tables = {name.removesuffix(".parquet"): _frame(members[name]) for name in facts["tables"]}
-        planned, runs = tables.pop("planned"), tables.pop("runs")
-        reduced = {name.removeprefix("reduced/"): frame for name, frame in tables.items()}
-        plain = {name: facts[name] for name in _PLAIN}
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except _BROKEN as error:
-        raise _damaged(path) from error
-    return Study(planned=planned, runs=runs, records={}, reduced=reduced, **plain)
-
-
-def _check(path: Path, facts: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+    members, facts = _opened(path)
     if facts["layout"] != LAYOUT:
         raise ValueError(
             f"{path}: layout {facts['layout']} of a study file; this version of normscope reads "
             f"layout {LAYOUT}: use the version that made it"
         )
+    if not _is_as_written(facts, members):
+        raise _damaged(path)
+    tables = {name.removesuffix(".parquet"): _frame(members[name]) for name in facts["tables"]}
+    planned, runs = tables.pop("planned"), tables.pop("runs")
+    reduced = {name.removeprefix("reduced/"): frame for name, frame in tables.items()}
+    plain = {name: facts[name] for name in _PLAIN}
+    return Study(planned=planned, runs=runs, records={}, reduced=reduced, **plain)
+
+
+def _opened(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The members of the archive, and the facts among them."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    try:
+        members = _unzip(content)
+        facts = json.loads(members[_FACTS])
+        return members, {**facts, "layout": facts["layout"]}
+    except _BROKEN as error:
+        raise _damaged(path) from error
+
+
+def _is_as_written(facts: Mapping[str, Any], members: Mapping[str, bytes]) -> bool:
+    """Whether every digest is that of its table, and the facts' own that of the facts."""
     digests = {
         name: hashlib.sha256(content).hexdigest()
         for name, content in members.items()
         if name != _FACTS
     }
-    if is_altered(facts) or digests != facts["tables"]:
-        raise _damaged(path)
+    return not is_altered(facts) and digests == facts.get("tables")
 
 
 def _damaged(path: Path) -> ValueError:
@@ -111,6 +125,6 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def _unzip(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
+def _unzip(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}

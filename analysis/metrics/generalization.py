@@ -31,8 +31,8 @@ GAP_AT_LOSS = Measure(
     better="lower",
     contrast="difference",
     least=-math.inf,
-    definition=f"Test loss minus smoothed training loss {_AT}. In a regression in units of the "
-    "squared error.",
+    definition=f"Test loss minus smoothed training loss {_AT}. Not in a regression: there the "
+    "training loss is a sum over the batch, and the test loss a mean.",
 )
 
 

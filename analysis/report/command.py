@@ -15,6 +15,7 @@ from pipeline.cli import (
     graceful_shutdown,
     local_folder,
     local_path,
+    output_file,
     output_folder,
     positive,
     print_error,
@@ -250,10 +251,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_study_file(parser: argparse.ArgumentParser) -> None:
-    kind = argument(local_folder)
     parser.add_argument(
         "--save",
-        type=kind,
+        type=argument(output_file),
         metavar="FILE",
         help="also write all that the report reads to one file, some kilobytes a cell: to commit, "
         "or to publish beside a paper",
@@ -261,7 +261,7 @@ def _add_study_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="from_file",
-        type=kind,
+        type=argument(local_folder),
         metavar="FILE",
         help="make the report of such a file; no store is read, and none is needed",
     )

@@ -107,7 +107,7 @@ def matched(runs: pd.DataFrame, training: pd.DataFrame) -> list[Column]:
     at = runs.assign(
         test_at=100 * found["test_accuracy"],
         loss_at=found["test_loss"],
-        gap_at=found["test_loss"] - found["smooth_loss"],
+        gap_at=(found["test_loss"] - found["smooth_loss"]).where(found["test_accuracy"].notna()),
     )
     wanted = {
         "test_at": metrics.TEST_AT_LOSS,

@@ -71,7 +71,9 @@ def local_folder(location: str) -> str:
         ValueError: if it is empty or a URI.
     """
     path = local_path(location)
-    if not path or is_remote(path):
+    if not path:
+        raise ValueError("is empty: it must name a path on this machine")
+    if is_remote(path):
         raise ValueError(f"{location} must be on this machine")
     return path
 
@@ -87,6 +89,18 @@ def output_folder(location: str) -> str:
         if os.path.exists(path) and not os.path.isdir(path):
             raise ValueError(f"{location} must be a folder; {path} is a file")
     return folder
+
+
+def output_file(location: str) -> str:
+    """`local_folder` of a file that a command may write.
+
+    Raises:
+        ValueError: also if it names a folder.
+    """
+    path = local_folder(location)
+    if path.endswith(os.sep) or os.path.isdir(path):
+        raise ValueError(f"{location} must be a file, not a folder")
+    return path
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:

@@ -90,6 +90,26 @@ def rewrite(file: Path, change: Change) -> None:
             archive.writestr(name, content)
 
 
+def test_a_changed_byte_is_refused_or_changes_nothing(file: Path) -> None:
+    """Some bytes of a ZIP archive mean nothing, as the time of a member."""
+    content, refused = file.read_bytes(), 0
+    places = [*range(0, len(content), len(content) // 60), *range(len(content) - 60, len(content))]
+    for place in places:
+        flipped = content[place] ^ 0x55
+        file.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+        try:
+            read_study(file)
+        except ValueError as error:
+            assert str(error).startswith(f"{file}: damaged, or not a study file")  # noqa: PT017
+            refused += 1
+    assert refused > len(places) / 2
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{tmp_path}: Is a directory"):
+        read_study(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"name: a sweep file\n"])
 def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.study").write_bytes(content)

@@ -153,6 +153,16 @@ def test_ties_of_the_best_are_all_flagged(tmp_path: Path) -> None:
     assert late["best"].to_dict() == {"none": False, "one": True, "two": True}
 
 
+def test_a_regression_has_a_test_loss_and_no_gap(tmp_path: Path) -> None:
+    """Its training loss is a sum over the batch, its test loss a mean: no difference of the two."""
+    found = tables_of(tmp_path, **ONE, regression=True, seeds=range(2))
+    measures = {measure.key for measure in found["table5_generalization"].measures}
+    assert "test_loss_at_loss" in measures
+    assert "loss_gap_at_loss" not in measures
+    classified = tables_of(tmp_path / "classes", **ONE, seeds=range(2))["table5_generalization"]
+    assert "loss_gap_at_loss" in {measure.key for measure in classified.measures}
+
+
 def test_same_input_same_bits_in_any_order(tmp_path: Path) -> None:
     options = {"seeds": [0, 1], "stuck": [("layer", 0.01, 1)], "missing": [("batch", 0.1, 0)]}
     one = tables_of(tmp_path / "a", **options)

@@ -181,12 +181,24 @@ def test_a_home_of_nobody_is_refused(
     assert not list(tmp_path.glob("~*"))
 
 
-@pytest.mark.parametrize("out", ["s3://bucket/x", ""])
-def test_a_report_is_written_to_a_folder(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--out", "s3://bucket/x"], "s3://bucket/x must be on this machine"),
+        (["--out", ""], "is empty: it must name a path on this machine"),
+        (["--save", "s3://bucket/x"], "s3://bucket/x must be on this machine"),
+        (["--save", "out/"], "out/ must be a file, not a folder"),
+        (["--save", "."], ". must be a file, not a folder"),
+        (["--from", ""], "is empty: it must name a path on this machine"),
+    ],
+)
+def test_a_report_reads_and_writes_files_of_this_machine(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
-        report.main(["one", "--out", out])
+        report.main(["one", *words])
     assert end.value.code == 2
-    assert "must be on this machine" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"error: argument {words[0]}: {problem}\n")
 
 
 def test_the_home_folder_in_out(tmp_path: Path) -> None:
