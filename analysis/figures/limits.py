@@ -29,10 +29,10 @@ def limits(
     finite = values[np.isfinite(values) & ((values > 0) | (not log))]
     if finite.empty:
         return None
-    known = np.log10(finite) if log else finite
+    known = np.log10(finite.to_numpy(float)) if log else finite.to_numpy(float)
     low, high = float(known.min()), float(known.max())
     if log:
-        lower, upper = known.quantile([0.25, 0.75])
+        lower, upper = np.quantile(known, [0.25, 0.75])
         high = min(high, upper + max(FAR * (upper - lower), LEAST_ROOM))
     margin = max(0.2 * (high - low), 0.1 if log else 0.05 * abs(high), 1e-9)
     low, high = low - margin, high + margin

@@ -35,7 +35,7 @@ def outcomes(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     diverged = runs["status"] == "diverged"
     dead = diverged | runs["stuck"].astype(bool)
     time = pd.Series(estimates.restricted(reached, runs["steps"], dead), runs.index)
-    chance = np.exp(-runs["chance_loss"].astype(float)).fillna(0.0)
+    chance = pd.Series(np.exp(-runs["chance_loss"].to_numpy(float)), runs.index).fillna(0.0)
     finished = runs["final_train_loss"].where(runs["status"] == "ok")
     loss = finished.mask(diverged, _worst_loss(runs))
     trained = runs["train_accuracy"].where(runs["status"] == "ok")
