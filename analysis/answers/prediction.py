@@ -32,7 +32,9 @@ def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
 def headline(stem: str, outlook: str, evidence: Evidence) -> Sentence:
     """How many measures predict an outcome, are associated with it, or show nothing."""
     counts = kinds(outlook, evidence)
-    sentence: Sentence = ("Of ", count(f"answers/{stem}/measures", counts.total()), " measures, ")
+    measures = count(f"answers/{stem}/measures", counts.total())
+    noun = " measure, " if counts.total() == 1 else " measures, "
+    sentence: Sentence = ("Of ", measures, noun)
     words: dict[Kind, str] = {
         "predicts": f" predict {SAID[outlook]}",
         "associated": " are associated with it in some architecture",

@@ -93,23 +93,33 @@ def _claim(each: tuple[str, str], answers: Sequence[Answer]) -> tuple[int, Sente
     for state, clause in zip(("supported", "contradicted"), _CLAUSES[each], strict=True):
         own = [f for f in findings if f.state == state]
         if own:
-            built += [". " if built else "", clause, *_where(f"summary/{key}/{part}", own, blocks)]
+            where = _where(f"summary/{key}/{part}", own, blocks, _tested(findings))
+            built += [". " if built else "", clause, *where]
             decided |= {f.block for f in own}
     return (len(decided), (*built, " (", Label(key), ").")) if built else None
 
 
-def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str]) -> Sentence:
-    """``, late in the run: in 2 of 3 architectures (A, B), effect 0.030 to 0.15``."""
+def _tested(findings: Sequence[Finding]) -> int:
+    return sum(f.state in ("supported", "contradicted", "open") for f in findings)
+
+
+def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str], tested: int) -> Sentence:
+    """``, late: in 2 of 3 architectures (A, B), ratio 0.030 to 0.15, in 4 of 9 comparisons``."""
     own = list(dict.fromkeys(f.block for f in findings))
     phases = [PHASES[p] for p in PHASES if any(f.phase == p for f in findings)]
     stem = f"{key}/{findings[0].state}"
     built: Sentence = (f", {' and '.join(phases)}",) if phases else ()
     built = (*built, ": in ", count(f"{stem}/blocks", len(own)), " of ")
-    built = (*built, count(f"{stem}/of", len(blocks)), " architectures")
+    noun = " architecture" if len(blocks) == 1 else " architectures"
+    built = (*built, count(f"{stem}/of", len(blocks)), noun)
     if len(own) < len(blocks):
         names = [part for block in own for part in (", ", Label(block))]
         built = (*built, " (", *names[1:], ")")
-    return (*built, *effects_named(stem, findings))
+    built = (*built, *effects_named(stem, findings))
+    if len(findings) == tested:
+        return built
+    decided, all_of = count(f"{stem}/decided", len(findings)), count(f"{stem}/tested", tested)
+    return (*built, ", in ", decided, " of ", all_of, " comparisons")
 
 
 def _first(answer: Answer) -> Sentence:

@@ -87,7 +87,7 @@ def test_sentences_say_where_a_claim_holds_and_are_three_to_five() -> None:
     said = [text(s) for s in summary([found, foretold], ("Of 6 runs, 0 diverged.",))]
     assert said[0] == (
         "The loss varies less along the gradient with batch normalization, late: in 1 of 2 "
-        "architectures (a), ratio 0.030 (C6)."
+        "architectures (a), ratio 0.030, in 1 of 2 comparisons (C6)."
     )
     assert said[1] == "Smoothness and speed: of 5 measures, 0 predict speed (Q8)."
     assert said[2] == "Of 1 verdicts on claims: 1 supported in part. Of 6 runs, 0 diverged."
