@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-from analysis.report.command import main as report
-from tests.helpers.doc_blocks import PAGES, STUDIES, pictures, renewed
+from tests.helpers.doc_blocks import PAGES, pictures, renewed, reports_below
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     """Renew the pages."""
-    argparse.ArgumentParser("python -m benchmarks.findings", description=__doc__).parse_args(
-        arguments
-    )
+    argparse.ArgumentParser("python -m benchmarks.findings", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        reports = {}
-        for study in sorted(STUDIES.glob("*.study")):
-            reports[study.stem] = Path(folder, study.stem)
-            if code := report(["--from", str(study), "--out", str(reports[study.stem])]):
-                return code
+        reports = reports_below(Path(folder))
         for page in PAGES:
             page.write_text(renewed(page.read_text(), reports))
             for file, study, name in pictures(page):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(reports[study] / "figures" / f"{name}.svg", file)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

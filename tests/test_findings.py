@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.report.command import main
-from tests.helpers.doc_blocks import PAGES, STUDIES, blocks, paragraphs, pictures, renewed
+from tests.helpers.doc_blocks import (
+    PAGES,
+    STUDIES,
+    blocks,
+    paragraphs,
+    pictures,
+    renewed,
+    reports_below,
+)
 
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
 INTERVAL = re.compile(r"-?[\d.e-]+ \[[^\]\\]+\]")
@@ -22,11 +29,7 @@ LARGEST = 10e6
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folders = {}
-    for study in STUDIES.glob("*.study"):
-        folders[study.stem] = tmp_path_factory.mktemp("reports") / study.stem
-        assert main(["--from", str(study), "--out", str(folders[study.stem])]) == 0
-    return folders
+    return reports_below(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Literal
 
 from analysis.answers.effects import effect_range
 from analysis.answers.tally import PHASES
-from analysis.text import Answer, Finding, Sentence, State, count
+from analysis.text import TESTED, Answer, Finding, Sentence, State, count
 
 CellState = Literal["supported", "contradicted", "mixed", "open", "not estimable", "shown"]
 MARKS: dict[CellState, tuple[str, str]] = {
@@ -111,7 +111,7 @@ def _cell(key: str, block: str, findings: Sequence[Finding]) -> Cell:
     for states in (("supported", "contradicted"), ("open",), ("shown",)):
         own = [finding for finding in findings if finding.state in states]
         if own:
-            tested = [f for f in findings if f.state in ("supported", "contradicted", "open")]
+            tested = [f for f in findings if f.state in TESTED]
             return Cell(state=_state(own), sentence=_cell_text(key, own, tested), block=block)
     return Cell(state="not estimable", sentence=(), block=block)
 

@@ -20,7 +20,7 @@ from analysis.tables import (
     stable_lr,
     verdict,
 )
-from analysis.text import Label, Sentence, count
+from analysis.text import Label, Sentence, count, counted
 
 
 def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
@@ -32,9 +32,8 @@ def kinds(outlook: str, evidence: Evidence) -> Counter[Kind]:
 def headline(stem: str, outlook: str, evidence: Evidence) -> Sentence:
     """How many measures predict an outcome, are associated with it, or show nothing."""
     counts = kinds(outlook, evidence)
-    measures = count(f"answers/{stem}/measures", counts.total())
-    noun = " measure, " if counts.total() == 1 else " measures, "
-    sentence: Sentence = ("Of ", measures, noun)
+    measures = counted(f"answers/{stem}/measures", counts.total(), "measure")
+    sentence: Sentence = ("Of ", *measures, ", ")
     words: dict[Kind, str] = {
         "predicts": f" predict {SAID[outlook]}",
         "associated": " are associated with it in some architecture",

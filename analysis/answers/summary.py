@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from analysis.answers.effects import effects_named
 from analysis.answers.tally import PHASES, headline
-from analysis.text import Answer, Finding, Label, Part, Sentence, State, count
+from analysis.text import TESTED, Answer, Finding, Label, Part, Sentence, State, count, counted
 
 MOST = 3
 """Claims that have a sentence."""
@@ -93,14 +93,11 @@ def _claim(each: tuple[str, str], answers: Sequence[Answer]) -> tuple[int, Sente
     for state, clause in zip(("supported", "contradicted"), _CLAUSES[each], strict=True):
         own = [f for f in findings if f.state == state]
         if own:
-            where = _where(f"summary/{key}/{part}", own, blocks, _tested(findings))
+            tested = sum(f.state in TESTED for f in findings)
+            where = _where(f"summary/{key}/{part}", own, blocks, tested)
             built += [". " if built else "", clause, *where]
             decided |= {f.block for f in own}
     return (len(decided), (*built, " (", Label(key), ").")) if built else None
-
-
-def _tested(findings: Sequence[Finding]) -> int:
-    return sum(f.state in ("supported", "contradicted", "open") for f in findings)
 
 
 def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str], tested: int) -> Sentence:
@@ -110,16 +107,15 @@ def _where(key: str, findings: Sequence[Finding], blocks: Sequence[str], tested:
     stem = f"{key}/{findings[0].state}"
     built: Sentence = (f", {' and '.join(phases)}",) if phases else ()
     built = (*built, ": in ", count(f"{stem}/blocks", len(own)), " of ")
-    noun = " architecture" if len(blocks) == 1 else " architectures"
-    built = (*built, count(f"{stem}/of", len(blocks)), noun)
+    built = (*built, *counted(f"{stem}/of", len(blocks), "architecture"))
     if len(own) < len(blocks):
         names = [part for block in own for part in (", ", Label(block))]
         built = (*built, " (", *names[1:], ")")
     built = (*built, *effects_named(stem, findings))
     if len(findings) == tested:
         return built
-    decided, all_of = count(f"{stem}/decided", len(findings)), count(f"{stem}/tested", tested)
-    return (*built, ", in ", decided, " of ", all_of, " comparisons")
+    built = (*built, ", in ", count(f"{stem}/decided", len(findings)), " of ")
+    return (*built, *counted(f"{stem}/tested", tested, "comparison"))
 
 
 def _first(answer: Answer) -> Sentence:
@@ -150,7 +146,7 @@ def _counts(answers: Sequence[Answer]) -> Sentence:
     for answer in (a for a in answers if a.key[0] in "CK"):
         for part in dict.fromkeys(f.part for f in answer.findings if f.state != "shown"):
             states: Counter[State] = Counter(f.state for f in answer.findings if f.part == part)
-            tested = any(states[s] for s in ("supported", "contradicted", "open"))
+            tested = any(states[s] for s in TESTED)
             kinds[headline(states) if tested else "Not estimable"] += 1
     built: Sentence = ("Of ", count("summary/verdicts", sum(kinds.values())), " verdicts on claims")
     for i, kind in enumerate(kind for kind in _KINDS if kinds[kind]):

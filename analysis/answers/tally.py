@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.answers.effects import effects_named
-from analysis.text import Finding, Label, Number, Part, Sentence, State, count
+from analysis.text import Finding, Label, Number, Part, Sentence, State, count, counted
 
 PHASES = {"early": "early", "late": "late", "loss": "at matched loss"}
 """When a measure is read, in words: 5–25 % of the run, its second half, at the block's target."""
@@ -50,7 +50,7 @@ def _in_phase(stem: str, phase: str, findings: Sequence[Finding]) -> Sentence:
     """``late as claimed in 2 of 6 comparisons (vgg11 at LR 0.1), ratio …, against it in 1 (…)``."""
     stem = f"{stem}/{phase}" if phase else stem
     built: Sentence = (f"{PHASES[phase]} ",) if phase else ()
-    of: Sentence = (" of ", *_comparisons(f"{stem}/tested", len(findings)))
+    of: Sentence = (" of ", *counted(f"{stem}/tested", len(findings), "comparison"))
     for state, words in _DECIDED.items():
         own = [f for f in findings if f.state == state]
         if own:
@@ -63,10 +63,6 @@ def _in_phase(stem: str, phase: str, findings: Sequence[Finding]) -> Sentence:
             built = (*built, *of, *_places(stem, own, findings))
             built, of = (*built, *effects_named(f"{stem}/{state}", own)), ()
     return built
-
-
-def _comparisons(key: str, number: int) -> Sentence:
-    return (count(key, number), " comparison" if number == 1 else " comparisons")
 
 
 def _places(stem: str, own: Sequence[Finding], tested: Sequence[Finding]) -> Sentence:
@@ -93,7 +89,7 @@ def _rest(stem: str, counts: dict[State, int]) -> Sentence:
     """How many comparisons decide nothing."""
     built: Sentence = ()
     if not any(counts[state] for state in _DECIDED):
-        built = (" in ", *_comparisons(f"{stem}/open", counts["open"]))
+        built = (" in ", *counted(f"{stem}/open", counts["open"], "comparison"))
         counts = {**counts, "open": 0}
     idle: tuple[tuple[State, str], ...] = (
         ("open", "undecided"),

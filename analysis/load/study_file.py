@@ -30,7 +30,7 @@ _PLAIN = ("sweeps", "problems", "provenance", "settings", "cells", "trainings", 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every member: the same study gives the same bytes."""
 _BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError),
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError),
     *(ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error),
 )
 """What zipfile and json raise where bytes of a file were changed."""
@@ -58,10 +58,10 @@ def read_study(path: Path) -> Study:
     Raises:
         ValueError: if it is no such file, a damaged one, or of another version of normscope.
     """
-    members, facts = _opened(path)
-    if facts["layout"] != LAYOUT:
+    members, facts, layout = _opened(path)
+    if layout != LAYOUT:
         raise ValueError(
-            f"{path}: layout {facts['layout']} of a study file; this version of normscope reads "
+            f"{path}: layout {layout} of a study file; this version of normscope reads "
             f"layout {LAYOUT}: use the version that made it"
         )
     if not _is_as_written(facts, members):
@@ -73,8 +73,8 @@ def read_study(path: Path) -> Study:
     return Study(planned=planned, runs=runs, records={}, reduced=reduced, **plain)
 
 
-def _opened(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The members of the archive, and the facts among them."""
+def _opened(path: Path) -> tuple[dict[str, bytes], Mapping[str, Any], Any]:
+    """The members of the archive, the facts among them, and the layout among those."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def _opened(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     try:
         members = _unzip(content)
         facts = json.loads(members[_FACTS])
-        return members, {**facts, "layout": facts["layout"]}
+        return members, facts, facts["layout"]
     except _BROKEN as error:
         raise _damaged(path) from error
 

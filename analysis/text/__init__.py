@@ -4,6 +4,7 @@ from analysis.text import numbers
 from analysis.text.numbers import DIVERGED, MISSING, significant, triple
 from analysis.text.quotes import QUOTES, Quote
 from analysis.text.sentences import (
+    TESTED,
     Answer,
     Claim,
     Finding,
@@ -13,6 +14,7 @@ from analysis.text.sentences import (
     Sentence,
     State,
     count,
+    counted,
     numbers_in,
 )
 from analysis.text.short_labels import in_answer, labels_of, short_labels, shorten
@@ -21,6 +23,7 @@ __all__ = [
     "DIVERGED",
     "MISSING",
     "QUOTES",
+    "TESTED",
     "Answer",
     "Claim",
     "Finding",
@@ -31,6 +34,7 @@ __all__ = [
     "Sentence",
     "State",
     "count",
+    "counted",
     "in_answer",
     "labels_of",
     "numbers",

@@ -38,6 +38,8 @@ class Claim:
 
 
 State = Literal["supported", "contradicted", "open", "not estimable", "shown"]
+TESTED: tuple[State, ...] = ("supported", "contradicted", "open")
+"""States of a finding that was tested, decided or not."""
 """What a finding does to a claim; ``shown`` is a number that no claim is about."""
 
 
@@ -89,6 +91,11 @@ class Answer:
 def count(key: str, value: int) -> Number:
     """A whole number, printed in full."""
     return Number(key, value, str(value))
+
+
+def counted(key: str, value: int, noun: str) -> Sentence:
+    """A whole number and what it counts: ``1 comparison``, ``2 comparisons``."""
+    return (count(key, value), f" {noun}" if value == 1 else f" {noun}s")
 
 
 def numbers_in(sentences: Iterable[Sentence]) -> dict[str, Number]:

@@ -16,11 +16,26 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from analysis.report.command import main
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "findings.md"]
 STUDIES = ROOT / "docs" / "studies"
 _BLOCK = re.compile(r"<!-- ([\w-]+): (\S+): (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 _PICTURE = re.compile(r"\(((?:docs/)?pictures/([\w-]+)/(\w+)\.svg)\)")
+
+
+def reports_below(folder: Path) -> dict[str, Path]:
+    """The reports of all study files, made below a folder: each study's own folder.
+
+    Raises:
+        RuntimeError: where the command ends with an error, which it prints.
+    """
+    folders = {study.stem: folder / study.stem for study in sorted(STUDIES.glob("*.study"))}
+    for name, out in folders.items():
+        if main(["--from", str(STUDIES / f"{name}.study"), "--out", str(out)]):
+            raise RuntimeError(f"no report of {name}")
+    return folders
 
 
 def renewed(page: str, reports: Mapping[str, Path]) -> str:
